@@ -1,0 +1,1 @@
+"""rnnbench: what can a recurrence learn, does it extrapolate in length, and what does it cost?"""
