@@ -1,9 +1,18 @@
-"""What every task is made of: one sequence as a `Batch`, and the drawing of lengths."""
+"""What every task is made of: one sequence as a `Batch`, the drawing of lengths, the reading of cases.
 
+A *case* is a JSON-able dict that says which sequences to draw: `{"length": 64}`, `{"length": [3, 40]}`.
+A *span* is how a case spells a number that may vary: `64`, or `[3, 40]` for "uniformly from 3…40".
+"""
+
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+
+from rnnbench.config import ConfigError
+
+Case = dict[str, int | list[int] | str]
 
 
 class Batch(NamedTuple):
@@ -30,3 +39,73 @@ def bounds(length: int | tuple[int, int] | list[int]) -> tuple[int, int]:
 def draw(key: jax.Array, low: int, high: int) -> jax.Array:
     """An integer drawn uniformly from low…high, both included."""
     return jax.random.randint(key, (), low, high + 1, dtype=jnp.int32)
+
+
+def supervise(inputs: jax.Array, targets: jax.Array, mask: jax.Array) -> Batch:
+    """The `Batch` of these, with the targets cleared where nothing is asked."""
+    return Batch(inputs.astype(jnp.int32), jnp.where(mask, targets, 0).astype(jnp.int32), mask)
+
+
+def is_int(value) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def span(key: str, value, least: int = 1) -> int | list[int]:
+    """`value` (an integer or a pair) as a case spells it; ConfigError of `key` if neither or empty."""
+    pair = (value, value) if is_int(value) else value
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not all(map(is_int, pair)):
+        raise ConfigError(key, f"needs an integer or a pair (low, high), got {value!r}")
+    low, high = pair
+    if low < least:
+        raise ConfigError(key, f"must be at least {least}, got {value!r}")
+    if low > high:
+        raise ConfigError(key, f"the range {value!r} is empty, needs low <= high")
+    return low if low == high else [low, high]
+
+
+def entries(key: str, value) -> tuple:
+    """`value` as the tuple it has to be; `(64)` instead of `(64,)` is the usual slip."""
+    if not isinstance(value, (tuple, list)):
+        raise ConfigError(key, f"needs a tuple such as (64,), got {value!r}")
+    return tuple(value)
+
+
+def read_cases(value, allowed: tuple[str, ...]) -> list[dict]:
+    """`eval.cases` as dicts with a `length` and otherwise only keys among `allowed`; values unchecked."""
+    cases = []
+    for case in entries("eval.cases", value):
+        if not hasattr(case, "keys") or "length" not in case:
+            raise ConfigError("eval.cases", f"a case looks like {{'length': 64}}, got {case!r}")
+        if unknown := sorted(set(case) - set(allowed)):
+            raise ConfigError("eval.cases", f"unknown {unknown[0]!r} in {case!r}, use {', '.join(allowed)}")
+        cases.append(dict(case))
+    return cases
+
+
+def distinct(cases: Iterable[Case]) -> tuple[Case, ...]:
+    """The cases in order, each once."""
+    seen = []
+    for case in cases:
+        if case not in seen:
+            seen.append(case)
+    return tuple(seen)
+
+
+def check_choice(key: str, value, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigError(key, f"must be one of {', '.join(choices)}, got {value!r}")
+
+
+def check_integer(key: str, value, least: int) -> None:
+    if not is_int(value) or value < least:
+        raise ConfigError(key, f"must be an integer of at least {least}, got {value!r}")
+
+
+def check_flag(key: str, value) -> None:
+    if not isinstance(value, bool):
+        raise ConfigError(key, f"must be True or False, got {value!r}")
+
+
+def check_number(key: str, value, low: float, high: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        raise ConfigError(key, f"must be a number from {low} to {high}, got {value!r}")

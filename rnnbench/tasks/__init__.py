@@ -1,0 +1,20 @@
+"""The tasks by name, and the building of one from a config."""
+
+from dataclasses import fields
+
+from rnnbench.config import ConfigError
+from rnnbench.tasks.bit_parity import BitParity
+
+TASKS = {
+    "bit_parity": BitParity,
+}
+
+
+def build(config):
+    """The task that `config.task` names; fields come from `config.task`, `eval_*` from `config.eval`."""
+    if (name := config.task["name"]) not in TASKS:
+        raise ConfigError("task.name", f"no task {name!r}, choose one of {', '.join(TASKS)}")
+    settings = {key: config.task[key] for key in config.task}
+    settings |= {f"eval_{key}": config.eval[key] for key in config.eval}
+    task = TASKS[name]
+    return task(**{field.name: settings[field.name] for field in fields(task) if field.name in settings})
