@@ -1,0 +1,118 @@
+"""Causal softmax attention, the mixer of the Transformer (preset `gpt`)."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from rnnbench.config import ConfigError
+from rnnbench.mixers.common import QKV, linear, merge_heads
+
+POSITIONS = ("rope", "alibi", "none")
+# Up to WHOLE queries the scores [B, H, T, S] are formed at once; beyond, by blocks of BLOCK queries.
+WHOLE, BLOCK = 256, 128
+
+
+class Attention(nnx.Module):
+    """y_t = W_o [ Σ_{s≤t} p_ts v_s ]_heads,  p_t = softmax_{s≤t}(q_t·k_s / √K + bias(t − s)), per head.
+
+    q, k, v = QKV(x), with a short convolution if `conv_size` > 0. `positions`:
+    "rope"   q_t and k_s turned by angles t·10000^(−i/(K/2)), pair i of the head's two halves (Su et al. 2021)
+    "alibi"  bias(t − s) = −2^(−8h/H)·(t − s) for head h = 1…H (Press et al. 2021)
+    "none"   no bias (learned positions are added to the embedding by the backbone)
+    The softmax is in float32.
+
+    Parameters: `qkv` (see QKV), `output.kernel` [D, D].
+    State: from `init_state`, a cache of static shape {"k", "v" [B, L, H, K], "position" int32, the number of
+    tokens seen}: writing beyond L turns the output into NaN. From a call without state, {"k", "v"} of just
+    the tokens seen, which grows with each call. Keys are stored as they are compared (turned, for rope).
+    Source: Vaswani et al. 2017, arXiv 1706.03762; rope 2104.09864; alibi 2108.12409.
+    """
+
+    def __init__(
+        self, dim: int, *, rngs: nnx.Rngs, heads=4, positions="rope", conv_size=0, dtype=jnp.float32
+    ):
+        if positions not in POSITIONS:
+            raise ConfigError("model.positions", f"{positions!r} is unknown to attention; one of {POSITIONS}")
+        self.qkv = QKV(dim, heads, conv_size, rngs=rngs, dtype=dtype)
+        self.heads, self.head_dim, self.positions, self.dtype = heads, dim // heads, positions, dtype
+        if positions == "rope" and self.head_dim % 2:
+            raise ConfigError(
+                "model.heads", f"rope turns pairs: dim {dim} / {heads} heads = {self.head_dim} is odd"
+            )
+        self.output = linear(dim, dim, rngs=rngs, dtype=dtype)
+
+    def init_state(self, batch: int, max_length: int) -> dict:
+        shape = (batch, max_length, self.heads, self.head_dim)
+        cache = {"k": jnp.zeros(shape, self.dtype), "v": jnp.zeros(shape, self.dtype)}
+        return cache | {"position": jnp.zeros((), jnp.int32)} | self.qkv.init_state(batch)
+
+    def __call__(self, x: jax.Array, state: dict | None = None):
+        (q, k, v), state_out = self.qkv(x, state)
+        offset = 0
+        if state is not None:
+            offset = state["position"] if "position" in state else state["k"].shape[1]
+        if self.positions == "rope":
+            q, k = rotate(q, offset), rotate(k, offset)
+        if state is not None:
+            k, v = extend(state["k"], k, offset), extend(state["v"], v, offset)
+        slopes = (
+            2.0 ** (-8.0 * np.arange(1, self.heads + 1) / self.heads) if self.positions == "alibi" else None
+        )
+        y = causal_attention(q, k, v, offset, slopes)
+        state_out |= {"k": k, "v": v}
+        if state is not None and "position" in state:
+            state_out["position"] = offset + x.shape[1]
+            # Past the end the writing slid back over valid keys: nothing read from this cache is right.
+            y = jnp.where(state_out["position"] <= k.shape[1], y, jnp.nan)
+        return self.output(merge_heads(y)), state_out
+
+
+def rotate(x: jax.Array, offset) -> jax.Array:
+    """RoPE on x [B, T, H, K], whose first token stands at position `offset`."""
+    half = x.shape[-1] // 2
+    frequency = 10000.0 ** (-jnp.arange(half) / half)
+    angle = (offset + jnp.arange(x.shape[1]))[None, :, None, None] * frequency[None, None, None]
+    first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
+    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    return jnp.concatenate([first * cos - second * sin, first * sin + second * cos], axis=-1).astype(x.dtype)
+
+
+def extend(past: jax.Array, new: jax.Array, offset) -> jax.Array:
+    """`new` [B, T, H, K] written at `offset` into a cache, or appended if `past` ends right there."""
+    if isinstance(offset, int):
+        return jnp.concatenate([past, new.astype(past.dtype)], axis=1)
+    if new.shape[1] > past.shape[1]:  # cannot be written at all; the caller turns the output into NaN
+        new = new[:, : past.shape[1]]
+    return jax.lax.dynamic_update_slice_in_dim(past, new.astype(past.dtype), offset, axis=1)
+
+
+def causal_attention(q, k, v, offset, slopes=None) -> jax.Array:
+    """y_t = Σ_{s ≤ offset+t} softmax_s(q_t·k_s/√K − slope·(offset + t − s)) v_s.
+
+    q: [B, T, H, K], k, v: [B, S, H, K]; offset: position of the first query, int or traced int32;
+    slopes: [H] or None. Keys beyond a query's position are never seen, whatever they hold.
+    """
+    length = q.shape[1]
+    if length <= WHOLE:
+        return attend(q, k, v, offset, slopes)
+    # Blocks are recomputed in the backward pass, so that memory stays at [B, H, BLOCK, S]; where the offset
+    # is known, keys of the future are skipped.
+    blocks = []
+    for start in range(0, length, BLOCK):
+        stop = min(start + BLOCK, length)
+        seen = offset + stop if isinstance(offset, int) else k.shape[1]
+        block = jax.checkpoint(lambda q, k, v, first: attend(q, k, v, first, slopes))
+        blocks.append(block(q[:, start:stop], k[:, :seen], v[:, :seen], offset + start))
+    return jnp.concatenate(blocks, axis=1)
+
+
+def attend(q, k, v, first, slopes) -> jax.Array:
+    """All queries, the first at position `first`, against all keys, with the causal mask."""
+    scores = jnp.einsum("bthk,bshk->bhts", q, k, preferred_element_type=jnp.float32) * q.shape[-1] ** -0.5
+    distance = (first + jnp.arange(q.shape[1]))[:, None] - jnp.arange(k.shape[1])[None]
+    distance = distance[None, None]
+    if slopes is not None:
+        scores = scores - jnp.asarray(slopes, jnp.float32)[None, :, None, None] * distance
+    weights = jax.nn.softmax(jnp.where(distance >= 0, scores, -jnp.inf), axis=-1)
+    return jnp.einsum("bhts,bshk->bthk", weights.astype(v.dtype), v)

@@ -1,0 +1,50 @@
+"""The LSTM layer (preset `lstm`)."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from rnnbench.mixers.common import linear
+from rnnbench.ops.recurrent import recurrent
+
+
+class LSTM(nnx.Module):
+    """c_t = f_t ⊙ c_{t-1} + i_t ⊙ z_t,  y_t = h_t = o_t ⊙ tanh(c_t).
+
+    i_t, f_t, o_t = σ(·), z_t = tanh(·) of the four parts, in this order, of  W x_t + b + U h_{t-1}.
+    The bias of f starts at `forget_bias`, so that memory lasts from the start (Gers et al. 2000; Jozefowicz
+    et al. 2015). U is a full matrix, orthogonal per gate at the start. W x_t + b is one product for all t.
+
+    Parameters: `input.kernel` [D, 4·D], `input.bias` [4·D], `recurrent_kernel` [D, 4·D].
+    State: {"h", "c": [B, D] float32}.
+    Source: Hochreiter & Schmidhuber 1997.
+    """
+
+    def __init__(self, dim: int, *, rngs: nnx.Rngs, forget_bias=1.0, dtype=jnp.float32):
+        self.dim, self.dtype = dim, dtype
+        self.input = linear(dim, 4 * dim, rngs=rngs, dtype=dtype, bias=True)
+        self.input.bias[...] = forget_gate_bias(dim, forget_bias)
+        orthogonal = nnx.initializers.orthogonal()
+        per_gate = [orthogonal(key, (dim, dim)) for key in jax.random.split(rngs.params(), 4)]
+        self.recurrent_kernel = nnx.Param(jnp.concatenate(per_gate, axis=1))
+
+    def init_state(self, batch: int, max_length: int) -> dict:
+        return {"h": jnp.zeros((batch, self.dim)), "c": jnp.zeros((batch, self.dim))}
+
+    def __call__(self, x: jax.Array, state: dict | None = None):
+        state = self.init_state(x.shape[0], 0) if state is None else state
+        return recurrent(lstm_cell, self.recurrent_kernel.astype(self.dtype), self.input(x), state)
+
+
+def forget_gate_bias(dim: int, value: float) -> jax.Array:
+    """Biases of the gates i, f, o, z: `value` for f, zero for the others."""
+    return jnp.zeros((4, dim)).at[1].set(value).reshape(-1)
+
+
+def lstm_cell(recurrent_kernel, state, x_t):
+    """One step from the projected input x_t [B, 4·D]; gates and state in float32, U h in x_t's dtype."""
+    gates = x_t.astype(jnp.float32) + (state["h"].astype(x_t.dtype) @ recurrent_kernel).astype(jnp.float32)
+    i, f, o, z = jnp.split(gates, 4, axis=-1)
+    c = jax.nn.sigmoid(f) * state["c"] + jax.nn.sigmoid(i) * jnp.tanh(z)
+    h = jax.nn.sigmoid(o) * jnp.tanh(c)
+    return {"h": h, "c": c}, h.astype(x_t.dtype)

@@ -1,0 +1,41 @@
+"""The short causal convolution before a mixer."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from rnnbench.config import ConfigError
+
+
+class ShortConv(nnx.Module):
+    """y_t = SiLU(b + Σ_{i<w} kernel_i ⊙ x_{t-w+1+i}),  x before the start = 0.
+
+    Depthwise (each channel alone), causal, w = `conv_size`; b only with `use_bias`.
+
+    Parameters: `kernel` [w, channels], `bias` [channels].
+    State: the last w − 1 inputs, [B, w − 1, channels], float32.
+    Source: the short convolutions of H3 (Fu et al. 2022, arXiv 2212.14052) and Mamba (2312.00752).
+    """
+
+    def __init__(self, channels: int, conv_size: int, *, rngs: nnx.Rngs, dtype, use_bias: bool = False):
+        if conv_size < 2:
+            raise ConfigError(
+                "model.conv_size", f"{conv_size}: 0 for no convolution, or a width of at least 2"
+            )
+        self.conv_size, self.channels, self.dtype = conv_size, channels, dtype
+        self.kernel = nnx.Param(nnx.initializers.lecun_normal()(rngs.params(), (conv_size, channels)))
+        self.bias = nnx.Param(jnp.zeros(channels)) if use_bias else None
+
+    def init_state(self, batch: int) -> jax.Array:
+        return jnp.zeros((batch, self.conv_size - 1, self.channels))
+
+    def __call__(self, x: jax.Array, state: jax.Array | None = None):
+        length = x.shape[1]
+        tail = self.init_state(x.shape[0]) if state is None else state
+        x = jnp.concatenate([tail.astype(self.dtype), x.astype(self.dtype)], axis=1)
+        # A sum of w shifted slices fuses into one pass; a depthwise convolution call is slow on CPU.
+        kernel = self.kernel.astype(self.dtype)
+        y = sum(x[:, i : i + length] * kernel[i][None, None] for i in range(self.conv_size))
+        if self.bias is not None:
+            y = y + self.bias.astype(self.dtype)[None, None]
+        return jax.nn.silu(y), x[:, length:].astype(jnp.float32)
