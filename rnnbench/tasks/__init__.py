@@ -4,9 +4,15 @@ from dataclasses import fields
 
 from rnnbench.config import ConfigError
 from rnnbench.tasks.bit_parity import BitParity
+from rnnbench.tasks.controlled_bit_parity import ControlledBitParity
+from rnnbench.tasks.dyck import Dyck
+from rnnbench.tasks.mqar import MQAR
 
 TASKS = {
     "bit_parity": BitParity,
+    "controlled_bit_parity": ControlledBitParity,
+    "dyck": Dyck,
+    "mqar": MQAR,
 }
 
 

@@ -41,6 +41,28 @@ def draw(key: jax.Array, low: int, high: int) -> jax.Array:
     return jax.random.randint(key, (), low, high + 1, dtype=jnp.int32)
 
 
+def choose(key: jax.Array, count: int, size: int | jax.Array) -> jax.Array:
+    """[count] different integers below `size` (which may be traced), every ordered choice equally likely.
+
+    The first `count` steps of a Fisher–Yates shuffle of 0…size-1 that keeps only the places it has touched:
+    the cost is count², whatever the size. Its first n entries are a fair choice of n.
+    """
+    step = jnp.arange(count, dtype=jnp.int32)
+    partner = jax.random.randint(key, (count,), step, size, dtype=jnp.int32)
+
+    def swap(content, step_and_partner):
+        # content[i] is what step i left behind at the place partner[i]; the last to touch a place counts.
+        i, j = step_and_partner
+
+        def at(place):
+            last = jnp.max(jnp.where((partner == place) & (step < i), step, -1))
+            return jnp.where(last >= 0, content[last], place)
+
+        return content.at[i].set(at(i)), at(j)
+
+    return jax.lax.scan(swap, jnp.zeros(count, jnp.int32), (step, partner))[1]
+
+
 def supervise(inputs: jax.Array, targets: jax.Array, mask: jax.Array) -> Batch:
     """The `Batch` of these, with the targets cleared where nothing is asked."""
     return Batch(inputs.astype(jnp.int32), jnp.where(mask, targets, 0).astype(jnp.int32), mask)
@@ -82,7 +104,7 @@ def read_cases(value, allowed: tuple[str, ...]) -> list[dict]:
     return cases
 
 
-def distinct(cases: Iterable[Case]) -> tuple[Case, ...]:
+def unique(cases: Iterable[Case]) -> tuple[Case, ...]:
     """The cases in order, each once."""
     seen = []
     for case in cases:

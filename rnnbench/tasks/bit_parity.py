@@ -10,12 +10,12 @@ from rnnbench.tasks.base import (
     Case,
     bounds,
     check_choice,
-    distinct,
     draw,
     entries,
     read_cases,
     span,
     supervise,
+    unique,
 )
 
 
@@ -65,7 +65,7 @@ class BitParity:
     def cases(self) -> tuple[Case, ...]:
         lengths = [span("eval.lengths", length) for length in entries("eval.lengths", self.eval_lengths)]
         lengths += [span("eval.cases", case["length"]) for case in read_cases(self.eval_cases, ("length",))]
-        return distinct([self.selection_case(), *({"length": length} for length in lengths)])
+        return unique([self.selection_case(), *({"length": length} for length in lengths)])
 
     def sample(self, key: jax.Array, case: Case) -> Batch:
         low, high = bounds(case["length"])

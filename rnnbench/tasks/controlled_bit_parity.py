@@ -1,0 +1,115 @@
+"""Controlled bit parity: bit parity with the same number of ones in every training sequence."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from rnnbench.config import ConfigError
+from rnnbench.tasks.base import (
+    Batch,
+    Case,
+    bounds,
+    check_choice,
+    check_integer,
+    choose,
+    draw,
+    entries,
+    is_int,
+    read_cases,
+    span,
+    unique,
+)
+from rnnbench.tasks.bit_parity import parity
+
+
+@dataclass(frozen=True, eq=False)
+class ControlledBitParity:
+    """target_t = (x_1 + … + x_t) mod 2, where exactly `num_ones` of the x_t are 1, at places drawn uniformly.
+
+        inputs   0 1 0 0 1 1 0
+        targets  0 1 1 1 0 1 1
+
+    Each length is evaluated twice: with the same number of ones, {"length": 64, "ones": 12}, which a counter
+    that saturates at 12 passes without knowing parity, and with coin flips, {"length": 64, "ones": "any"},
+    which it fails.
+
+    Options
+        supervision    "every"; "last" is refused, because the last target would always be num_ones mod 2
+        num_ones       in each training sequence
+        train_lengths  (low, high): a training sequence's length is drawn uniformly from low…high
+        eval_lengths   integers, or (low, high) for one mixture of lengths
+        eval_cases     further cases; one without "ones" stands for both
+
+    Chance is the accuracy of the best constant answer: .5 for coin flips, above that for a fixed count n. A
+    sequence of length L falls into n + 1 stretches of equal parity, each (L + 1)/(n + 1) long on average but the
+    first, which lacks the one that opens it. So ⌈n/2⌉ (L + 1)/(n + 1) of the L targets are 1 on average.
+    Source: the course project that this benchmark grew from.
+    """
+
+    supervision: str = "every"
+    num_ones: int = 12
+    train_lengths: tuple[int, int] = (32, 32)
+    eval_lengths: tuple = (64, 128, 256)
+    eval_cases: tuple = ()
+
+    vocab_size = 2
+    num_classes = 2
+    headline = "accuracy"
+
+    def __post_init__(self):
+        check_choice("task.supervision", self.supervision, ("every", "last"))
+        check_integer("task.num_ones", self.num_ones, 1)
+        if self.supervision == "last":
+            fix = "use every, or task bit_parity"
+            raise ConfigError(
+                "task.supervision", f"with a fixed number of ones the last target is constant: {fix}"
+            )
+        self.train_cases()
+        self.cases()
+
+    def chance(self, case: Case) -> float:
+        if case["ones"] == "any":
+            return 0.5
+        ones, (low, high) = case["ones"], bounds(case["length"])
+        lengths = range(low, high + 1)
+        odd = sum((ones + 1) // 2 * (length + 1) / (ones + 1) for length in lengths) / sum(lengths)
+        return max(odd, 1 - odd)
+
+    def train_cases(self) -> tuple[tuple[Case, float], ...]:
+        length = span("task.train_lengths", self.train_lengths)
+        if self.num_ones > bounds(length)[0]:
+            raise ConfigError("task.num_ones", f"{self.num_ones} ones do not fit task.train_lengths {length}")
+        return (({"length": length, "ones": self.num_ones}, 1.0),)
+
+    def selection_case(self) -> Case:
+        return {"length": bounds(self.train_lengths)[1], "ones": self.num_ones}
+
+    def cases(self) -> tuple[Case, ...]:
+        longest = self.selection_case()["length"]
+        lengths = [longest, *entries("eval.lengths", self.eval_lengths)]
+        cases = [case for length in lengths for case in self._both("eval.lengths", length)]
+        for case in read_cases(self.eval_cases, ("length", "ones")):
+            cases += self._both("eval.cases", **case)
+        return unique(cases)
+
+    def _both(self, key: str, length, ones=None) -> list[Case]:
+        """The case of this length and number of ones; without a number the two cases of this length."""
+        if ones is None:
+            return [*self._both(key, length, self.num_ones), *self._both(key, length, "any")]
+        length = span(key, length)
+        if ones != "any" and not (is_int(ones) and 1 <= ones <= bounds(length)[0]):
+            raise ConfigError(
+                key, f"length {length} needs 1 to {bounds(length)[0]} ones or 'any', not {ones!r}"
+            )
+        return [{"length": length, "ones": ones}]
+
+    def sample(self, key: jax.Array, case: Case) -> Batch:
+        low, high = bounds(case["length"])
+        length_key, bits_key = jax.random.split(key)
+        length = draw(length_key, low, high)
+        if case["ones"] == "any":
+            bits = jax.random.bernoulli(bits_key, shape=(high,)).astype(jnp.int32)
+        else:
+            bits = jnp.zeros(high, jnp.int32).at[choose(bits_key, case["ones"], length)].set(1)
+        return parity(bits, length, self.supervision)

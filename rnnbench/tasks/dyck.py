@@ -1,0 +1,201 @@
+"""Dyck: bracket words of bounded depth, asking where they are balanced or which bracket closes next."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rnnbench.config import ConfigError
+from rnnbench.tasks.base import (
+    Batch,
+    Case,
+    bounds,
+    check_choice,
+    check_integer,
+    check_number,
+    draw,
+    entries,
+    read_cases,
+    span,
+    supervise,
+    unique,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Dyck:
+    """Words over `num_types` kinds of brackets, nested at most `depth` deep, every such word equally likely.
+
+    mode "balanced": target_t = 1 if x_1 … x_t is balanced, else 0; after the first mismatch 0 for good.
+
+        inputs   { [ ( ) ] ( ) } [ ] ( )
+        targets  0 0 0 0 0 0 0 1 0 1 0 1
+
+        inputs   ( ) [ ) ] ( )
+        targets  0 1 0 0 0 0 0
+
+    A share `corruption` of the words is spoilt, by one of two means with equal odds: a tail that starts at a
+    balanced point is shuffled (it may then close too early, go beyond `depth`, or now and then come out valid),
+    or one bracket changes its type, else types would never matter (with one type: always the shuffle).
+
+    mode "close": before each closing bracket, target_t = the type of that bracket; words are never spoilt.
+
+        inputs   { [ ( ) ] ( ) }
+        targets  . . ( [ . ( { .
+
+    Tokens: type i opens as i and closes as num_types + i.
+
+    Options
+        num_types, depth, corruption, mode   as above
+        train_lengths  (low, high): a training word's length is drawn uniformly from the even ones of low…high
+        eval_lengths   even integers, or (low, high) for one mixture of lengths
+        eval_cases     further cases, {"length": 128} or {"length": 128, "depth": 15}
+
+    Chance: .5 (balanced accuracy) in mode "balanced", 1/num_types in mode "close".
+    Source: "close" on bounded Dyck is the setting of Sarrof et al. 2024 (arXiv 2405.17394); "balanced" comes
+    from the course project that this benchmark grew from.
+    """
+
+    num_types: int = 3
+    depth: int = 5
+    corruption: float = 0.5
+    mode: str = "balanced"
+    train_lengths: tuple[int, int] = (32, 32)
+    eval_lengths: tuple = (64, 128, 256)
+    eval_cases: tuple = ()
+
+    def __post_init__(self):
+        check_integer("task.num_types", self.num_types, 1)
+        check_integer("task.depth", self.depth, 1)
+        check_number("task.corruption", self.corruption, 0, 1)
+        check_choice("task.mode", self.mode, ("balanced", "close"))
+        if self.mode == "close" and self.num_types == 1:
+            raise ConfigError("task.num_types", "mode close asks for the type, needs at least 2")
+        self.train_cases()
+        self.cases()
+
+    @property
+    def vocab_size(self) -> int:
+        return 2 * self.num_types
+
+    @property
+    def num_classes(self) -> int:
+        return 2 if self.mode == "balanced" else self.num_types
+
+    @property
+    def headline(self) -> str:
+        return "balanced_accuracy" if self.mode == "balanced" else "accuracy"
+
+    def chance(self, case: Case) -> float:
+        return 1 / self.num_classes
+
+    def train_cases(self) -> tuple[tuple[Case, float], ...]:
+        return (({"length": even_span("task.train_lengths", self.train_lengths)}, 1.0),)
+
+    def selection_case(self) -> Case:
+        return {"length": bounds(self.train_lengths)[1]}
+
+    def cases(self) -> tuple[Case, ...]:
+        cases = [self.selection_case()]
+        for length in entries("eval.lengths", self.eval_lengths):
+            cases.append({"length": even_span("eval.lengths", length)})
+        for case in read_cases(self.eval_cases, ("length", "depth")):
+            check_integer("eval.cases", case.get("depth", 1), 1)
+            cases.append(case | {"length": even_span("eval.cases", case["length"])})
+        return unique(cases)
+
+    def sample(self, key: jax.Array, case: Case) -> Batch:
+        low, high = bounds(case["length"])
+        keys = jax.random.split(key, 4)
+        length = 2 * draw(keys[0], low // 2, high // 2)
+        inside = jnp.arange(high) < length
+        opens = draw_path(keys[1], length, high, case.get("depth", self.depth))
+        types = jax.random.randint(keys[2], (high,), 0, self.num_types, dtype=jnp.int32)
+        types = jnp.where(opens, types, types[partners(opens)])
+        if self.mode == "close":
+            closing = jnp.roll(inside & ~opens, -1).at[-1].set(False)
+            return supervise(self._tokens(opens, types, inside), jnp.roll(types, -1), closing)
+        if self.corruption > 0:
+            opens, types = self._corrupt(keys[3], opens, types, length)
+        return supervise(self._tokens(opens, types, inside), balanced(opens, types) & inside, inside)
+
+    def _tokens(self, opens: jax.Array, types: jax.Array, inside: jax.Array) -> jax.Array:
+        return jnp.where(inside, jnp.where(opens, types, self.num_types + types), 0)
+
+    def _corrupt(self, key: jax.Array, opens: jax.Array, types: jax.Array, length: jax.Array):
+        spoil_key, shuffle_key, tail_key, order_key, flip_key, type_key = jax.random.split(key, 6)
+        spoil = jax.random.bernoulli(spoil_key, self.corruption)
+        shuffle = jax.random.bernoulli(shuffle_key) | (self.num_types == 1)
+        position = jnp.arange(opens.shape[0])
+
+        starts = opens & (height(opens) == 1)
+        start = jnp.argmax(jnp.where(starts, jax.random.uniform(tail_key, starts.shape), -1.0))
+        start = jnp.where(spoil & shuffle, start, length)
+        # Sorting by place: the head keeps its order below 0, the tail is mixed within [0, 1), filler stays behind.
+        place = jnp.where(position < length, jax.random.uniform(order_key, position.shape), 1.0 + position)
+        order = jnp.argsort(jnp.where(position < start, position - position.size, place))
+
+        flipped = (position == draw(flip_key, 0, length - 1)) & spoil & ~shuffle
+        shift = draw(type_key, 1, max(self.num_types - 1, 1))
+        return opens[order], jnp.where(flipped, (types + shift) % self.num_types, types[order])
+
+
+def even_span(key: str, value) -> int | list[int]:
+    length = span(key, value)
+    if any(bound % 2 for bound in bounds(length)):
+        raise ConfigError(key, f"brackets come in pairs, so lengths are even, got {value!r}")
+    return length
+
+
+@lru_cache(maxsize=64)
+def up_probability(length: int, depth: int) -> np.ndarray:
+    """[length + 1, depth + 1]: the odds of going up with r steps left at height h, all paths equally likely.
+
+    N(r, h) = N(r-1, h+1) + N(r-1, h-1) paths lead from there to 0 without leaving 0…depth, and the first term
+    counts those that go up. Counted in whole numbers, because they outgrow any float.
+    """
+    odds = np.zeros((length + 1, depth + 1), np.float32)
+    paths = [1] + [0] * (depth + 1)  # the last entry is above the bound
+    for r in range(1, length + 1):
+        down = [0, *paths[:depth]]
+        total = [paths[h + 1] + down[h] for h in range(depth + 1)]
+        odds[r] = [paths[h + 1] / total[h] if total[h] else 0.0 for h in range(depth + 1)]
+        paths = [*total, 0]
+    return odds
+
+
+def draw_path(key: jax.Array, length: jax.Array, longest: int, depth: int) -> jax.Array:
+    """[longest] bool: which steps go up, uniformly over the paths of `length` that stay within 0…depth."""
+    odds = jnp.asarray(up_probability(longest, min(depth, longest // 2)))
+    left = jnp.maximum(length - jnp.arange(longest), 0)
+
+    def step(h, left_and_chance):
+        r, chance = left_and_chance
+        up = chance < odds[r, h]
+        return jnp.where(r > 0, h + jnp.where(up, 1, -1), h), up
+
+    return jax.lax.scan(step, jnp.int32(0), (left, jax.random.uniform(key, (longest,))))[1]
+
+
+def height(opens: jax.Array) -> jax.Array:
+    """[T]: brackets opened minus closed, up to and including t."""
+    return jnp.cumsum(jnp.where(opens, 1, -1))
+
+
+def partners(opens: jax.Array) -> jax.Array:
+    """[T]: the position of the bracket that each closing one matches, right as long as none closes too early.
+
+    On one level, openings and closings take turns: sorted by level, a closing bracket follows its partner.
+    """
+    level = height(opens) - opens
+    order = jnp.argsort(level, stable=True)
+    return jnp.zeros_like(order).at[order].set(jnp.roll(order, 1))
+
+
+def balanced(opens: jax.Array, types: jax.Array) -> jax.Array:
+    """[T] bool: whether the brackets up to and including t are balanced."""
+    h = height(opens)
+    mismatch = ~opens & ((h < 0) | (types != types[partners(opens)]))
+    return (h == 0) & (jnp.cumsum(mismatch) == 0)

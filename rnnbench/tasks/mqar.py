@@ -1,0 +1,213 @@
+"""MQAR, multi-query associative recall: which value was last bound to this key?"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from rnnbench.config import ConfigError
+from rnnbench.tasks.base import (
+    Batch,
+    Case,
+    bounds,
+    check_choice,
+    check_flag,
+    check_integer,
+    check_number,
+    choose,
+    draw,
+    entries,
+    is_int,
+    read_cases,
+    span,
+    supervise,
+    unique,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class MQAR:
+    """Records of a key and a value, then queries; the target at a query is the value last bound to its key.
+
+    queries "one": one of the keys; "all": every key once, in random order; then filler _ up to the length.
+
+        inputs   c 3 d 1 c 2 d c _ _
+        targets  . . . . . . 1 2 . .
+
+    With a separator | after each record:
+
+        inputs   c 3 | d 1 | b 2 | d _
+        targets  . . . . . . . . . 1 .
+
+    queries "spread": every key once, in slots of two tokens behind the records. A query takes the x-th of the
+    free slots with probability ∝ x^(query_power - 1), without replacement: most come soon, some late.
+
+        inputs   c 3 d 1 c _ _ _ d _ _ _
+        targets  . . . . 3 . . . 1 . . .
+
+    Tokens: 0 is filler, then the separator if there is one, the keys, the values. Targets count from the first value.
+
+    Options
+        num_keys, num_values   how many there are to draw from
+        train_pairs    (low, high): the number of records is drawn uniformly from low…high
+        train_lengths  (low, high), drawn likewise; one length, low = high, unless the queries are spread
+        train_mix      several training cases in place of those two: (length, pairs) or (length, pairs, weight)
+        unique_keys    True: the keys of a sequence differ; False: drawn independently, one may be bound anew
+        queries, query_power, separator   as above; no separator with spread queries
+        eval_lengths, eval_pairs   together, entry by entry: integers or (low, high)
+        eval_cases     further cases, {"length": 512, "pairs": 64}
+
+    Chance is 1/num_values: values are drawn independently of each other and of the keys.
+    Source: Arora et al. 2023, "Zoology" (arXiv 2312.04927), with spread queries and unique keys (there, though,
+    values do not repeat within a sequence either); "one" and "all" come from the course project that this
+    benchmark grew from.
+    """
+
+    num_keys: int = 64
+    num_values: int = 64
+    train_pairs: tuple[int, int] = (2, 8)
+    train_lengths: tuple[int, int] = (64, 64)
+    train_mix: tuple = ()
+    unique_keys: bool = True
+    queries: str = "spread"
+    query_power: float = 0.01
+    separator: bool = False
+    eval_lengths: tuple = ()
+    eval_pairs: tuple = ()
+    eval_cases: tuple = ()
+
+    headline = "accuracy"
+
+    def __post_init__(self):
+        check_integer("task.num_keys", self.num_keys, 1)
+        check_integer("task.num_values", self.num_values, 2)
+        check_flag("task.unique_keys", self.unique_keys)
+        check_choice("task.queries", self.queries, ("one", "all", "spread"))
+        check_number("task.query_power", self.query_power, 0, 10)
+        check_flag("task.separator", self.separator)
+        if self.separator and self.queries == "spread":
+            raise ConfigError("task.separator", "spread queries come in slots of two tokens, must be False")
+        self.train_cases()
+        self.cases()
+
+    @property
+    def vocab_size(self) -> int:
+        return 1 + self.separator + self.num_keys + self.num_values
+
+    @property
+    def num_classes(self) -> int:
+        return self.num_values
+
+    @property
+    def record_width(self) -> int:
+        return 2 + self.separator
+
+    def chance(self, case: Case) -> float:
+        return 1 / self.num_values
+
+    def train_cases(self) -> tuple[tuple[Case, float], ...]:
+        if mix := entries("task.train_mix", self.train_mix):
+            return tuple(self._mixed_case(entry) for entry in mix)
+        case = self._case("task.train_lengths", self.train_lengths, self.train_pairs, "task.train_pairs")
+        return ((case, 1.0),)
+
+    def _mixed_case(self, entry) -> tuple[Case, float]:
+        key = "task.train_mix"
+        if not isinstance(entry, (tuple, list)) or len(entry) not in (2, 3):
+            raise ConfigError(key, f"needs entries (length, pairs) or (length, pairs, weight), got {entry!r}")
+        length, pairs, weight = (*entry, 1.0)[:3]
+        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 < weight < float("inf"):
+            raise ConfigError(key, f"a weight must be a positive number, got {entry!r}")
+        return self._case(key, length, pairs, key), float(weight)
+
+    def selection_case(self) -> Case:
+        longest = [(bounds(case["length"])[1], bounds(case["pairs"])[1]) for case, _ in self.train_cases()]
+        return dict(zip(("length", "pairs"), max(longest)))
+
+    def cases(self) -> tuple[Case, ...]:
+        lengths, pairs = entries("eval.lengths", self.eval_lengths), entries("eval.pairs", self.eval_pairs)
+        if len(lengths) != len(pairs):
+            raise ConfigError(
+                "eval.pairs", f"needs one entry for each of eval.lengths {lengths}, got {pairs}"
+            )
+        cases = [self._case("eval.lengths", *both, "eval.pairs") for both in zip(lengths, pairs)]
+        for case in read_cases(self.eval_cases, ("length", "pairs")):
+            if "pairs" not in case:
+                raise ConfigError(
+                    "eval.cases", f"a case looks like {{'length': 64, 'pairs': 8}}, got {case!r}"
+                )
+            cases.append(self._case("eval.cases", case["length"], case["pairs"], "eval.cases"))
+        return unique([self.selection_case(), *cases])
+
+    def _case(self, length_key: str, length, pairs, pairs_key: str) -> Case:
+        """The checked case of this length and number of pairs."""
+        length, pairs = span(length_key, length), span(pairs_key, pairs)
+        most = bounds(pairs)[1]
+        if self.unique_keys and most > self.num_keys:
+            raise ConfigError(
+                "task.num_keys", f"{most} pairs with unique keys need {most} keys, got {self.num_keys}"
+            )
+        if self.queries != "spread" and not is_int(length):
+            raise ConfigError(length_key, f"queries={self.queries} needs one length, not the range {length}")
+        queries = {"one": 1, "all": min(most, self.num_keys), "spread": 2 * most}[self.queries]
+        if (needed := self.record_width * most + queries) > bounds(length)[0]:
+            raise ConfigError(length_key, f"{most} pairs need a length of at least {needed}, got {length}")
+        return {"length": length, "pairs": pairs}
+
+    def sample(self, key: jax.Array, case: Case) -> Batch:
+        longest, most = bounds(case["length"])[1], bounds(case["pairs"])[1]
+        length_key, pairs_key, key_key, value_key, query_key, gap_key = jax.random.split(key, 6)
+        length, pairs = draw(length_key, *bounds(case["length"])), draw(pairs_key, *bounds(case["pairs"]))
+        values = jax.random.randint(value_key, (most,), 0, self.num_values, dtype=jnp.int32)
+        if self.unique_keys:
+            keys = choose(key_key, most, self.num_keys)
+        else:
+            keys = jax.random.randint(key_key, (most,), 0, self.num_keys, dtype=jnp.int32)
+
+        asked, count = self._asked(query_key, keys, pairs)
+        end = self.record_width * pairs
+        if self.queries == "spread":
+            free = longest // 2 - bounds(case["pairs"])[0]
+            place = end + 2 * draw_gaps(gap_key, most, length // 2 - pairs, free, self.query_power)
+        else:
+            place = end + jnp.arange(asked.shape[0])
+        place = jnp.where(jnp.arange(asked.shape[0]) < count, place, longest)
+
+        first_key = 1 + self.separator
+        query = jnp.full(longest, -1).at[place].set(asked, mode="drop")
+        inputs = jnp.where(query >= 0, first_key + keys[query], self._records(keys, values, pairs, longest))
+        return supervise(inputs, values[query], query >= 0)
+
+    def _records(self, keys: jax.Array, values: jax.Array, pairs: jax.Array, longest: int) -> jax.Array:
+        """[longest] tokens: the first `pairs` records, one after the other, then filler."""
+        first_key = 1 + self.separator
+        columns = [first_key + keys, first_key + self.num_keys + values]
+        columns += [jnp.ones_like(keys)] * self.separator
+        tokens = jnp.stack(columns, axis=1).reshape(-1)
+        tokens = jnp.where(jnp.arange(tokens.size) < self.record_width * pairs, tokens, 0)
+        return jnp.zeros(longest, jnp.int32).at[: tokens.size].set(tokens)
+
+    def _asked(self, key: jax.Array, keys: jax.Array, pairs: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """(records [Q], count): the first `count` of these records answer the queries, in this order."""
+        record = jnp.arange(keys.shape[0])
+        binding = record < pairs
+        if not self.unique_keys:
+            same_and_later = (keys[:, None] == keys[None, :]) & (record[:, None] < record[None, :])
+            binding &= ~jnp.any(same_and_later & binding[None, :], axis=1)
+        if self.queries == "spread":
+            return jnp.argsort(~binding, stable=True), jnp.sum(binding)
+        rank = jnp.where(binding, jax.random.uniform(key, record.shape), 2.0)
+        if self.queries == "one":
+            return jnp.argmin(rank)[None], jnp.int32(1)
+        return jnp.argsort(rank), jnp.sum(binding)
+
+
+def draw_gaps(key: jax.Array, count: int, free: jax.Array, most_free: int, power: float) -> jax.Array:
+    """[count] different integers x below `free`, drawn one after the other with weight (x + 1)^(power - 1).
+
+    The largest of log-weights with Gumbel noise are such a draw (Efraimidis & Spirakis 2006). Where `free` is
+    below `count`, the entries from there on mean nothing.
+    """
+    slot = jnp.arange(most_free)
+    score = (power - 1) * jnp.log1p(slot.astype(jnp.float32)) + jax.random.gumbel(key, (most_free,))
+    return jax.lax.top_k(jnp.where(slot < free, score, -jnp.inf), count)[1]
