@@ -1,0 +1,77 @@
+"""Bit parity: is the number of ones so far odd?
+
+    python launch.py --config=configs/bit_parity.py:deltanet_neg,small --workdir=runs/parity
+
+PLACEHOLDER
+"""
+
+from rnnbench.config import experiment
+
+PROTOCOLS = {
+    # The PyTorch original's setting (its batch, optimiser, steps and lengths) at one width for all presets.
+    "original": {
+        "model.dim": 64,
+        "model.layers": 2,
+        "model.heads": 4,
+        "task.supervision": "every",
+        "task.train_lengths": (32, 32),
+        "eval.lengths": (64, 128, 256),
+        "train.batch_size": 32,
+        "train.steps": 40_000,
+        "optim.name": "adam",
+        "optim.schedule": "constant",
+        "optim.warmup": 0.0,
+        "optim.weight_decay": 0.0,
+        "optim.clip": 1.0,
+        "population.learning_rates": (1e-3,),
+    },
+    # Sized for two CPU cores.
+    "small": {
+        "model.dim": 32,
+        "model.layers": 1,
+        "model.heads": 4,
+        "task.supervision": "every",
+        "task.train_lengths": (3, 40),
+        "eval.lengths": (80, 160, 320),
+        "train.batch_size": 64,
+        "train.steps": 2000,
+        "population.learning_rates": (1e-3, 3e-3, 1e-2),
+        "population.seeds": (0, 1, 2),
+    },
+    # Grazzi et al. 2024 (arXiv 2411.12537), the 20,000-step setting of their public code.
+    "literature": {
+        "model.dim": 128,
+        "model.layers": 2,
+        "model.heads": 4,
+        "model.conv_size": 4,
+        "task.supervision": "last",
+        "task.train_lengths": (3, 40),
+        "eval.lengths": ((40, 256), 64, 128, 256),
+        "eval.batches": 32,
+        "eval.every": 2000,
+        "train.batch_size": 256,
+        "train.steps": 20_000,
+        "optim.weight_decay": 0.1,
+        "optim.b2": 0.999,
+        "optim.clip": 0.0,
+        "population.learning_rates": (1e-2, 1e-3, 5e-4, 1e-4),
+        "population.seeds": (0, 1, 2),
+    },
+    # All presets within minutes on two CPU cores; see configs/quickstart.py.
+    "quickstart": {
+        "model.dim": 32,
+        "model.layers": 1,
+        "model.heads": 4,
+        "task.supervision": "every",
+        "task.train_lengths": (3, 32),
+        "eval.lengths": (64, 128, 256),
+        "eval.every": 0,
+        "train.batch_size": 64,
+        "train.steps": 1000,
+        "population.learning_rates": (3e-3,),
+    },
+}
+
+
+def get_config(argument="deltanet"):
+    return experiment("bit_parity", argument, PROTOCOLS)

@@ -1,0 +1,46 @@
+"""Controlled bit parity: parity where every training sequence has the same number of ones.
+
+    python launch.py --config=configs/controlled_bit_parity.py:lstm,small --workdir=runs/controlled
+
+Expected: most presets do well on the case with the same number of ones; on the case with any number of ones a model
+that merely counts to twelve falls back towards chance.
+"""
+
+from rnnbench.config import experiment
+
+PROTOCOLS = {
+    # The PyTorch original's setting: its batch, optimiser, steps and lengths, at one width for all presets.
+    "original": {
+        "model.dim": 64,
+        "model.layers": 2,
+        "model.heads": 4,
+        "task.num_ones": 12,
+        "task.train_lengths": (32, 32),
+        "eval.lengths": (64, 128, 256),
+        "train.batch_size": 32,
+        "train.steps": 40_000,
+        "optim.name": "adam",
+        "optim.schedule": "constant",
+        "optim.warmup": 0.0,
+        "optim.weight_decay": 0.0,
+        "population.learning_rates": (1e-3,),
+    },
+    # Sized for two CPU cores.
+    "small": {
+        "model.dim": 32,
+        "model.layers": 1,
+        "model.heads": 4,
+        "task.num_ones": 12,
+        "task.train_lengths": (16, 40),
+        "eval.lengths": (40, 80, 160, 320),
+        "eval.every": 500,
+        "train.batch_size": 64,
+        "train.steps": 2000,
+        "population.learning_rates": (1e-3, 3e-3, 1e-2),
+        "population.seeds": (0, 1, 2),
+    },
+}
+
+
+def get_config(argument="deltanet"):
+    return experiment("controlled_bit_parity", argument, PROTOCOLS)

@@ -1,0 +1,65 @@
+"""Dyck: which prefixes of a bracket word are balanced, or which bracket closes next?
+
+    python launch.py --config=configs/dyck.py:lstm,small --workdir=runs/dyck
+
+Cases: longer words of the training depth, and (protocols small and literature) deeper ones.
+"""
+
+from rnnbench.config import experiment
+
+PROTOCOLS = {
+    # The PyTorch original's setting: its batch, optimiser, steps and lengths, at one width for all presets.
+    "original": {
+        "model.dim": 64,
+        "model.layers": 2,
+        "model.heads": 4,
+        "task.num_types": 3,
+        "task.depth": 3,
+        "task.train_lengths": (32, 32),
+        "eval.lengths": (64, 128, 256),
+        "train.batch_size": 32,
+        "train.steps": 40_000,
+        "optim.name": "adam",
+        "optim.schedule": "constant",
+        "optim.warmup": 0.0,
+        "optim.weight_decay": 0.0,
+        "population.learning_rates": (1e-3,),
+    },
+    # Sized for two CPU cores.
+    "small": {
+        "model.dim": 32,
+        "model.layers": 2,
+        "model.heads": 4,
+        "task.num_types": 2,
+        "task.depth": 4,
+        "task.train_lengths": (4, 40),
+        "eval.lengths": (80, 160, 320),
+        "eval.cases": ({"length": 40, "depth": 8}, {"length": 160, "depth": 8}),
+        "eval.every": 500,
+        "train.batch_size": 64,
+        "train.steps": 2000,
+        "population.learning_rates": (1e-3, 3e-3, 1e-2),
+        "population.seeds": (0, 1, 2),
+    },
+    # Bounded Dyck as in Sarrof et al. 2024 (arXiv 2405.17394): valid words, the type of the next closing bracket.
+    "literature": {
+        "model.dim": 128,
+        "model.layers": 2,
+        "model.heads": 4,
+        "task.mode": "close",
+        "task.num_types": 8,
+        "task.depth": 10,
+        "task.corruption": 0.0,
+        "task.train_lengths": (2, 700),
+        "eval.lengths": ((702, 1400),),
+        "eval.cases": ({"length": [702, 1400], "depth": 15},),
+        "train.batch_size": 64,
+        "train.steps": 20_000,
+        "population.learning_rates": (1e-2, 1e-3, 1e-4),
+        "population.seeds": (0, 1, 2),
+    },
+}
+
+
+def get_config(argument="deltanet"):
+    return experiment("dyck", argument, PROTOCOLS)

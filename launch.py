@@ -1,0 +1,173 @@
+"""The command line: a config file and flags in, a run or a study in a workdir out.
+
+    python launch.py --config=configs/bit_parity.py:deltanet,small --workdir=runs/parity [--config.train.steps=500 ...]
+    python launch.py --list | --config=... --show_config | --config=... --show_batch
+
+Whatever cannot work ends in one line that names the flag to change and exit code 2, before anything is compiled or
+written.
+"""
+
+import difflib
+import importlib.util
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+from rnnbench import config as configs
+from rnnbench.config import ConfigError, InputError
+
+FLAGS = flags.FLAGS
+config_flags.DEFINE_config_file("config", None, "config file, configs/TASK.py:MODEL,PROTOCOL", lock_config=True)
+flags.DEFINE_string("workdir", None, "folder of the run or study; the same command there resumes")
+flags.DEFINE_bool("list", False, "list tasks, models and protocols")
+flags.DEFINE_bool("show_config", False, "print every key with its value and comment")
+flags.DEFINE_bool("show_batch", False, "print three training samples with their targets")
+flags.DEFINE_enum("distributed", "auto", ["auto", "on", "off"], "join the processes of a cluster (see the README)")
+
+
+class UsageError(InputError):
+    """A command line that cannot work; its text is one line."""
+
+
+def main(argv: list[str]) -> int:
+    """Runs the command line; returns the exit code."""
+    try:
+        return command(argv)
+    except InputError as error:
+        print(f"launch.py: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nlaunch.py: interrupted; the same command resumes at the newest checkpoint", file=sys.stderr)
+        return 130
+
+
+def command(argv: list[str]) -> int:
+    pristine, file = None, config_argument(argv)
+    if file:
+        pristine = load(file.partition(":")[0])(*([file.partition(":")[2]] if ":" in file else []))
+        check_keys(argv, pristine)
+    parse(argv, pristine)
+    if FLAGS.list:
+        return show_list()
+    if pristine is None:
+        raise UsageError("--config: is missing; name a config file such as configs/quickstart.py, or try --list")
+    # Only now: JAX takes seconds to load, and its processes join before anything touches a device.
+    from rnnbench import distributed, population, study, train
+
+    config = FLAGS.config
+    cells = {}
+    if config.study.models:
+        cells = study.cells(config, pristine, lambda task: load(Path(file).parent / f"{task}.py"))
+    else:
+        config = configs.label(config, pristine)
+    if FLAGS.show_config:
+        return show_config(config)
+    distributed.initialize(FLAGS.distributed)
+    if FLAGS.show_batch:
+        return show_batch(population.prepare(next(iter(cells.values()), config)))
+    if not FLAGS.workdir:
+        raise UsageError("--workdir: is missing; name a folder for the results, such as runs/first")
+    if cells:
+        study.run(cells, FLAGS.workdir)
+    else:
+        train.run(config, FLAGS.workdir)
+    return 0
+
+
+def config_argument(argv: list[str]) -> str | None:
+    """The value of --config, before the flags are parsed: its file decides which other flags there are."""
+    for flag, following in zip(argv, [*argv[1:], None]):
+        if re.fullmatch(r"--?config", flag):
+            return following
+        if match := re.fullmatch(r"--?config=(.*)", flag):
+            return match[1]
+    return None
+
+
+def load(file: str | Path) -> Callable[..., ConfigDict]:
+    """get_config of a config file."""
+    path = Path(file)
+    if not path.is_file():
+        raise UsageError(f"--config: there is no file {path}")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None:
+        raise UsageError(f"--config: {path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, "get_config"):
+        raise UsageError(f"--config: {path} has no get_config()")
+    return module.get_config
+
+
+def check_keys(argv: list[str], pristine: ConfigDict) -> None:
+    """Refuses overrides of keys that do not exist, with the nearest one that does."""
+    known = list(configs.flat(pristine))
+    for flag in argv:
+        if match := re.match(r"--?(?:no)?config\.([^=]+)", flag):
+            key = match[1]
+            if key not in known:
+                near = difflib.get_close_matches(key, known, 1)
+                hint = f"; did you mean --config.{near[0]}?" if near else "; --show_config lists them all"
+                raise ConfigError(key, f"there is no such key{hint}")
+
+
+def parse(argv: list[str], pristine: ConfigDict | None) -> None:
+    """Parses the flags; every error becomes one line."""
+    try:
+        rest = FLAGS(argv)[1:]
+    except (flags.Error, KeyError, TypeError, ValueError, OSError) as error:
+        text = str(error)
+        if match := re.match(r"flag --config\.([\w.]+)=(.*?): ", text, re.DOTALL):
+            now = configs.flat(pristine).get(match[1])
+            kind = type(now).__name__
+            raise ConfigError(match[1], f"{match[2]!r} is not of type {kind}; a value of that type is {now!r}") from None
+        raise UsageError(text.splitlines()[0]) from None
+    if rest:
+        raise UsageError(f"unexpected argument {rest[0]!r}; flags look like --workdir=runs/first")
+
+
+def show_list() -> int:
+    """Tasks with their protocols, and the presets."""
+    print("models (--config=configs/TASK.py:MODEL,PROTOCOL)")
+    for name, preset in configs.PRESETS.items():
+        options = " ".join(f"{key}={value}" for key, value in preset["options"].items())
+        print(f"  {name:20} mixer {preset['mixer']}  {options}".rstrip())
+    print("tasks and their protocols")
+    for path in sorted((Path(__file__).parent / "configs").glob("*.py")):
+        protocols = load(path).__globals__.get("PROTOCOLS")
+        print(f"  configs/{path.name:26} {' '.join(protocols) if protocols else 'a study: needs no MODEL'}")
+    return 0
+
+
+def show_config(config: ConfigDict) -> int:
+    """Every key, value and comment."""
+    for key, value in configs.flat(config).items():
+        print(f"{key + ' = ' + repr(value):64} # {configs.comment(key)}")
+    return 0
+
+
+def show_batch(setup) -> int:
+    """Three samples of the first training case: tokens, and targets where they are supervised."""
+    import jax
+
+    case = setup.task.train_cases()[0][0]
+    print(f"{setup.config.task.name}, training case {case}, {setup.task.vocab_size} tokens, {setup.task.num_classes} classes")
+    for i in range(3):
+        batch = setup.task.sample(jax.random.fold_in(jax.random.key(0), i), case)
+        targets = [str(t) if asked else "." for t, asked in zip(batch.targets.tolist(), batch.mask.tolist())]
+        tokens = [str(token) for token in batch.inputs.tolist()]
+        width = max(map(len, tokens + targets))
+        print("tokens  " + " ".join(token.rjust(width) for token in tokens))
+        print("targets " + " ".join(target.rjust(width) for target in targets))
+    return 0
+
+
+if __name__ == "__main__":
+    # The notebooks' and the compiler's chatter is of no use to the person at the terminal.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.exit(main(sys.argv))

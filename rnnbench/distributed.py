@@ -1,0 +1,104 @@
+"""Processes, the mesh of devices, and what lies where on it.
+
+Axes of the mesh: `seed` splits the members of a population, `data` the batch, `time` (reserved) the sequence.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+from ml_collections import ConfigDict
+
+from rnnbench.config import ConfigError
+
+
+def initialize(mode: str) -> None:
+    """Joins the processes of a cluster: `on` always, `off` never, `auto` where the environment shows several.
+
+    An error of jax.distributed is not swallowed: a mis-set cluster would become N runs on one workdir.
+    """
+    several = (
+        int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1  # set under srun only
+        or "," in os.environ.get("TPU_WORKER_HOSTNAMES", "")
+        or "JAX_COORDINATOR_ADDRESS" in os.environ
+    )
+    if mode == "on" or (mode == "auto" and several):
+        jax.distributed.initialize()
+
+
+def is_main() -> bool:
+    """Whether this process is the one that writes logs and results."""
+    return jax.process_index() == 0
+
+
+def make_mesh(config: ConfigDict, members: int, batch_size: int) -> Mesh:
+    """The mesh (seed, data, time) that `config.mesh` asks for; an axis of 0 takes as many devices as divide its work."""
+    devices = len(jax.devices())
+
+    def most(work: int, available: int) -> int:
+        return max(n for n in range(1, available + 1) if work % n == 0 and available % n == 0)
+
+    seed = config.seed or most(members, devices // max(config.data, 1) or 1)
+    data = config.data or most(batch_size, devices // seed or 1)
+    if members % seed:
+        raise ConfigError("mesh.seed", f"must divide the {members} members of the population; it is {seed}")
+    if batch_size % data:
+        raise ConfigError("mesh.data", f"must divide the {batch_size} sequences of a (micro)batch; it is {data}")
+    if seed * data > devices:
+        axis = "mesh.seed" if config.seed else "mesh.data"
+        raise ConfigError(axis, f"a mesh of {seed} x {data} devices does not fit on {devices}")
+    return jax.make_mesh(
+        (seed, data, 1),
+        ("seed", "data", "time"),
+        axis_types=(AxisType.Auto,) * 3,
+        devices=jax.devices()[: seed * data],
+    )
+
+
+def members_mode(config: ConfigDict) -> str:
+    """How a device runs its members: weight-batched matmuls are slow on CPU, so they go one by one there."""
+    if config.members != "auto":
+        return config.members
+    return "map" if jax.default_backend() == "cpu" else "vmap"
+
+
+def over_members(fn: Callable[[Any, Any], Any], mesh: Mesh, mode: str) -> Callable[[Any, Any], Any]:
+    """`fn(member, shared)` for every member of a population: trees with a leading member axis in and out.
+
+    The members are split over the mesh axis `seed` by shard_map, so that a `map` runs over the local ones only; the
+    other axes stay with the compiler (see `shard_batch`).
+    """
+
+    def local(members: Any, shared: Any) -> Any:
+        if mode == "map":
+            return jax.lax.map(lambda member: fn(member, shared), members)
+        return jax.vmap(fn, in_axes=(0, None))(members, shared)
+
+    return jax.shard_map(
+        local, mesh=mesh, in_specs=(P("seed"), P()), out_specs=P("seed"), axis_names={"seed"}, check_vma=False
+    )
+
+
+def shard_batch(tree: Any) -> Any:
+    """Splits the leading (batch) axis over the mesh axis `data`; for use inside `over_members`."""
+    sharding = NamedSharding(jax.sharding.get_abstract_mesh(), P("data"))
+    return jax.lax.with_sharding_constraint(tree, sharding)
+
+
+def by_member(mesh: Mesh) -> NamedSharding:
+    """Where a tree with a leading member axis lies."""
+    return NamedSharding(mesh, P("seed"))
+
+
+def everywhere(mesh: Mesh) -> NamedSharding:
+    """Replicated, so that every process can read it."""
+    return NamedSharding(mesh, P())
+
+
+def to_host(tree: Any) -> Any:
+    """Replicated arrays as NumPy arrays."""
+    return jax.tree.map(np.asarray, tree)

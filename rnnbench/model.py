@@ -1,0 +1,161 @@
+"""One backbone for all mixers: embed → N × [norm → mixer → +, norm → MLP → +] → norm → head."""
+
+import inspect
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from ml_collections import ConfigDict
+
+from rnnbench import mixers
+from rnnbench.config import PRESETS, ConfigError
+from rnnbench.tasks.base import bounds
+
+
+class MLP(nnx.Module):
+    """y = W₂ gelu(W₁ x)."""
+
+    def __init__(self, dim: int, hidden: int, *, rngs: nnx.Rngs, dtype: Any = jnp.float32):
+        self.up = nnx.Linear(dim, hidden, dtype=dtype, rngs=rngs)
+        self.down = nnx.Linear(hidden, dim, dtype=dtype, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.down(nnx.gelu(self.up(x)))
+
+
+class Block(nnx.Module):
+    """x ← x + mixer(norm x);  x ← x + MLP(norm x), the second only where there is an MLP."""
+
+    def __init__(self, config: ConfigDict, hidden: int, *, rngs: nnx.Rngs, dtype: Any):
+        self.norm = nnx.RMSNorm(config.dim, dtype=dtype, rngs=rngs)
+        self.mixer = build_mixer(config, dtype, rngs)
+        self.mlp_norm = nnx.RMSNorm(config.dim, dtype=dtype, rngs=rngs) if hidden else None
+        self.mlp = MLP(config.dim, hidden, dtype=dtype, rngs=rngs) if hidden else None
+        self.dropout = nnx.Dropout(config.dropout)
+
+    def __call__(self, x: jax.Array, state: Any, keys: Any) -> tuple[jax.Array, Any]:
+        y, state = self.mixer(self.norm(x), state)
+        x = x + self.dropout(y, deterministic=keys is None, rngs=None if keys is None else keys[0])
+        if self.mlp is not None:
+            y = self.mlp(self.mlp_norm(x))
+            x = x + self.dropout(y, deterministic=keys is None, rngs=None if keys is None else keys[1])
+        return x, state
+
+
+class SequenceModel(nnx.Module):
+    """tokens [B, T] → logits [B, T, classes] in float32, and the state after the last token.
+
+    `config` is `config.model`; `max_length` is the longest sequence it will see (the table of learned positions).
+    A `dropout_key` makes a training pass; without one the model is deterministic.
+    """
+
+    def __init__(
+        self,
+        config: ConfigDict,
+        *,
+        vocab_size: int,
+        num_classes: int,
+        max_length: int,
+        rngs: nnx.Rngs,
+        dtype: Any = jnp.float32,
+    ):
+        hidden = config.mlp_dim if config.mlp_dim >= 0 else matched_mlp_dim(config)
+        self.embed = nnx.Embed(vocab_size, config.dim, dtype=dtype, rngs=rngs)
+        learned = config.positions == "learned"
+        self.positions = nnx.Embed(max_length, config.dim, dtype=dtype, rngs=rngs) if learned else None
+        self.blocks = nnx.List([Block(config, hidden, rngs=rngs, dtype=dtype) for _ in range(config.layers)])
+        self.norm = nnx.RMSNorm(config.dim, dtype=dtype, rngs=rngs)
+        self.head = nnx.Linear(config.dim, num_classes, dtype=dtype, rngs=rngs)
+        self.dropout = nnx.Dropout(config.dropout)
+
+    def init_state(self, batch: int, max_length: int) -> dict[str, Any]:
+        """The state before the first token, of static shapes, for streams of up to `max_length` tokens."""
+        layers = [block.mixer.init_state(batch, max_length) for block in self.blocks]
+        return {"position": jnp.zeros((), jnp.int32), "layers": layers}
+
+    def __call__(
+        self, tokens: jax.Array, state: Any = None, *, dropout_key: jax.Array | None = None
+    ) -> tuple[jax.Array, dict[str, Any]]:
+        x = self.embed(tokens)
+        start = jnp.zeros((), jnp.int32) if state is None else state["position"]
+        if self.positions is not None:
+            # A position beyond the table gives NaN: loud, where clipping would be silently wrong.
+            where = start + jnp.arange(tokens.shape[1])
+            x = x + self.positions.embedding[...].at[where].get(mode="fill", fill_value=jnp.nan).astype(x.dtype)[None]
+        keys = None if dropout_key is None else jax.random.split(dropout_key, (len(self.blocks) + 1, 2))
+        x = self.dropout(x, deterministic=keys is None, rngs=None if keys is None else keys[-1, 0])
+        layers = []
+        for i, block in enumerate(self.blocks):
+            with jax.named_scope(f"block_{i}"):
+                x, layer = block(x, None if state is None else state["layers"][i], None if keys is None else keys[i])
+            layers.append(layer)
+        logits = self.head(self.norm(x)).astype(jnp.float32)
+        return logits, {"position": start + tokens.shape[1], "layers": layers}
+
+
+def build_mixer(config: ConfigDict, dtype: Any, rngs: nnx.Rngs) -> nnx.Module:
+    """The mixer of `config.model`, given just those shared settings that its signature has."""
+    kind = mixers.find(mixer_name(config))
+    known = inspect.signature(kind.__init__).parameters
+    settings: dict[str, Any] = {"dtype": dtype}
+    for name, off in {"heads": 0, "conv_size": 0, "positions": "none"}.items():
+        value = config[name]
+        if name in known:
+            settings[name] = value
+        elif value != off and (name, value) != ("positions", "learned"):
+            raise ConfigError(f"model.{name}", f"the mixer {kind.__name__} has none; set it to {off!r}")
+    if settings.get("positions") == "learned":
+        settings["positions"] = "none"
+    if settings.get("heads") == 0:
+        del settings["heads"]
+    for name in config.options:
+        if name not in known:
+            raise ConfigError(f"model.options.{name}", f"the mixer {kind.__name__} has no such option")
+    settings = {name: value for name, value in settings.items() if name in known}
+    return kind(config.dim, rngs=rngs, **settings, **config.options)
+
+
+def mixer_name(config: ConfigDict) -> str:
+    """The registry's name or the dotted path of the mixer that `config.model` asks for."""
+    return config.mixer or PRESETS[config.name]["mixer"]
+
+
+def matched_mlp_dim(config: ConfigDict) -> int:
+    """The MLP width that gives a block as many parameters as GPT's with an MLP of 4·dim; at least 0."""
+
+    def count(config: ConfigDict) -> int:
+        return num_params(jax.eval_shape(lambda: nnx.state(build_mixer(config, jnp.float32, nnx.Rngs(0)), nnx.Param)))
+
+    gpt = ConfigDict({**config, "mixer": "attention", "heads": 1, "conv_size": 0, "positions": "none", "options": {}})
+    hidden = 4 * config.dim + (count(gpt) - count(config)) / (2 * config.dim + 1)
+    return max(0, 4 * round(hidden / 4))
+
+
+def num_params(params: Any) -> int:
+    """Parameters in a tree of arrays or shapes."""
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+def state_size(model: SequenceModel, length: int) -> int:
+    """Real float values carried per sequence over all layers (a complex number is two); for GPT at `length`."""
+    shapes = jax.eval_shape(lambda: model.init_state(1, length))
+    floats = [leaf for leaf in jax.tree.leaves(shapes) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
+    return sum(leaf.size * (2 if jnp.iscomplexobj(leaf) else 1) for leaf in floats)
+
+
+def build(config: ConfigDict, task: Any) -> Any:
+    """A function of a PRNG key that makes the model of a whole config for a task."""
+    max_length = max(bounds(case["length"])[1] for case in [*task.cases(), *(case for case, _ in task.train_cases())])
+
+    def make(key: jax.Array) -> SequenceModel:
+        return SequenceModel(
+            config.model,
+            vocab_size=task.vocab_size,
+            num_classes=task.num_classes,
+            max_length=max_length,
+            rngs=nnx.Rngs(key),
+            dtype=jnp.dtype(config.train.dtype),
+        )
+
+    return make

@@ -1,0 +1,72 @@
+"""A grid of runs in one workdir: what its cells are, and running them one after another."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from rnnbench import report, train, workdir
+from rnnbench.config import ConfigError, differences, flat, label, put
+from rnnbench.metrics import Progress, write_text
+from rnnbench.population import prepare
+
+
+def cells(config: ConfigDict, pristine: ConfigDict, get_config: Callable[[str], Callable]) -> dict[str, ConfigDict]:
+    """The configs of a study's cells by name: every one of `study.tasks` with every one of `study.models`.
+
+    A cell is what the task's own file says for (model, protocol), changed where `config` leaves `pristine`, that is
+    by the flags. `get_config(task)` is the get_config of a task's file.
+    """
+    before = flat(pristine)
+    changed = {key: value for key, value in flat(config).items() if before.get(key) != value}
+    found = {}
+    for task in config.study.tasks:
+        for name in config.study.models:
+            plain = get_config(task)(f"{name},{pristine.protocol}")
+            cell = plain.copy_and_resolve_references()
+            for key, value in changed.items():
+                if key.startswith("model.options.") and key not in flat(plain):
+                    raise ConfigError(key, f"the model {name} of this study has no such option")
+                if not key.startswith("study."):
+                    put(cell, key, value)
+            cell = label(cell, plain)
+            found[train.cell_name(cell)] = cell
+    if not found:
+        raise ConfigError("study.tasks", "names no task; give one, or no study.models for a plain run")
+    return found
+
+
+def run(cells: dict[str, ConfigDict], folder: str | Path) -> list[dict[str, Any]]:
+    """Runs the cells one after another, skipping finished ones, and writes the report. Returns all final rows.
+
+    Every cell is checked before the first one runs.
+    """
+    folder = Path(folder).resolve()
+    for cell in cells.values():
+        prepare(cell)
+    check(folder, cells)
+    saved = {name: cell.to_dict() for name, cell in cells.items()}
+    write_text(folder / "study.json", json.dumps({"cells": saved}, indent=1) + "\n")
+    rows = []
+    with Progress(len(cells)) as progress:
+        for name, cell in cells.items():
+            rows += train.run(cell, folder / "cells" / name, progress)
+    report.write(folder)
+    return rows
+
+
+def check(folder: Path, cells: dict[str, ConfigDict]) -> None:
+    """Refuses a workdir that belongs to another study, or one of whose cells does not fit; writes nothing."""
+    workdir.check_writable(folder)
+    if (folder / "config.json").exists():
+        raise workdir.WorkdirError(f"{folder} holds a single run; choose another folder")
+    if (folder / "study.json").exists():
+        before = workdir.read_config(folder / "study.json")["cells"]
+        if set(before) != set(cells):
+            names = sorted(set(before) ^ set(cells))
+            raise workdir.WorkdirError(f"{folder} holds another study (not in both: {names[0]}); choose another folder")
+        for name, cell in cells.items():
+            if keys := differences(before[name], cell):
+                raise workdir.WorkdirError(f"{folder} holds another study ({name} differs in {keys[0]})")

@@ -1,0 +1,233 @@
+"""A run: one config trained, evaluated, checkpointed and written down in one workdir."""
+
+import json
+import statistics
+import time
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from pathlib import Path
+from platform import python_version
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+from ml_collections import ConfigDict
+
+from rnnbench import evaluate, model, workdir
+from rnnbench.checkpoint import Checkpoints
+from rnnbench.config import flat
+from rnnbench.distributed import is_main, to_host
+from rnnbench.metrics import Progress, RunLog, case_name, finite, write_text
+from rnnbench.population import Setup, TrainState, init_state, make_train_chunk, prepare, state_shapes
+from rnnbench.report import accuracy_vs_length, png
+from rnnbench.tasks.base import bounds
+
+
+def cell_name(config: ConfigDict) -> str:
+    """The stable id of a config's cell: task, protocol, model, and a digest of the overrides if there are any."""
+    name = f"{config.task.name}-{config.protocol}-{config.model.name}"
+    if config.overrides:
+        name += f"-{zlib.crc32(json.dumps(config.overrides, sort_keys=True).encode()):08x}"
+    return name
+
+
+def run(config: ConfigDict, folder: str | Path, progress: Progress | None = None) -> list[dict[str, Any]]:
+    """Trains the population of `config` in the workdir `folder` and returns its final rows.
+
+    Run again, it resumes from the newest checkpoint, or returns the rows at once if the run is finished. Raises
+    ConfigError, WorkdirError or CheckpointError before anything is compiled or written.
+    """
+    folder = Path(folder).resolve()
+    setup = prepare(config)
+    workdir.check(folder, config)
+    checkpoints = Checkpoints(folder / "checkpoints", config.checkpoint.keep)
+    if rows := workdir.finished(folder, checkpoints.latest()):
+        return rows
+    with progress or Progress() as progress:
+        session = _Session(setup, folder, checkpoints, progress)
+        try:
+            rows = session.train()
+        finally:
+            session.close()
+        progress.done(_summary(rows))
+    return rows
+
+
+class _Session:
+    """One process's work on a run: the population, its compiled programs, its files and its clocks."""
+
+    def __init__(self, setup: Setup, folder: Path, checkpoints: Checkpoints, progress: Progress):
+        self.setup, self.config, self.progress, self.checkpoints = setup, setup.config, progress, checkpoints
+        self.cell, self.members = cell_name(self.config), setup.member_names()
+        self.seconds = {"train_seconds": 0.0, "compile_seconds": 0.0, "eval_seconds": 0.0}
+        self.step = 0
+        resuming = checkpoints.latest() is not None
+        if resuming:
+            self.state, extra, self.step = checkpoints.restore(state_shapes(setup))
+            self.seconds = extra["seconds"]
+        progress.start(self.cell, self.config.train.steps, self.step)
+        progress.note("compiling")
+        clock = time.perf_counter()
+        if not resuming:
+            self.state = init_state(setup)
+        self.chunk, self.evaluators = compile_all(setup, self.state)
+        self.seconds["compile_seconds"] += time.perf_counter() - clock
+        self.saved_step, self.pending, self.diverged = self.step, None, None
+        self.log = None
+        if is_main():
+            if not (folder / "config.json").exists():
+                write_text(folder / "config.json", json.dumps(self.config.to_dict(), indent=1) + "\n")
+            self.log = RunLog(folder, self.members, _hparams(self.config), self.step)
+
+    def close(self) -> None:
+        self.checkpoints.close()
+        if self.log:
+            self.log.close()
+
+    def train(self) -> list[dict[str, Any]]:
+        """The loop over chunks. Their borders depend on the step alone, so that a resumed run has the same ones."""
+        steps, every, save_every = self.config.train.steps, self.config.eval.every, self.config.checkpoint.every
+        self.clock, final = time.perf_counter(), False
+        while not final:
+            n = self._next_border() - self.step
+            self.state, metrics = self.chunk(self.state, np.int32(n))
+            self.step += n
+            self._log_pending()  # the host reads the chunk before while the device works on this one
+            self.pending = (self.step, n, metrics)
+            at_end = self.step == steps
+            evaluating = at_end or (every > 0 and self.step % every == 0)
+            saving = at_end or (self.step - self.saved_step >= save_every if save_every else evaluating)
+            if evaluating or saving:
+                self._log_pending()
+            if evaluating:
+                rows = self._evaluate(at_end)
+                final = rows[0]["final"]
+            if saving or final:
+                self._save()
+            if evaluating or saving:
+                self.clock = time.perf_counter()
+        return rows
+
+    def _next_border(self) -> int:
+        train, every = self.config.train, self.config.eval.every
+        borders = [train.steps] + [(self.step // size + 1) * size for size in (train.chunk, every) if size]
+        return min(borders)
+
+    def _log_pending(self) -> None:
+        """Waits for the chunk last dispatched, if it is not logged yet, and writes down a row per member."""
+        if self.pending is None:
+            return
+        (step, n, metrics), self.pending = self.pending, None
+        values = to_host(metrics)
+        now = time.perf_counter()
+        seconds, self.clock = now - self.clock, now
+        self.seconds["train_seconds"] += seconds
+        self.diverged = values["diverged"]
+        rows = []
+        for i, member in enumerate(self.members):
+            shown = {k: None if self.diverged[i] else finite(values[k][i]) for k in ("loss", "accuracy", "grad_norm")}
+            speed = float(values["tokens"][i]) * n / seconds
+            rows.append({"cell": self.cell, **member, "step": step, **shown, "tokens_per_second": speed})
+        if self.log:
+            self.log.train(rows)
+        self.progress.update(step, _median(rows, "loss"), _median(rows, "accuracy"))
+
+    def _evaluate(self, at_end: bool) -> list[dict[str, Any]]:
+        """Rows of every case and member, written down; they are the final ones at the end, or where all pass."""
+        task, clock, found, positions = self.setup.task, time.perf_counter(), [], []
+        for case in task.cases():
+            self.progress.note(f"evaluating {case_name(case)}")
+            key = evaluate.case_key(self.config.eval.seed, case)
+            sums = to_host(self.evaluators[case_name(case)](self.state.members.params, key))
+            for i, member in enumerate(self.members):
+                mine = {name: value[i] for name, value in sums.items()}
+                values = evaluate.metrics(mine, task, case, bool(self.diverged[i]))
+                found.append((member, case, values))
+                where = {"cell": self.cell, **member, "step": self.step, "case": case}
+                positions.append(where | evaluate.by_position(mine))
+        self.seconds["eval_seconds"] += time.perf_counter() - clock
+        final = at_end or self._all_pass(found)
+        rows = [self._row(member, case, values, final) for member, case, values in found]
+        if self.log:
+            self.log.evaluation(rows, positions)
+            if final:
+                self._finish_log(rows)
+            self.log.flush()
+        return rows
+
+    def _all_pass(self, found: list[tuple[Any, Any, dict[str, Any]]]) -> bool:
+        """Whether every member that has not diverged reaches train.stop_accuracy at the longest training length."""
+        wanted, selection = self.config.train.stop_accuracy, self.setup.task.selection_case()
+        mine = [values[values["headline"]] for _, case, values in found if case == selection]
+        return wanted > 0 and all(value is None or value >= wanted for value in mine)
+
+    def _row(self, member: dict[str, Any], case: Any, values: dict[str, Any], final: bool) -> dict[str, Any]:
+        config, built = self.config, nnx.eval_shape(lambda: self.setup.make(jax.random.key(0)))
+        identity = {"cell": self.cell, "task": config.task.name, "protocol": config.protocol}
+        identity |= {"model": config.model.name, "overrides": dict(config.overrides), **member}
+        device = jax.devices()[0]
+        return {
+            **identity,
+            "step": self.step,
+            "final": final,
+            "case": case,
+            "selection": case == self.setup.task.selection_case(),
+            **values,
+            "params": model.num_params(nnx.state(built, nnx.Param)),
+            "state_size": model.state_size(built, bounds(case["length"])[1]),
+            **self.seconds,
+            "device": f"{self.setup.mesh.size} x {device.device_kind}",
+            "versions": {name: version(name) for name in ("rnnbench", "jax", "flax")} | {"python": python_version()},
+        }
+
+    def _finish_log(self, rows: list[dict[str, Any]]) -> None:
+        """The last words of each member in TensorBoard: its plot, and the metrics by which HPARAMS compares it."""
+        finals = []
+        for member in self.members:
+            mine = [row for row in rows if all(row[k] == v for k, v in member.items())]
+            self.log.image("accuracy_vs_length", png(accuracy_vs_length(mine)), self.step, member)
+            finals.append({case_name(row["case"]): row[row["headline"]] for row in mine})
+        self.log.finish(finals)
+
+    def _save(self) -> None:
+        if self.log:
+            self.log.flush()
+        self.progress.note("saving")
+        self.checkpoints.save(self.step, self.state, {"seconds": self.seconds})
+        self.checkpoints.wait()  # the next chunk is given this state's memory
+        self.saved_step = self.step
+
+
+def compile_all(setup: Setup, state: TrainState) -> tuple[Any, dict[str, Any]]:
+    """The train chunk and one evaluator per case, compiled side by side: one compile leaves cores idle."""
+    config, key = setup.config, jax.random.key(0)
+    size = dict(batches=config.eval.batches, batch_size=config.train.batch_size)
+
+    def evaluator(case: dict[str, Any]) -> Any:
+        made = evaluate.make_evaluator(setup.task, setup.apply, case, **size, mesh=setup.mesh, mode=setup.mode)
+        return made.lower(state.members.params, key).compile()
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        chunk = pool.submit(lambda: make_train_chunk(setup).lower(state, np.int32(1)).compile())
+        cases = {case_name(case): pool.submit(evaluator, case) for case in setup.task.cases()}
+        return chunk.result(), {name: job.result() for name, job in cases.items()}
+
+
+def _hparams(config: ConfigDict) -> dict[str, Any]:
+    """The config as TensorBoard takes it: flat, and anything but numbers and truth values as text."""
+    leaves = flat(config)
+    return {k: v if isinstance(v, bool | int | float | str) else json.dumps(v) for k, v in leaves.items()}
+
+
+def _median(rows: list[dict[str, Any]], name: str) -> float | None:
+    values = [row[name] for row in rows if row[name] is not None]
+    return statistics.median(values) if values else None
+
+
+def _summary(rows: list[dict[str, Any]]) -> str:
+    """The best member's headline at each case, in a line."""
+    names = dict.fromkeys(case_name(row["case"]) for row in rows)
+    best = {n: [row[row["headline"]] for row in rows if case_name(row["case"]) == n and not row["diverged"]] for n in names}
+    return "  ".join(f"{name}: {max(values):.3f}" if values else f"{name}: diverged" for name, values in best.items())
