@@ -197,6 +197,6 @@ def test_rows_unflushed_are_not_in_the_files(tmp_path):
 
 
 def test_members_that_would_share_a_folder_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="lr=0.*seed=0, lr="):
+    with pytest.raises(ValueError, match="share a TensorBoard folder"):
         RunLog(tmp_path, [MEMBERS[0], MEMBERS[0]], {}, 0)
     assert list(tmp_path.iterdir()) == []
