@@ -42,8 +42,8 @@ class ControlledBitParity:
         eval_cases     further cases; one without "ones" stands for both
 
     Chance is the accuracy of the best constant answer: .5 for coin flips, above that for a fixed count n. A
-    sequence of length L falls into n + 1 stretches of equal parity, each (L + 1)/(n + 1) long on average but the
-    first, which lacks the one that opens it. So ⌈n/2⌉ (L + 1)/(n + 1) of the L targets are 1 on average.
+    sequence of length L falls into n + 1 stretches of equal parity, each (L + 1)/(n + 1) long on average but
+    the first, which lacks the one that opens it. So ⌈n/2⌉ (L + 1)/(n + 1) of the L targets are 1 on average.
     Source: the course project that this benchmark grew from.
     """
 

@@ -17,6 +17,8 @@ from rnnbench.tasks.base import (
     check_number,
     draw,
     entries,
+    order_by,
+    random_ranks,
     read_cases,
     span,
     supervise,
@@ -37,8 +39,8 @@ class Dyck:
         targets  0 1 0 0 0 0 0
 
     A share `corruption` of the words is spoilt, by one of two means with equal odds: a tail that starts at a
-    balanced point is shuffled (it may then close too early, go beyond `depth`, or now and then come out valid),
-    or one bracket changes its type, else types would never matter (with one type: always the shuffle).
+    balanced point is shuffled (it may then close too early, exceed `depth`, or at times stay valid), or one
+    bracket changes its type, else types would never matter (with one type: always the shuffle).
 
     mode "close": before each closing bracket, target_t = the type of that bracket; words are never spoilt.
 
@@ -133,9 +135,9 @@ class Dyck:
         starts = opens & (height(opens) == 1)
         start = jnp.argmax(jnp.where(starts, jax.random.uniform(tail_key, starts.shape), -1.0))
         start = jnp.where(spoil & shuffle, start, length)
-        # Sorting by place: the head keeps its order below 0, the tail is mixed within [0, 1), filler stays behind.
-        place = jnp.where(position < length, jax.random.uniform(order_key, position.shape), 1.0 + position)
-        order = jnp.argsort(jnp.where(position < start, position - position.size, place))
+        # The head keeps its place before the tail, and what follows the word its place behind.
+        tail = (position >= start) & (position < length)
+        order = order_by(jnp.where(position < start, -1, random_ranks(order_key, tail)))
 
         flipped = (position == draw(flip_key, 0, length - 1)) & spoil & ~shuffle
         shift = draw(type_key, 1, max(self.num_types - 1, 1))
@@ -190,7 +192,7 @@ def partners(opens: jax.Array) -> jax.Array:
     On one level, openings and closings take turns: sorted by level, a closing bracket follows its partner.
     """
     level = height(opens) - opens
-    order = jnp.argsort(level, stable=True)
+    order = order_by(level)
     return jnp.zeros_like(order).at[order].set(jnp.roll(order, 1))
 
 

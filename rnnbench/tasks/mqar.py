@@ -18,6 +18,8 @@ from rnnbench.tasks.base import (
     draw,
     entries,
     is_int,
+    order_by,
+    random_ranks,
     read_cases,
     span,
     supervise,
@@ -45,20 +47,20 @@ class MQAR:
         inputs   c 3 d 1 c _ _ _ d _ _ _
         targets  . . . . 3 . . . 1 . . .
 
-    Tokens: 0 is filler, then the separator if there is one, the keys, the values. Targets count from the first value.
+    Tokens: 0 is filler, then come the separator if any, the keys, the values. Target 0 is the first value.
 
     Options
         num_keys, num_values   how many there are to draw from
         train_pairs    (low, high): the number of records is drawn uniformly from low…high
         train_lengths  (low, high), drawn likewise; one length, low = high, unless the queries are spread
-        train_mix      several training cases in place of those two: (length, pairs) or (length, pairs, weight)
+        train_mix      in place of those two, several cases: (length, pairs) or (length, pairs, weight)
         unique_keys    True: the keys of a sequence differ; False: drawn independently, one may be bound anew
         queries, query_power, separator   as above; no separator with spread queries
         eval_lengths, eval_pairs   together, entry by entry: integers or (low, high)
         eval_cases     further cases, {"length": 512, "pairs": 64}
 
     Chance is 1/num_values: values are drawn independently of each other and of the keys.
-    Source: Arora et al. 2023, "Zoology" (arXiv 2312.04927), with spread queries and unique keys (there, though,
+    Source: Arora et al. 2023, "Zoology" (arXiv 2312.04927), with spread queries and unique keys (there
     values do not repeat within a sequence either); "one" and "all" come from the course project that this
     benchmark grew from.
     """
@@ -106,8 +108,8 @@ class MQAR:
         return 1 / self.num_values
 
     def train_cases(self) -> tuple[tuple[Case, float], ...]:
-        if mix := entries("task.train_mix", self.train_mix):
-            return tuple(self._mixed_case(entry) for entry in mix)
+        if several := entries("task.train_mix", self.train_mix):
+            return tuple(self._mixed_case(entry) for entry in several)
         case = self._case("task.train_lengths", self.train_lengths, self.train_pairs, "task.train_pairs")
         return ((case, 1.0),)
 
@@ -187,7 +189,7 @@ class MQAR:
         tokens = jnp.where(jnp.arange(tokens.size) < self.record_width * pairs, tokens, 0)
         return jnp.zeros(longest, jnp.int32).at[: tokens.size].set(tokens)
 
-    def _asked(self, key: jax.Array, keys: jax.Array, pairs: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def _asked(self, key: jax.Array, keys: jax.Array, pairs: jax.Array) -> tuple[jax.Array, int | jax.Array]:
         """(records [Q], count): the first `count` of these records answer the queries, in this order."""
         record = jnp.arange(keys.shape[0])
         binding = record < pairs
@@ -195,11 +197,9 @@ class MQAR:
             same_and_later = (keys[:, None] == keys[None, :]) & (record[:, None] < record[None, :])
             binding &= ~jnp.any(same_and_later & binding[None, :], axis=1)
         if self.queries == "spread":
-            return jnp.argsort(~binding, stable=True), jnp.sum(binding)
-        rank = jnp.where(binding, jax.random.uniform(key, record.shape), 2.0)
-        if self.queries == "one":
-            return jnp.argmin(rank)[None], jnp.int32(1)
-        return jnp.argsort(rank), jnp.sum(binding)
+            return order_by(~binding), jnp.sum(binding)
+        order = order_by(random_ranks(key, binding))
+        return (order[:1], 1) if self.queries == "one" else (order, jnp.sum(binding))
 
 
 def draw_gaps(key: jax.Array, count: int, free: jax.Array, most_free: int, power: float) -> jax.Array:
