@@ -8,12 +8,14 @@ from pathlib import Path
 import jax
 import orbax.checkpoint as ocp
 
+from rnnbench.config import InputError
+
 # orbax guards its own bookkeeping by checksums but not the values: a bit flipped in a large array would be
 # restored without a word. So each step folder holds the checksums of its files.
 SEAL = "sha256.json"
 
 
-class CheckpointError(Exception):
+class CheckpointError(InputError):
     """A checkpoint that cannot be trusted. Its text is one line that names the folder and what to do."""
 
     def __init__(self, path, reason: str):

@@ -12,6 +12,8 @@ from tensorboard.compat.proto import event_pb2, summary_pb2
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2, summary_v2
 from tensorboard.summary.writer.record_writer import RecordWriter
 
+from rnnbench.config import InputError
+
 TRAIN_SCALARS = ("loss", "accuracy", "grad_norm", "tokens_per_second")
 EVAL_SCALARS = (
     "loss",
@@ -50,7 +52,7 @@ def member_name(member: Mapping) -> str:
 
 
 def read_jsonl(path) -> list[dict]:
-    """The rows of a JSONL file; none if there is no such file. ValueError names a line that is no object."""
+    """The rows of a JSONL file; none if there is no such file. InputError names a line that is no object."""
     path = Path(path)
     if not path.exists():
         return []
@@ -59,9 +61,9 @@ def read_jsonl(path) -> list[dict]:
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
-            raise ValueError(f"{path}:{number}: not a line of JSON ({error.msg})") from None
+            raise InputError(f"{path}:{number}: not a line of JSON ({error.msg})") from None
         if not isinstance(row, dict):
-            raise ValueError(f"{path}:{number}: not a JSON object")
+            raise InputError(f"{path}:{number}: not a JSON object")
         rows.append(row)
     return rows
 

@@ -13,7 +13,7 @@ SMOOTHING = 0.3  # weight of the newest speed in the running mean
 
 
 class Progress:
-    """Follows `total_runs` runs one after another.
+    """Follows `total_runs` runs one after another; may be entered again by each of them.
 
     with Progress(total_runs=2) as progress:
         progress.start("lstm", steps=1000)
@@ -26,16 +26,19 @@ class Progress:
         self._console = console or Console(highlight=False)
         self._total_runs = total_runs
         self._run = 0
+        self._depth = 0
         self._live = _live_display(self._console) if self._console.is_terminal else None
         self._line_at = float("-inf")
 
     def __enter__(self):
-        if self._live:
+        self._depth += 1
+        if self._live and self._depth == 1:
             self._live.start()
         return self
 
     def __exit__(self, *error):
-        if self._live:
+        self._depth -= 1
+        if self._live and self._depth == 0:
             for task in self._live.task_ids:
                 self._live.remove_task(task)
             self._live.stop()
@@ -83,6 +86,11 @@ class Progress:
             self._console.print(line, soft_wrap=True)
         else:
             self._line(f"done: {summary}  ({seconds})")
+
+    def skip(self, name: str, summary: str) -> None:
+        """A run that was finished before counts too."""
+        self.start(name, steps=1, step=1)
+        self.done(summary)
 
     def _speed(self) -> str:
         if self._rate is None:

@@ -9,8 +9,9 @@ from ml_collections import ConfigDict
 
 from rnnbench import report, train, workdir
 from rnnbench.config import ConfigError, differences, flat, label, put
-from rnnbench.metrics import Progress, write_text
+from rnnbench.metrics import write_text
 from rnnbench.population import prepare
+from rnnbench.progress import Progress
 
 
 def cells(config: ConfigDict, pristine: ConfigDict, get_config: Callable[[str], Callable]) -> dict[str, ConfigDict]:

@@ -19,8 +19,9 @@ from rnnbench import evaluate, model, workdir
 from rnnbench.checkpoint import Checkpoints
 from rnnbench.config import flat
 from rnnbench.distributed import is_main, to_host
-from rnnbench.metrics import Progress, RunLog, case_name, finite, write_text
+from rnnbench.metrics import RunLog, case_name, finite, write_text
 from rnnbench.population import Setup, TrainState, init_state, make_train_chunk, prepare, state_shapes
+from rnnbench.progress import Progress
 from rnnbench.report import accuracy_vs_length, png
 from rnnbench.tasks.base import bounds
 
