@@ -1,27 +1,115 @@
-"""The (gated) delta rule."""
+"""The delta rule, plain or with a decay: a memory that overwrites what it held under a key."""
 
 import jax
 import jax.numpy as jnp
 
+from rnnbench.ops.chunks import (
+    causal_scores,
+    choose,
+    chunk_length,
+    decay_since_start,
+    decay_until_end,
+    join_blocks,
+    matmul,
+    prepare_heads,
+    scan_heads,
+)
+
+IMPLS = ("chunked", "sequential")
+# impl, names, chunk, how many chunks are worked on side by side.
+DEFAULTS = {"cpu": ("chunked", IMPLS, 32, 1), "accelerator": ("chunked", IMPLS, 64, 16)}
+
 
 def delta_rule(q, k, v, beta, log_decay=None, state=None, *, impl=None, chunk=None, axis_name=None):
-    """S_t = (I − β_t k_t k_tᵀ) diag(exp g_t) S_{t-1} + β_t k_t v_tᵀ,  y_t = S_tᵀ q_t."""
-    dtype = jnp.promote_types(v.dtype, jnp.float32)
-    batch, _, heads, key_dim = q.shape
-    if state is None:
-        state = jnp.zeros((batch, heads, key_dim, v.shape[-1]), dtype)
-    if log_decay is None:
-        log_decay = jnp.zeros(q.shape[:3], dtype)
-    if log_decay.ndim == 3:
-        log_decay = log_decay[..., None]
+    """S_t = (I − β_t k_t k_tᵀ) diag(exp g_t) S_{t-1} + β_t k_t v_tᵀ,  y_t = S_tᵀ q_t.
 
-    def step(S, x):
-        q, k, v, beta, g = x
-        S = jnp.exp(g)[..., None] * S
-        w = beta[..., None] * (v - jnp.sum(S * k[..., None], axis=-2))
-        S = S + k[..., None] * w[..., None, :]
-        return S, jnp.sum(S * q[..., None], axis=-2)
+    q, k: [B, T, H, K]; v: [B, T, H, V]; beta: [B, T, H]; log_decay g ≤ 0: None (no decay), [B, T, H] or
+    [B, T, H, K]; state: [B, H, K, V] or None (zeros). Returns y [B, T, H, V] in v's dtype and the final
+    state in float32. Stable for β ‖k‖² in [0, 2]: normalise k before; nothing is scaled or normalised here.
 
-    xs = tuple(jnp.moveaxis(x, 1, 0).astype(dtype) for x in (q, k, v, beta, log_decay))
+    impl: "chunked" (default; WY form, matmuls inside a chunk, states only between chunks) or "sequential"
+    (one step at a time; its gradient keeps every state). chunk: a power of two, default by platform.
+    ValueError for an unknown impl, another chunk or another shape of log_decay.
+
+    Source: Yang et al. 2024, arXiv 2406.06484; with decay: Yang et al. 2024, arXiv 2412.06464.
+    """
+    impl, default_chunk, group = choose("delta_rule", DEFAULTS, impl, axis_name)
+    chunk = chunk_length("delta_rule", default_chunk if chunk is None else chunk, q.shape[1])
+    dtype = v.dtype
+    q, k, v, log_decay, state = prepare_heads("delta_rule", q, k, v, log_decay, state)
+    beta = beta.astype(v.dtype)[..., None]
+    if impl == "sequential":
+        y, state = _sequential(q, k, v, beta, log_decay, state)
+    else:
+        y, state = scan_heads(_chunks, state, (q, k, v, beta, log_decay), chunk, group)
+    return y.astype(dtype), state
+
+
+def _chunks(state, inputs):
+    """S_t = diag(exp g_t) S_{t-1} + k_t w_tᵀ with w_t = β_t (v_t − (diag(exp g_t) S_{t-1})ᵀ k_t).
+
+    Within a chunk that starts from S: (I + L) W = diag(β) (V − K' S), where L is strictly lower triangular,
+    L_ij = β_i k_iᵀ exp(Σ_{j<t≤i} g_t) k_j, and K' are the keys decayed since the start. So
+    W = U − P S, and U, P need not wait for S.
+    """
+    q, k, v, beta, log_decay = inputs  # [group, B, H, C, ·]
+    inverse = unit_lower_inverse(jnp.tril(beta * causal_scores(k, k, log_decay), -1))
+    scores = causal_scores(q, k, log_decay)
+    decay, k_since_start, k_until_end = None, k, k
+    if log_decay is not None:
+        since_start = decay_since_start(log_decay)
+        q, k_since_start = q * since_start, k * since_start
+        k_until_end = k * decay_until_end(log_decay)
+        decay = jnp.exp(jnp.sum(log_decay, axis=-2))[..., None]
+    U, P = matmul(inverse, beta * v), matmul(inverse, beta * k_since_start)
+
+    def next_chunk(state, inputs):
+        U, P, k, decay = inputs
+        W = U - matmul(P, state)
+        decayed = state if decay is None else decay * state
+        return decayed + matmul(jnp.swapaxes(k, -1, -2), W), (W, state)
+
+    state, (W, starts) = jax.lax.scan(next_chunk, state, (U, P, k_until_end, decay))
+    return state, matmul(q, starts) + matmul(scores, W)
+
+
+@jax.custom_vjp
+def unit_lower_inverse(L):
+    """(I + L)⁻¹ of a strictly lower triangular L [..., C, C], C a power of two.
+
+    By [[A, 0], [B, D]]⁻¹ = [[A⁻¹, 0], [−D⁻¹ B A⁻¹, D⁻¹]], both blocks of a level at once. The shorter product
+    (I − L)(I + L²)(I + L⁴)… cancels catastrophically when keys repeat.
+    """
+    size = L.shape[-1]
+    if size == 1:
+        return jnp.ones_like(L)
+    half = size // 2
+    A, D = unit_lower_inverse(jnp.stack([L[..., :half, :half], L[..., half:, half:]]))
+    return join_blocks(A, -matmul(D, matmul(L[..., half:, :half], A)), D)
+
+
+def _inverse_forward(L):
+    inverse = unit_lower_inverse(L)
+    return inverse, inverse
+
+
+def _inverse_backward(inverse, cotangent):
+    transposed = jnp.swapaxes(inverse, -1, -2)
+    return (-jnp.tril(matmul(matmul(transposed, cotangent), transposed), -1),)
+
+
+unit_lower_inverse.defvjp(_inverse_forward, _inverse_backward)
+
+
+def _sequential(q, k, v, beta, log_decay, state):
+    def step(state, inputs):
+        q, k, v, beta, log_decay = inputs
+        if log_decay is not None:
+            state = jnp.exp(log_decay)[..., None] * state
+        w = beta * (v - jnp.sum(state * k[..., None], axis=-2))
+        state = state + k[..., None] * w[..., None, :]
+        return state, jnp.sum(state * q[..., None], axis=-2)
+
+    xs = jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), (q, k, v, beta, log_decay))
     state, y = jax.lax.scan(step, state, xs)
-    return jnp.moveaxis(y, 0, 1).astype(v.dtype), state
+    return jnp.moveaxis(y, 0, 1), state

@@ -3,23 +3,72 @@
 import jax
 import jax.numpy as jnp
 
+from rnnbench.ops.chunks import (
+    causal_scores,
+    choose,
+    chunk_length,
+    decay_since_start,
+    decay_until_end,
+    matmul,
+    prepare_heads,
+    scan_heads,
+)
+
+IMPLS = ("chunked", "sequential")
+# impl, names, chunk, how many chunks are worked on side by side.
+DEFAULTS = {"cpu": ("chunked", IMPLS, 32, 1), "accelerator": ("chunked", IMPLS, 64, 16)}
+
 
 def linear_attention(q, k, v, log_decay=None, state=None, *, impl=None, chunk=None, axis_name=None):
-    """S_t = diag(exp g_t) S_{t-1} + k_t v_tᵀ,  y_t = S_tᵀ q_t."""
-    dtype = jnp.promote_types(v.dtype, jnp.float32)
-    batch, _, heads, key_dim = q.shape
-    if state is None:
-        state = jnp.zeros((batch, heads, key_dim, v.shape[-1]), dtype)
-    if log_decay is None:
-        log_decay = jnp.zeros(q.shape[:3], dtype)
-    if log_decay.ndim == 3:
-        log_decay = log_decay[..., None]
+    """S_t = diag(exp g_t) S_{t-1} + k_t v_tᵀ,  y_t = S_tᵀ q_t.
 
-    def step(S, x):
-        q, k, v, g = x
-        S = jnp.exp(g)[..., None] * S + k[..., None] * v[..., None, :]
-        return S, jnp.sum(S * q[..., None], axis=-2)
+    q, k: [B, T, H, K]; v: [B, T, H, V]; log_decay g ≤ 0: None (no decay), [B, T, H] or [B, T, H, K]; state:
+    [B, H, K, V] or None (zeros). Returns y [B, T, H, V] in v's dtype and the final state in float32. Neither
+    scaling nor normalisation: append a column of ones to v for a normaliser.
 
-    xs = tuple(jnp.moveaxis(x, 1, 0).astype(dtype) for x in (q, k, v, log_decay))
+    impl: "chunked" (default; matmuls inside a chunk, states only between chunks) or "sequential" (one step
+    at a time; its gradient keeps every state). chunk: a power of two, default by platform. ValueError for an
+    unknown impl, another chunk or another shape of log_decay.
+
+    Source: Katharopoulos et al. 2020, arXiv 2006.16236; with decay: Yang et al. 2023, arXiv 2312.06635.
+    """
+    impl, default_chunk, group = choose("linear_attention", DEFAULTS, impl, axis_name)
+    chunk = chunk_length("linear_attention", default_chunk if chunk is None else chunk, q.shape[1])
+    dtype = v.dtype
+    q, k, v, log_decay, state = prepare_heads("linear_attention", q, k, v, log_decay, state)
+    if impl == "sequential":
+        y, state = _sequential(q, k, v, log_decay, state)
+    else:
+        y, state = scan_heads(_chunks, state, (q, k, v, log_decay), chunk, group)
+    return y.astype(dtype), state
+
+
+def _chunks(state, inputs):
+    q, k, v, log_decay = inputs  # [group, B, H, C, ·]
+    y = matmul(causal_scores(q, k, log_decay), v)
+    decay = None
+    if log_decay is not None:
+        q = q * decay_since_start(log_decay)
+        k = k * decay_until_end(log_decay)
+        decay = jnp.exp(jnp.sum(log_decay, axis=-2))[..., None]
+    added = matmul(jnp.swapaxes(k, -1, -2), v)
+
+    def next_chunk(state, inputs):
+        decay, added = inputs
+        return (state if decay is None else decay * state) + added, state
+
+    state, starts = jax.lax.scan(next_chunk, state, (decay, added))
+    return state, y + matmul(q, starts)
+
+
+def _sequential(q, k, v, log_decay, state):
+    def step(state, inputs):
+        q, k, v, log_decay = inputs
+        if log_decay is not None:
+            state = jnp.exp(log_decay)[..., None] * state
+        state = state + k[..., None] * v[..., None, :]
+        return state, jnp.sum(state * q[..., None], axis=-2)
+
+    xs = jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), (q, k, v, log_decay))
     state, y = jax.lax.scan(step, state, xs)
-    return jnp.moveaxis(y, 0, 1).astype(v.dtype), state
+    return jnp.moveaxis(y, 0, 1), state

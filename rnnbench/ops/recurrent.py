@@ -1,19 +1,24 @@
-"""Any nonlinear cell, one step at a time."""
+"""Any nonlinear cell, one step at a time: the core of LSTM."""
 
 import jax
 import jax.numpy as jnp
+
+from rnnbench.ops.chunks import choose
+
+DEFAULTS = {"accelerator": ("sequential", ("sequential",))}
 
 
 def recurrent(cell, params, x, state, *, unroll=1, impl=None, axis_name=None):
     """state_t, y_t = cell(params, state_{t-1}, x_t).
 
-    x: pytree of [B, T, ...]; state: pytree of [B, ...], required (the cell alone knows its shape and its
-    start value); y: pytree of [B, T, ...]. Returns (y, final_state).
+    x: pytree of [B, T, ...], y: pytree of [B, T, ...], state: pytree of [B, ...], required, since the cell
+    alone knows its shape and where it starts. The cell must return the state in the dtypes it was given.
+    unroll: steps per iteration of the loop. Returns (y, final_state). ValueError for an unknown impl.
+
+    What does not depend on the state (input projections) belongs before the call, as one matmul over all T.
+    A nonlinear recurrence has no parallel form, so `jax.lax.scan` is the only impl.
     """
-    if axis_name is not None:
-        raise NotImplementedError("recurrent: axis_name (sequence sharding) is reserved and not available yet")
-    if impl not in (None, "sequential"):
-        raise ValueError(f"recurrent: impl={impl!r} is unknown; a nonlinear cell has only 'sequential'")
-    time_major = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 1, 0), x)
-    state, y = jax.lax.scan(lambda s, x_t: cell(params, s, x_t), state, time_major, unroll=unroll)
-    return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), y), state
+    choose("recurrent", DEFAULTS, impl, axis_name)
+    time_first = jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), x)
+    state, y = jax.lax.scan(lambda s, x_t: cell(params, s, x_t), state, time_first, unroll=unroll)
+    return jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), y), state

@@ -1,28 +1,65 @@
 """Mamba's selective state space recurrence."""
 
-import jax
 import jax.numpy as jnp
+
+from rnnbench.ops.chunks import accumulator_dtype, choose, chunk_length, join_time, scan_chunks, split_time
+from rnnbench.ops.linear_scan import scan_along
+
+IMPLS = ("chunked", "sequential")
+# impl, names, chunk. On a CPU a chunk's states should stay in the cache.
+DEFAULTS = {"cpu": ("chunked", IMPLS, 4), "accelerator": ("chunked", IMPLS, 64)}
 
 
 def selective_scan(
-    u, delta, A, B, C, D=None, state=None, *, negative_eigenvalues=False, impl=None, chunk=None, axis_name=None
+    u,
+    delta,
+    A,
+    B,
+    C,
+    D=None,
+    state=None,
+    *,
+    negative_eigenvalues=False,
+    impl=None,
+    chunk=None,
+    axis_name=None,
 ):
-    """h_t = Ā_t ⊙ h_{t-1} + Δ_t B_t u_t;  y_t = h_t C_t + D u_t  with Ā_t = exp(Δ_t A)."""
-    dtype = jnp.promote_types(u.dtype, jnp.float32)
-    if state is None:
-        state = jnp.zeros((u.shape[0], *A.shape), dtype)
-    time_major = [jnp.moveaxis(x, 1, 0).astype(dtype) for x in (u, delta, B, C)]
+    """h_t = Ā_t ⊙ h_{t-1} + Δ_t B_t u_t,  y_t = h_t C_t + D ⊙ u_t,  Ā_t = exp(Δ_t A).
 
-    def step(h, x):
-        u, delta, B, C = x
-        decay = jnp.exp(delta[:, :, None] * A[None])
+    u, delta: [B, T, D] (delta > 0, softplus already applied); A: [D, N], negative; B, C: [B, T, N]; D: [D] or
+    None; state: [B, D, N] or None (zeros). Returns y [B, T, D] in u's dtype and the final state in float32.
+    negative_eigenvalues: Ā_t = 2 exp(Δ_t A) − 1, whose eigenvalues reach down to −1.
+
+    Only the states of one chunk of time exist at once, in the backward pass as well: it keeps the states
+    between chunks and recomputes those inside. impl: "chunked" (default; `jax.lax.associative_scan` inside a
+    chunk) or "sequential" (`jax.lax.scan` inside). chunk: a power of two, default by platform. ValueError for
+    an unknown impl or another chunk.
+
+    Source: Gu & Dao 2023, arXiv 2312.00752; negative eigenvalues: Grazzi et al. 2024, arXiv 2411.12537.
+    """
+    impl, default_chunk = choose("selective_scan", DEFAULTS, impl, axis_name)
+    length = u.shape[1]
+    chunk = chunk_length("selective_scan", default_chunk if chunk is None else chunk, length)
+    dtype = accumulator_dtype(u, delta, A)
+    if state is None:
+        state = jnp.zeros((u.shape[0], *A.shape))
+    # D last: it is the long axis, and the sums over N then run over whole vectors of it.
+    state, A = jnp.swapaxes(state, 1, 2).astype(dtype), A.T.astype(dtype)
+    inner = "associative" if impl == "chunked" else "sequential"
+
+    def body(h, inputs):
+        u, delta, B, C = inputs  # time first: [C, B, D] and [C, B, N]
+        decay = jnp.exp(delta[:, :, None] * A[None, None])
         if negative_eigenvalues:
             decay = 2 * decay - 1
-        h = decay * h + (delta * u)[:, :, None] * B[:, None, :]
-        return h, jnp.sum(h * C[:, None, :], axis=-1)
+        h = scan_along(decay, (delta * u)[:, :, None] * B[..., None], h, 0, inner)
+        return h[-1], jnp.sum(h * C[..., None], axis=2)
 
-    state, y = jax.lax.scan(step, state, tuple(time_major))
-    y = jnp.moveaxis(y, 0, 1)
+    def time_first(x):
+        return jnp.swapaxes(split_time(x.astype(dtype), chunk)[:, 0], 1, 2)
+
+    state, y = scan_chunks(body, state, tuple(time_first(x) for x in (u, delta, B, C)))
+    y = join_time(jnp.swapaxes(y, 1, 2)[:, None], length)
     if D is not None:
-        y = y + D[None, None] * u
-    return y.astype(u.dtype), state
+        y = y + D.astype(dtype)[None, None] * u.astype(dtype)
+    return y.astype(u.dtype), jnp.swapaxes(state, 1, 2)

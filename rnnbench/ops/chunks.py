@@ -1,0 +1,118 @@
+"""What the chunked ops share: choosing an implementation, cutting time into chunks, decays inside a chunk."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+# A unit lower triangular inverse with |β| near 2 does not forgive TF32 or bfloat16 passes.
+matmul = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
+
+
+def accumulator_dtype(*arrays):
+    """float32 at least; complex64 for complex inputs."""
+    return jnp.promote_types(jnp.result_type(*arrays), jnp.float32)
+
+
+def choose(op, defaults, impl, axis_name):
+    """The row of `defaults` for this platform, with `impl` checked: (impl, *rest of the row)."""
+    if axis_name is not None:
+        raise NotImplementedError(f"{op}: axis_name (time sharded over a mesh axis) is reserved, pass None")
+    default_impl, impls, *rest = defaults.get(jax.default_backend(), defaults["accelerator"])
+    if impl is not None and impl not in impls:
+        raise ValueError(f"{op}: impl must be one of {', '.join(impls)}, got {impl!r}")
+    return impl or default_impl, *rest
+
+
+def chunk_length(op, chunk, length):
+    """`chunk`, or the least power of two that holds a shorter sequence."""
+    if chunk < 1 or chunk & (chunk - 1):
+        raise ValueError(f"{op}: chunk must be a power of two, got {chunk}")
+    return min(chunk, 1 << (length - 1).bit_length())
+
+
+def split_time(x, chunk, group=1):
+    """[B, T, ...] -> [groups, group, B, chunk, ...], padded with zeros, which change no state of ours."""
+    batch, length, *rest = x.shape
+    padding = -length % (chunk * group)
+    x = jnp.pad(x, [(0, 0), (0, padding)] + [(0, 0)] * len(rest))
+    x = x.reshape(batch, -1, group, chunk, *rest)
+    return jnp.moveaxis(x, 0, 2)
+
+
+def join_time(x, length):
+    """The inverse of `split_time`, padding cut off."""
+    x = jnp.moveaxis(x, 2, 0)
+    return x.reshape(x.shape[0], -1, *x.shape[4:])[:, :length]
+
+
+def scan_chunks(body, state, xs):
+    """`lax.scan` whose backward keeps only the states between the bodies and recomputes inside them."""
+    if jax.tree.leaves(xs)[0].shape[0] > 1:
+        body = jax.checkpoint(body, prevent_cse=False)
+    return jax.lax.scan(body, state, xs)
+
+
+def scan_heads(body, state, xs, chunk, max_group):
+    """Run a matrix-state recurrence over time in chunks.
+
+    xs: pytree of [B, T, H, ·]. `body(state, xs) -> (state, y)` sees a group of up to `max_group` chunks,
+    [group, B, H, C, ·], to work on them side by side where it need not wait for the state.
+    """
+    length = jax.tree.leaves(xs)[0].shape[1]
+    chunks = -(-length // chunk)
+    groups = -(-chunks // max_group)
+    group = -(-chunks // groups)
+    xs = jax.tree.map(lambda x: jnp.swapaxes(split_time(x, chunk, group), 3, 4), xs)
+    state, y = scan_chunks(body, state, xs)
+    return join_time(jnp.swapaxes(y, 3, 4), length), state
+
+
+def decay_since_start(log_decay):
+    """exp of the sum of log-decays up to and including each step; log_decay [..., C, K or 1]."""
+    return jnp.exp(jnp.cumsum(log_decay, axis=-2))
+
+
+def decay_until_end(log_decay):
+    """exp of the sum of log-decays after each step: a sum of its own, since differences of sums cancel."""
+    later = jnp.concatenate([log_decay[..., 1:, :], jnp.zeros_like(log_decay[..., :1, :])], axis=-2)
+    return jnp.exp(jax.lax.cumsum(later, axis=later.ndim - 2, reverse=True))
+
+
+def join_blocks(upper_left, lower_left, lower_right):
+    """[[upper_left, 0], [lower_left, lower_right]]."""
+    upper = jnp.concatenate([upper_left, jnp.zeros_like(lower_left)], axis=-1)
+    return jnp.concatenate([upper, jnp.concatenate([lower_left, lower_right], axis=-1)], axis=-2)
+
+
+def causal_scores(q, k, log_decay=None):
+    """A_ij = Σ_c q_ic k_jc exp(Σ_{j<t≤i} g_tc) for j ≤ i, else 0.
+
+    q, k: [..., C, K]; log_decay: [..., C, K or 1] or None; A: [..., C, C]. The block below the diagonal
+    factors at its corner into decays since the middle (of q) and until the middle (of k), both ≤ 1; the two
+    blocks on the diagonal are the same problem at half the size. So nothing overflows however strong the
+    decay, and no [C, C, K] array is formed.
+    """
+    if log_decay is None:
+        return jnp.tril(matmul(q, jnp.swapaxes(k, -1, -2)))
+    if q.shape[-2] == 1:
+        return jnp.sum(q * k, axis=-1, keepdims=True)
+    halves = [jnp.stack(jnp.split(x, 2, axis=-2)) for x in (q, k, log_decay)]
+    diagonal = causal_scores(*halves)
+    q, k, log_decay = halves
+    q_since_middle = q[1] * decay_since_start(log_decay[1])
+    k_until_middle = k[0] * decay_until_end(log_decay[0])
+    return join_blocks(diagonal[0], matmul(q_since_middle, jnp.swapaxes(k_until_middle, -1, -2)), diagonal[1])
+
+
+def prepare_heads(op, q, k, v, log_decay, state):
+    """Everything in the accumulator's dtype, the state filled in, log_decay None or [B, T, H, K or 1]."""
+    dtype = accumulator_dtype(q, k, v)
+    batch, _, heads, key_dim = q.shape
+    if state is None:
+        state = jnp.zeros((batch, heads, key_dim, v.shape[-1]))
+    if log_decay is not None:
+        if log_decay.shape not in (q.shape, q.shape[:-1]):
+            raise ValueError(f"{op}: log_decay must be [B, T, H] or [B, T, H, K], got {log_decay.shape}")
+        log_decay = log_decay.astype(dtype).reshape(*q.shape[:-1], -1)
+    return *(x.astype(dtype) for x in (q, k, v)), log_decay, state.astype(dtype)
