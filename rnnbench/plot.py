@@ -74,39 +74,35 @@ def _draw_panel(axes: Axes, title: str, entries: list[dict], lines: list[list]) 
     chance = {length: spread["chance"] for line in lines for length, spread in line}
     bottom = _set_scales(axes, lengths, trained, lines)
     _mark_training_and_chance(axes, lengths, trained, chance)
+    octaves = math.log2(max(lengths) / min(lengths))
+    sidestep = 0.011 * max(octaves, 0.3)
     ends = []
     for i, (entry, line) in enumerate(zip(entries, lines)):
         style = _style(entry, entries)
-        end = _draw_line(axes, line, style, (i - (len(entries) - 1) / 2) * 0.022, bottom)
+        end = _draw_line(axes, line, style, (i - (len(entries) - 1) / 2) * sidestep, bottom)
         ends.append((end, entry["label"], style["color"]))
-    _label_ends(axes, ends, max(lengths))
+    _label_ends(axes, ends)
     seeds = max(len(entry["seeds"]) for entry in entries)
     headline = entries[0]["headline"].replace("_", " ")
     spread = f"median of {seeds} seeds, band min to max" if seeds > 1 else "one seed"
     axes.set_title(title, loc="left", fontsize=14, fontweight="bold", color=INK, pad=24)
     subtitle = f"{headline} · protocol {entries[0]['protocol']} · {spread}"
-    axes.annotate(
-        subtitle,
-        (0, 1),
-        (0, 8),
-        xycoords="axes fraction",
-        textcoords="offset points",
-        fontsize=10,
-        color="#666666",
-    )
+    place = {"xycoords": "axes fraction", "textcoords": "offset points"}
+    axes.annotate(subtitle, (0, 1), (0, 8), **place, fontsize=10, color="#666666")
 
 
 def _set_scales(axes: Axes, lengths: list[int], trained: int, lines: list[list]) -> float:
     axes.set_xscale("log", base=2)
     low, high = min(*lengths, trained), max(*lengths, trained)
-    axes.set_xlim(low / 2**0.35, high * 2**0.2)
+    margin = max(high / low, 2) ** 0.1
+    axes.set_xlim(low / margin, high * margin**0.6)
     axes.xaxis.set_major_locator(FixedLocator(lengths))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:.0f}\n{x / trained:.3g}×"))
     axes.set_xlabel("sequence length, and as a multiple of the longest in training", color=INK, fontsize=10)
     values = [spread[name] for line in lines for _, spread in line for name in ("chance", "median", "min")]
     bottom = max(min(value for value in values if value is not None) - 0.08, -0.03)
-    axes.set_ylim(bottom, 1.03)
+    axes.set_ylim(bottom, 1 + 0.07 * (1 - bottom))
     axes.grid(axis="y", color="#E6E6E6", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
@@ -118,20 +114,12 @@ def _set_scales(axes: Axes, lengths: list[int], trained: int, lines: list[list])
 def _mark_training_and_chance(axes: Axes, lengths: list[int], trained: int, chance: dict[int, float]) -> None:
     left, right = axes.get_xlim()
     axes.axvspan(left, trained, color="#F1F1EC", zorder=0, linewidth=0)
-    axes.text(left * 2**0.04, 1.022, "trained", color=FAINT, fontsize=9, va="top", ha="left", style="italic")
+    small = {"textcoords": "offset points", "color": FAINT, "fontsize": 9, "va": "top", "style": "italic"}
+    axes.annotate("trained", (left, axes.get_ylim()[1]), (3, -2), **small)
     xs = [left, *lengths, right]
     ys = [chance[lengths[0]], *(chance[length] for length in lengths), chance[lengths[-1]]]
     axes.plot(xs, ys, color=FAINT, linewidth=1.1, linestyle=(0, (1, 2)), zorder=1)
-    axes.annotate(
-        "chance",
-        (left, ys[0]),
-        (3, -3),
-        textcoords="offset points",
-        color=FAINT,
-        fontsize=9,
-        va="top",
-        style="italic",
-    )
+    axes.annotate("chance", (left, ys[0]), (3, -3), **small)
 
 
 def _style(entry: dict, entries: list[dict]) -> dict:
@@ -161,34 +149,23 @@ def _draw_line(axes: Axes, line: list[tuple], style: dict, shift: float, bottom:
     return points[-1] if points else None
 
 
-def _label_ends(axes: Axes, ends: list[tuple], longest: int) -> None:
+def _label_ends(axes: Axes, ends: list[tuple]) -> None:
     """Names beside the last points, pushed apart; a thin line leads from each to its point."""
     bottom, top = axes.get_ylim()
     gap = LABEL_GAP * (top - bottom)
     order = sorted(range(len(ends)), key=lambda i: (bottom if ends[i][0] is None else ends[i][0][1], -i))
     wanted = [bottom if ends[i][0] is None else ends[i][0][1] for i in order]
     heights = spread_apart(wanted, gap, bottom + gap / 2, top)
+    beside = axes.get_yaxis_transform()  # x as a fraction of the panel, y as the data
     for i, height in zip(order, heights):
         point, label, color = ends[i]
-        text = label if point else f"{label} (diverged)"
-        start = point or (longest, height)
-        axes.annotate(
-            text,
-            xy=start,
-            xytext=(longest * 2**0.42, height),
-            fontsize=10,
-            color=color,
-            va="center",
-            annotation_clip=False,
-            arrowprops={
-                "arrowstyle": "-",
-                "color": color,
-                "linewidth": 0.7,
-                "alpha": 0.5,
-                "shrinkB": 4,
-                "relpos": (0, 0.5),
-            },
-        )
+        text = {"fontsize": 10, "color": color, "va": "center", "annotation_clip": False}
+        if point is None:
+            axes.annotate(f"{label} (diverged)", (1.06, height), xycoords=beside, **text)
+            continue
+        leader = {"arrowstyle": "-", "color": color, "linewidth": 0.7, "alpha": 0.5}
+        leader |= {"shrinkB": 4, "relpos": (0, 0.5)}
+        axes.annotate(label, point, (1.06, height), textcoords=beside, arrowprops=leader, **text)
 
 
 def spread_apart(wanted: list[float], gap: float, low: float, high: float) -> list[float]:

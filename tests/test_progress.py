@@ -102,3 +102,15 @@ def test_an_error_ends_the_display(clock):
         progress.start("gpt", steps=10)
         raise RuntimeError
     assert not progress._live.live.is_started
+
+
+def test_runs_inside_a_study_share_its_display(clock):
+    screen = console(terminal=True)
+    with Progress(total_runs=2, console=screen) as study:
+        study.skip("gpt", "finished before")
+        with study as progress:
+            progress.start("lstm", steps=10)
+            progress.done("1.000")
+        assert study._live.live.is_started
+    assert not study._live.live.is_started
+    assert "1/2 gpt" in text_of(screen) and "2/2 lstm" in text_of(screen)
