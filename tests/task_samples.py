@@ -25,7 +25,7 @@ SETTINGS = {
     "controlled": (ControlledBitParity(num_ones=3, train_lengths=(5, 7)), {"length": [5, 7], "ones": 3}),
     "controlled any": (ControlledBitParity(num_ones=3, train_lengths=(5, 7)), {"length": 7, "ones": "any"}),
     "dyck": (Dyck(num_types=2, depth=3, **dyck), {"length": [2, 12]}),
-    "dyck short": (Dyck(num_types=3, corruption=1.0, **dyck), {"length": 2}),
+    "dyck spoilt": (Dyck(num_types=3, corruption=1.0, **dyck), {"length": 4}),
     "dyck one type": (Dyck(num_types=1, corruption=1.0, **dyck), {"length": 4}),
     "dyck valid": (Dyck(num_types=2, depth=3, corruption=0.0, **dyck), {"length": 8}),
     "dyck close": (Dyck(num_types=3, depth=2, mode="close", **dyck), {"length": [2, 8], "depth": 3}),

@@ -49,26 +49,31 @@ def test_dyck_at_length_keeps_its_depth():
     assert all(oracles.dyck_balanced(row, 8)[-1] for row in inputs.tolist())
 
 
-def test_dyck_shuffle_has_the_odds_of_its_definition():
-    # () () is shuffled from 0 or from 2, (()) from 0 only.
-    orders = list(itertools.permutations("(())"))
-    odds = Counter({tuple(order): 0 for order in orders})
-    for order in orders:
-        odds[order] += 0.75 / 24
-    for tail in ("()", ")("):
-        odds[tuple("()" + tail)] += 0.25 / 2
-    inputs, _, _ = drawn("dyck one type")
-    assert_odds(rows(inputs), {tuple("()".index(c) for c in word): p for word, p in odds.items()})
+def spoilt(word, num_types):
+    """(odds, outcome) of spoiling a valid word as defined: every flip, every shuffle of every tail."""
+    flip_odds = 0.5 if num_types > 1 else 0.0
+    for place, shift in itertools.product(range(len(word)), range(1, num_types)):
+        side, kind = divmod(word[place], num_types)
+        flipped = side * num_types + (kind + shift) % num_types
+        yield flip_odds / len(word) / (num_types - 1), (*word[:place], flipped, *word[place + 1 :])
+    starts = [0] + [
+        t + 1 for t, is_balanced in enumerate(oracles.dyck_balanced(word, num_types)) if is_balanced
+    ]
+    for start in starts[:-1]:
+        orders = list(itertools.permutations(word[start:]))
+        for order in orders:
+            yield (1 - flip_odds) / len(starts[:-1]) / len(orders), (*word[:start], *order)
 
 
-def test_dyck_flips_and_shuffles_have_equal_odds():
-    odds = {}
-    for a, b in itertools.product(range(3), repeat=2):
-        if a == b:
-            odds[(a, 3 + b)] = odds[(3 + b, a)] = 1 / 12
-        else:
-            odds[(a, 3 + b)] = 1 / 12
-    assert_odds(rows(drawn("dyck short")[0]), odds)
+@pytest.mark.parametrize("name", ["dyck spoilt", "dyck one type"])
+def test_dyck_spoils_with_the_odds_of_its_definition(name):
+    task, case = SETTINGS[name]
+    valid = words(case["length"], task.depth, task.num_types)
+    odds = Counter()
+    for word in valid:
+        for p, outcome in spoilt(word, task.num_types):
+            odds[outcome] += p / len(valid)
+    assert_odds(rows(drawn(name)[0]), odds)
 
 
 def test_dyck_spoils_the_share_it_says():
