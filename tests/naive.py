@@ -1,8 +1,10 @@
 """The specification of every op: one literal loop over time in float64.
 
-Each function takes and returns what the op of the same name does, the state always given. With `xp=np` (values)
-the loop is a Python loop; with `xp=jnp` (gradients of the same lines, by autodiff under x64) it is rolled up.
+Each function takes and returns what the op of the same name does, the state always given. With `xp=np`
+(values) the loop is Python's; with `xp=jnp` (gradients of the same lines, by autodiff under x64) `lax.scan`.
 """
+
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -78,11 +80,16 @@ def gradients(op, weights, *arrays, **options):
     """Gradients of `weighted_sum(op(...), weights)` with respect to every array, by autodiff in float64."""
     with jax.enable_x64(True):
         arrays, weights = jax.tree.map(lambda x: jnp.asarray(widened(x)), (arrays, weights))
+        return jax.tree.map(np.asarray, _gradient(op, len(arrays), **options)(*arrays, weights))
 
-        def loss(*arrays):
-            return weighted_sum(op(*arrays, xp=jnp, **options), weights)
 
-        return jax.tree.map(np.asarray, jax.jit(jax.grad(loss, argnums=tuple(range(len(arrays)))))(*arrays))
+@functools.cache
+def _gradient(op, count, **options):
+    def loss(*inputs):
+        *arrays, weights = inputs
+        return weighted_sum(op(*arrays, xp=jnp, **options), weights)
+
+    return jax.jit(jax.grad(loss, argnums=tuple(range(count))))
 
 
 def weighted_sum(outputs, weights):

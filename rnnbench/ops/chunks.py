@@ -90,19 +90,28 @@ def causal_scores(q, k, log_decay=None):
 
     q, k: [..., C, K]; log_decay: [..., C, K or 1] or None; A: [..., C, C]. The block below the diagonal
     factors at its corner into decays since the middle (of q) and until the middle (of k), both ≤ 1; the two
-    blocks on the diagonal are the same problem at half the size. So nothing overflows however strong the
-    decay, and no [C, C, K] array is formed.
+    blocks on the diagonal are the same problem at half the size, down to blocks of 8. So nothing overflows
+    however strong the decay, and no [C, C, K] array is formed.
     """
     if log_decay is None:
         return jnp.tril(matmul(q, jnp.swapaxes(k, -1, -2)))
-    if q.shape[-2] == 1:
-        return jnp.sum(q * k, axis=-1, keepdims=True)
+    if q.shape[-2] <= 8:
+        return _small_causal_scores(q, k, log_decay)
     halves = [jnp.stack(jnp.split(x, 2, axis=-2)) for x in (q, k, log_decay)]
     diagonal = causal_scores(*halves)
     q, k, log_decay = halves
     q_since_middle = q[1] * decay_since_start(log_decay[1])
     k_until_middle = k[0] * decay_until_end(log_decay[0])
     return join_blocks(diagonal[0], matmul(q_since_middle, jnp.swapaxes(k_until_middle, -1, -2)), diagonal[1])
+
+
+def _small_causal_scores(q, k, log_decay):
+    size = q.shape[-2]
+    after = jnp.tril(jnp.ones((size, size), bool), -1).reshape(size, size, 1)
+    # Summed before exp and from the step after j on: no overflow, and no difference of large sums.
+    steps = jnp.where(jax.lax.expand_dims(after, range(q.ndim - 2)), log_decay[..., :, None, :], 0)
+    decay = jnp.exp(jnp.cumsum(steps, axis=-3))
+    return jnp.tril(jnp.sum(q[..., :, None, :] * k[..., None, :, :] * decay, axis=-1))
 
 
 def prepare_heads(op, q, k, v, log_decay, state):

@@ -80,16 +80,20 @@ def unit_lower_inverse(L):
     By [[A, 0], [B, D]]⁻¹ = [[A⁻¹, 0], [−D⁻¹ B A⁻¹, D⁻¹]], both blocks of a level at once. The shorter product
     (I − L)(I + L²)(I + L⁴)… cancels catastrophically when keys repeat.
     """
+    return _inverse(L)
+
+
+def _inverse(L):
     size = L.shape[-1]
-    if size == 1:
-        return jnp.ones_like(L)
+    if size <= 2:  # L² = 0
+        return jax.lax.expand_dims(jnp.eye(size, dtype=L.dtype), range(L.ndim - 2)) - L
     half = size // 2
-    A, D = unit_lower_inverse(jnp.stack([L[..., :half, :half], L[..., half:, half:]]))
+    A, D = _inverse(jnp.stack([L[..., :half, :half], L[..., half:, half:]]))
     return join_blocks(A, -matmul(D, matmul(L[..., half:, :half], A)), D)
 
 
 def _inverse_forward(L):
-    inverse = unit_lower_inverse(L)
+    inverse = _inverse(L)
     return inverse, inverse
 
 
