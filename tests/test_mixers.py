@@ -38,6 +38,12 @@ def build(name, **options):
     return MIXERS[name](DIM, rngs=nnx.Rngs(0), **options)
 
 
+def run(mixer, x, state=None):
+    """Compiled as a whole: op by op, a mixer costs a compilation per operation."""
+    forward, params = functional(mixer)
+    return forward(params, x, state)
+
+
 def inputs(length=13, dim=DIM):
     return jax.random.normal(jax.random.key(7), (BATCH, length, dim))
 
@@ -111,8 +117,10 @@ def test_forget_bias_sets_how_long_memory_lasts(name, extra):
     mixer = build(name, forget_bias=2.0, **extra)
     state = mixer.init_state(BATCH, 1) | {"c": jnp.ones((BATCH, DIM))}
     for _ in range(3):
-        _, state = mixer(
-            jnp.zeros((BATCH, 1, DIM)), state | ({"h": jnp.zeros((BATCH, DIM))} if name == "lstm" else {})
+        _, state = run(
+            mixer,
+            jnp.zeros((BATCH, 1, DIM)),
+            state | ({"h": jnp.zeros((BATCH, DIM))} if name == "lstm" else {}),
         )
     np.testing.assert_allclose(state["c"], jax.nn.sigmoid(2.0) ** 3, rtol=1e-5)
 
@@ -121,7 +129,7 @@ def test_forget_bias_sets_how_long_memory_lasts(name, extra):
 def test_lru_ring(r_min, r_max):
     """Without input the state turns and shrinks by λ: all radii on the ring, phases within max_phase."""
     mixer = build("lru", state_dim=512, r_min=r_min, r_max=r_max, max_phase=1.5)
-    _, state = mixer(jnp.zeros((1, 1, DIM)), {"h": jnp.ones((1, 512), jnp.complex64)})
+    _, state = run(mixer, jnp.zeros((1, 1, DIM)), {"h": jnp.ones((1, 512), jnp.complex64)})
     radius, phase = np.abs(state["h"]), np.angle(state["h"])
     assert radius.min() >= r_min - 1e-5 and radius.max() <= r_max + 1e-5
     assert phase.min() >= 0 and phase.max() <= 1.5
@@ -134,7 +142,7 @@ def test_lru_state_has_the_size_of_its_input():
     """γ: for white input E|h|² → E|B x|² whatever the radius."""
     x = jax.random.normal(jax.random.key(0), (16, 100, DIM))
     for radius in (0.5, 0.9):
-        _, state = jax.jit(build("lru", state_dim=256, r_min=radius, r_max=radius))(x)
+        _, state = run(build("lru", state_dim=256, r_min=radius, r_max=radius), x)
         assert np.mean(np.abs(state["h"]) ** 2) == pytest.approx(1.0, rel=0.15)
 
 
@@ -154,7 +162,7 @@ def test_mamba_eigenvalues(negative):
         ((40.0, -1.0, -1.0), (-40.0, 1.0, 1.0)) if negative else ((40.0, 0, 0), (-40.0, 1, 1))
     ):
         mixer.dt_bias[...] = jnp.full(2 * DIM, bias)
-        _, state = mixer(jnp.zeros((1, 1, DIM)), start)
+        _, state = run(mixer, jnp.zeros((1, 1, DIM)), start)
         assert np.min(state["h"]) == pytest.approx(lowest, abs=1e-5)
         assert np.max(state["h"]) == pytest.approx(highest, abs=1e-5)
 
@@ -177,8 +185,8 @@ def test_deltanet_neg_reflects():
     )  # nothing is written
     x = jnp.tile(inputs(1), (1, 2, 1))
     start = {"memory": jax.random.normal(jax.random.key(2), (BATCH, 1, DIM, DIM))}
-    _, once = mixer(x[:, :1], start)
-    _, twice = mixer(x, start)
+    _, once = run(mixer, x[:, :1], start)
+    _, twice = run(mixer, x, start)
     np.testing.assert_allclose(twice["memory"], start["memory"], atol=1e-4)
     assert np.abs(once["memory"] - start["memory"]).max() > 0.1
 
@@ -207,7 +215,7 @@ def test_positions_of_attention():
     """Without positions the last token sees a set; alibi's preference for near keys is exactly its slope."""
     x = inputs(9)
     swapped = x[:, jnp.array([1, 0, *range(2, 9)])]
-    last = lambda positions, x: build("attention", positions=positions)(x)[0][:, -1]
+    last = lambda positions, x: run(build("attention", positions=positions), x)[0][:, -1]
     np.testing.assert_allclose(last("none", swapped), last("none", x), atol=1e-5)
     for positions in ("rope", "alibi"):
         assert np.abs(last(positions, swapped) - last(positions, x)).max() > 1e-4
@@ -245,9 +253,9 @@ def test_kv_cache_is_never_silently_wrong():
 def test_growing_state_grows():
     """Without a cache attention carries the tokens seen, no more and no less."""
     mixer = build("attention")
-    _, state = mixer(inputs(5))
+    _, state = run(mixer, inputs(5))
     assert set(state) == {"k", "v"} and state["k"].shape[1] == 5
-    _, state = mixer(inputs(3), state)
+    _, state = run(mixer, inputs(3), state)
     assert state["v"].shape[1] == 8
 
 
