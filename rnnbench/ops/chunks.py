@@ -88,15 +88,19 @@ def join_blocks(upper_left, lower_left, lower_right):
 def causal_scores(q, k, log_decay=None):
     """A_ij = Σ_c q_ic k_jc exp(Σ_{j<t≤i} g_tc) for j ≤ i, else 0.
 
-    q, k: [..., C, K]; log_decay: [..., C, K or 1] or None; A: [..., C, C]. The block below the diagonal
-    factors at its corner into decays since the middle (of q) and until the middle (of k), both ≤ 1; the two
-    blocks on the diagonal are the same problem at half the size, down to blocks of 8. So nothing overflows
-    however strong the decay, and no [C, C, K] array is formed.
+    q, k: [..., C, K]; log_decay: [..., C, K or 1] or None; A: [..., C, C]. With a decay per channel, the
+    block below the diagonal factors at its corner into decays since the middle (of q) and until it (of k),
+    both ≤ 1; the two blocks on the diagonal are the same problem at half the size, down to blocks of 8. So
+    nothing overflows however strong the decay, and no [C, C, K] array is formed.
     """
     if log_decay is None:
         return jnp.tril(matmul(q, jnp.swapaxes(k, -1, -2)))
+    if log_decay.shape[-1] == 1:
+        decay = _decay_between(log_decay)[..., 0]
+        return jnp.tril(matmul(q, jnp.swapaxes(k, -1, -2)) * decay)
     if q.shape[-2] <= 8:
-        return _small_causal_scores(q, k, log_decay)
+        decay = _decay_between(log_decay)
+        return jnp.tril(jnp.sum(q[..., :, None, :] * k[..., None, :, :] * decay, axis=-1))
     halves = [jnp.stack(jnp.split(x, 2, axis=-2)) for x in (q, k, log_decay)]
     diagonal = causal_scores(*halves)
     q, k, log_decay = halves
@@ -105,13 +109,13 @@ def causal_scores(q, k, log_decay=None):
     return join_blocks(diagonal[0], matmul(q_since_middle, jnp.swapaxes(k_until_middle, -1, -2)), diagonal[1])
 
 
-def _small_causal_scores(q, k, log_decay):
-    size = q.shape[-2]
+def _decay_between(log_decay):
+    """exp(Σ_{j<t≤i} g_t) for j < i, else 1; [..., C, ·] -> [..., C, C, ·]."""
+    size = log_decay.shape[-2]
     after = jnp.tril(jnp.ones((size, size), bool), -1).reshape(size, size, 1)
-    # Summed before exp and from the step after j on: no overflow, and no difference of large sums.
-    steps = jnp.where(jax.lax.expand_dims(after, range(q.ndim - 2)), log_decay[..., :, None, :], 0)
-    decay = jnp.exp(jnp.cumsum(steps, axis=-3))
-    return jnp.tril(jnp.sum(q[..., :, None, :] * k[..., None, :, :] * decay, axis=-1))
+    # Summed from the step after j on, since differences of long sums cancel; masked before exp.
+    steps = jnp.where(jax.lax.expand_dims(after, range(log_decay.ndim - 2)), log_decay[..., :, None, :], 0)
+    return jnp.exp(jnp.cumsum(steps, axis=-3))
 
 
 def prepare_heads(op, q, k, v, log_decay, state):
