@@ -9,7 +9,7 @@ from rnnbench.config import ConfigError
 from rnnbench.mixers.common import QKV, linear, merge_heads
 
 POSITIONS = ("rope", "alibi", "none")
-# Scores are formed for this many queries at a time (64 and 128 were fastest on CPU), or for a 16th of a long
+# Scores are formed for this many queries at a time (64 was among the fastest on CPU), or for a 16th of a long
 # sequence, as every block is compiled by itself.
 BLOCK, MOST_BLOCKS = 64, 16
 
@@ -115,7 +115,7 @@ def attend(q, k, v, first, slopes) -> jax.Array:
     distance = ((first + jnp.arange(q.shape[1]))[:, None] - jnp.arange(k.shape[1])[None])[None]
     bias = jnp.zeros(1) if slopes is None else -jnp.asarray(slopes, jnp.float32)
     scores = scores + jnp.where(distance >= 0, bias[:, None, None] * distance, -1e30)[None]
-    # The softmax, divided after the sum over keys: a pass less over [B, H, T, S], on CPU a third of the time.
+    # The softmax, divided after the sum over keys: one pass less over [B, H, T, S].
     weights = jnp.exp(scores - jax.lax.stop_gradient(scores.max(axis=-1, keepdims=True)))
     total = jnp.swapaxes(weights.sum(axis=-1, keepdims=True), 1, 2)
     y = jnp.einsum("bhts,bshk->bthk", weights.astype(v.dtype), v, preferred_element_type=jnp.float32)
