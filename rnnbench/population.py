@@ -90,7 +90,9 @@ def init_state(setup: Setup) -> TrainState:
         "learning_rate": jnp.array([name["learning_rate"] for name in names], jnp.float32),
     }
     population = distributed.over_members(init, setup.mesh, "map")
-    members = jax.jit(population, out_shardings=distributed.by_member(setup.mesh))(grid, ())
+    # Run once: not worth the compiler's time.
+    quick = {"xla_backend_optimization_level": 0}
+    members = jax.jit(population, out_shardings=distributed.by_member(setup.mesh), compiler_options=quick)(grid, ())
     return TrainState(jax.device_put(jnp.zeros((), jnp.int32), distributed.everywhere(setup.mesh)), members)
 
 
@@ -157,7 +159,7 @@ def train_step(setup: Setup, member: Member, step: jax.Array) -> tuple[Member, d
         weights = jnp.log(jnp.array([weight for _, weight in cases], jnp.float32))
         which = jax.random.categorical(jax.random.fold_in(jax.random.key(0), step), weights)
         grads, metrics = jax.lax.switch(which, branches, member)
-    norm = optax.global_norm(grads)
+    norm = optax.tree.norm(grads)
     updates, opt_state = setup.tx.update(grads, member.opt_state, member.params)
     rate = member.learning_rate * optim.schedule(setup.config.optim, setup.config.train.steps, step)
     params = optax.apply_updates(member.params, jax.tree.map(lambda u: -rate * u, updates))

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
+from rich.console import Console
 
-from rnnbench import report, train, workdir
+from rnnbench import report, tables, train, workdir
 from rnnbench.config import ConfigError, differences, flat, label, put
 from rnnbench.metrics import write_text
 from rnnbench.population import prepare
@@ -54,7 +55,7 @@ def run(cells: dict[str, ConfigDict], folder: str | Path) -> list[dict[str, Any]
     with Progress(len(cells)) as progress:
         for name, cell in cells.items():
             rows += train.run(cell, folder / "cells" / name, progress)
-    report.write(folder)
+    Console().print(tables.table(report.write(folder)))
     return rows
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from flax import nnx
 from ml_collections import ConfigDict
 
-from rnnbench import evaluate, model, workdir
+from rnnbench import __version__, evaluate, model, workdir
 from rnnbench.checkpoint import Checkpoints
 from rnnbench.config import flat
 from rnnbench.distributed import is_main, to_host
@@ -44,9 +44,11 @@ def run(config: ConfigDict, folder: str | Path, progress: Progress | None = None
     setup = prepare(config)
     workdir.check(folder, config)
     checkpoints = Checkpoints(folder / "checkpoints", config.checkpoint.keep)
+    progress = progress or Progress()
     if rows := workdir.finished(folder, checkpoints.latest()):
+        progress.skip(cell_name(config), _summary(rows))
         return rows
-    with progress or Progress() as progress:
+    with progress:
         session = _Session(setup, folder, checkpoints, progress)
         try:
             rows = session.train()
@@ -180,7 +182,7 @@ class _Session:
             "state_size": model.state_size(built, bounds(case["length"])[1]),
             **self.seconds,
             "device": f"{self.setup.mesh.size} x {device.device_kind}",
-            "versions": {name: version(name) for name in ("rnnbench", "jax", "flax")} | {"python": python_version()},
+            "versions": versions(),
         }
 
     def _finish_log(self, rows: list[dict[str, Any]]) -> None:
@@ -189,7 +191,9 @@ class _Session:
         for member in self.members:
             mine = [row for row in rows if all(row[k] == v for k, v in member.items())]
             self.log.image("accuracy_vs_length", png(accuracy_vs_length(mine)), self.step, member)
-            finals.append({case_name(row["case"]): row[row["headline"]] for row in mine})
+            chosen = next(row for row in mine if row["selection"])
+            headlines = {case_name(row["case"]): row[row["headline"]] for row in mine}
+            finals.append({"headline": chosen[chosen["headline"]], **headlines})
         self.log.finish(finals)
 
     def _save(self) -> None:
@@ -214,6 +218,12 @@ def compile_all(setup: Setup, state: TrainState) -> tuple[Any, dict[str, Any]]:
         chunk = pool.submit(lambda: make_train_chunk(setup).lower(state, np.int32(1)).compile())
         cases = {case_name(case): pool.submit(evaluator, case) for case in setup.task.cases()}
         return chunk.result(), {name: job.result() for name, job in cases.items()}
+
+
+def versions() -> dict[str, str]:
+    """What made a row, as far as it may change the numbers."""
+    others = {name: version(name) for name in ("jax", "jaxlib", "flax", "optax")}
+    return {"rnnbench": __version__, **others, "python": python_version()}
 
 
 def _hparams(config: ConfigDict) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 import jax
 import numpy as np
 
+from rnnbench.config import experiment
+
 
 def assert_trees_close(actual, expected, rtol=1e-5, atol=1e-5):
     """Same tree structure, same shapes, and close values, leaf by leaf with the leaf's path in the message."""
@@ -11,3 +13,21 @@ def assert_trees_close(actual, expected, rtol=1e-5, atol=1e-5):
     for (path, leaf), other in zip(jax.tree_util.tree_leaves_with_path(actual), expected_leaves, strict=True):
         assert np.shape(leaf) == np.shape(other), jax.tree_util.keystr(path)
         np.testing.assert_allclose(leaf, other, rtol=rtol, atol=atol, err_msg=jax.tree_util.keystr(path))
+
+
+def tiny(preset, settings, task="bit_parity"):
+    """A config small enough to compile and train within seconds, changed by `settings` (a flat dict)."""
+    sizes = {
+        "model.dim": 16,
+        "model.layers": 1,
+        "model.heads": 2,
+        "task.train_lengths": (3, 12) if task != "dyck" else (4, 12),
+        "eval.lengths": (12, 24),
+        "eval.batches": 2,
+        "train.batch_size": 8,
+        "train.steps": 20,
+        "train.chunk": 5,
+        "mesh.seed": 1,
+        "mesh.data": 1,
+    }
+    return experiment(task, f"{preset},tiny", {"tiny": sizes | settings})
