@@ -52,7 +52,7 @@ def test_repeated_keys(chunk):
             ):
                 scale = lambda x, y: x / max(1.0, np.max(np.abs(y)))
                 actual, expected = jax.tree.map(scale, (actual, expected), (expected, expected))
-                assert_trees_close(actual, expected, atol=1e-4)
+                assert_trees_close(actual, expected, atol=2e-6 * max(chunk, 16))  # rounding grows with it
 
 
 def test_inverse_of_all_betas_equal():

@@ -213,7 +213,7 @@ def test_vmap_and_a_sharded_batch_change_nothing(name):
 
 @pytest.mark.parametrize("impl", ["chunked", "sequential"])
 def test_selective_scan_never_holds_all_states(impl):
-    length, dim, states, chunk = 256, 16, 16, 4
+    length, dim, states, chunk = 512, 32, 32, 8
     rng = np.random.default_rng(0)
     u, B = normal(rng, BATCH, length, dim), normal(rng, BATCH, length, states)
     inputs = (u, np.abs(u), -np.ones((dim, states), np.float32), B, B, np.ones(dim, np.float32))
