@@ -5,6 +5,7 @@ Axes of the mesh: `seed` splits the members of a population, `data` the batch, `
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -30,6 +31,15 @@ def initialize(mode: str) -> None:
         jax.distributed.initialize()
 
 
+def keep_compiled(folder: str | None) -> None:
+    """Keeps compiled programs in `folder` (None: the user's cache folder; "off": nowhere) for the next start."""
+    if folder == "off":
+        return
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    jax.config.update("jax_compilation_cache_dir", folder or str(caches / "rnnbench"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
 def is_main() -> bool:
     """Whether this process is the one that writes logs and results."""
     return jax.process_index() == 0
@@ -47,7 +57,9 @@ def make_mesh(config: ConfigDict, members: int, batch_size: int) -> Mesh:
     if members % seed:
         raise ConfigError("mesh.seed", f"must divide the {members} members of the population; it is {seed}")
     if batch_size % data:
-        raise ConfigError("mesh.data", f"must divide the {batch_size} sequences of a (micro)batch; it is {data}")
+        raise ConfigError(
+            "mesh.data", f"must divide the {batch_size} sequences of a (micro)batch; it is {data}"
+        )
     if seed * data > devices:
         axis = "mesh.seed" if config.seed else "mesh.data"
         raise ConfigError(axis, f"a mesh of {seed} x {data} devices does not fit on {devices}")

@@ -19,7 +19,14 @@ MAX_BINS = 128
 
 
 def make_evaluator(
-    task: Any, apply: Callable[..., jax.Array], case: dict[str, Any], *, batches: int, batch_size: int, mesh: Mesh, mode: str
+    task: Any,
+    apply: Callable[..., jax.Array],
+    case: dict[str, Any],
+    *,
+    batches: int,
+    batch_size: int,
+    mesh: Mesh,
+    mode: str,
 ) -> Any:
     """jitted (params with a member axis, key) -> sums over batches × batch_size sequences of the case, per member.
 
@@ -32,11 +39,15 @@ def make_evaluator(
             batch = distributed.shard_batch(jax.vmap(lambda key: task.sample(key, case))(keys))
             return jax.tree.map(jnp.add, totals, batch_sums(apply(params, batch.inputs), batch))
 
-        shapes = jax.eval_shape(lambda: jax.vmap(lambda k: task.sample(k, case))(jax.random.split(key, batch_size)))
+        shapes = jax.eval_shape(
+            lambda: jax.vmap(lambda k: task.sample(k, case))(jax.random.split(key, batch_size))
+        )
         zero = jax.eval_shape(lambda b: batch_sums(jnp.zeros((*b.inputs.shape, task.num_classes)), b), shapes)
         return jax.lax.fori_loop(0, batches, one, jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), zero))
 
-    return jax.jit(distributed.over_members(of_member, mesh, mode), out_shardings=distributed.everywhere(mesh))
+    return jax.jit(
+        distributed.over_members(of_member, mesh, mode), out_shardings=distributed.everywhere(mesh)
+    )
 
 
 def batch_sums(logits: jax.Array, batch: Batch) -> dict[str, jax.Array]:
@@ -66,7 +77,9 @@ def batch_sums(logits: jax.Array, batch: Batch) -> dict[str, jax.Array]:
     }
 
 
-def metrics(sums: dict[str, np.ndarray], task: Any, case: dict[str, Any], diverged: bool = False) -> dict[str, Any]:
+def metrics(
+    sums: dict[str, np.ndarray], task: Any, case: dict[str, Any], diverged: bool = False
+) -> dict[str, Any]:
     """The metrics of one member on one case from its sums.
 
     They are all None if the member diverged in training, or if its outputs on this case are not finite.

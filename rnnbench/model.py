@@ -82,13 +82,21 @@ class SequenceModel(nnx.Module):
         if self.positions is not None:
             # A position beyond the table gives NaN: loud, where clipping would be silently wrong.
             where = start + jnp.arange(tokens.shape[1])
-            x = x + self.positions.embedding[...].at[where].get(mode="fill", fill_value=jnp.nan).astype(x.dtype)[None]
+            x = (
+                x
+                + self.positions.embedding[...]
+                .at[where]
+                .get(mode="fill", fill_value=jnp.nan)
+                .astype(x.dtype)[None]
+            )
         keys = None if dropout_key is None else jax.random.split(dropout_key, (len(self.blocks) + 1, 2))
         x = self.dropout(x, deterministic=keys is None, rngs=None if keys is None else keys[-1, 0])
         layers = []
         for i, block in enumerate(self.blocks):
             with jax.named_scope(f"block_{i}"):
-                x, layer = block(x, None if state is None else state["layers"][i], None if keys is None else keys[i])
+                x, layer = block(
+                    x, None if state is None else state["layers"][i], None if keys is None else keys[i]
+                )
             layers.append(layer)
         logits = self.head(self.norm(x)).astype(jnp.float32)
         return logits, {"position": start + tokens.shape[1], "layers": layers}
@@ -125,9 +133,13 @@ def matched_mlp_dim(config: ConfigDict) -> int:
     """The MLP width that gives a block as many parameters as GPT's with an MLP of 4·dim; at least 0."""
 
     def count(config: ConfigDict) -> int:
-        return num_params(jax.eval_shape(lambda: nnx.state(build_mixer(config, jnp.float32, nnx.Rngs(0)), nnx.Param)))
+        return num_params(
+            jax.eval_shape(lambda: nnx.state(build_mixer(config, jnp.float32, nnx.Rngs(0)), nnx.Param))
+        )
 
-    gpt = ConfigDict({**config, "mixer": "attention", "heads": 1, "conv_size": 0, "positions": "none", "options": {}})
+    gpt = ConfigDict(
+        {**config, "mixer": "attention", "heads": 1, "conv_size": 0, "positions": "none", "options": {}}
+    )
     hidden = 4 * config.dim + (count(gpt) - count(config)) / (2 * config.dim + 1)
     return max(0, 4 * round(hidden / 4))
 
@@ -146,7 +158,9 @@ def state_size(model: SequenceModel, length: int) -> int:
 
 def build(config: ConfigDict, task: Any) -> Any:
     """A function of a PRNG key that makes the model of a whole config for a task."""
-    max_length = max(bounds(case["length"])[1] for case in [*task.cases(), *(case for case, _ in task.train_cases())])
+    max_length = max(
+        bounds(case["length"])[1] for case in [*task.cases(), *(case for case, _ in task.train_cases())]
+    )
 
     def make(key: jax.Array) -> SequenceModel:
         return SequenceModel(

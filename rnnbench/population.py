@@ -78,11 +78,30 @@ def prepare(config: ConfigDict) -> Setup:
 
 def init_state(setup: Setup) -> TrainState:
     """The population before its first step. A member depends on its seed alone, not on its place in the grid."""
+    init, grid = _start(setup)
+    # Run once: not worth the compiler's time.
+    quick = {"xla_backend_optimization_level": 0}
+    members = jax.jit(init, out_shardings=distributed.by_member(setup.mesh), compiler_options=quick)(grid)
+    return TrainState(jax.device_put(jnp.zeros((), jnp.int32), distributed.everywhere(setup.mesh)), members)
+
+
+def state_shapes(setup: Setup) -> TrainState:
+    """The population as shapes with their places on the mesh: what a checkpoint is restored into."""
+    by_member, everywhere = distributed.by_member(setup.mesh), distributed.everywhere(setup.mesh)
+    place = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=by_member)
+    members = jax.tree.map(place, jax.eval_shape(*_start(setup)))
+    return TrainState(jax.ShapeDtypeStruct((), jnp.int32, sharding=everywhere), members)
+
+
+def _start(setup: Setup) -> tuple[Any, dict[str, jax.Array]]:
+    """A function that makes the members, and what it takes: the key and learning rate of each."""
 
     def init(member: dict[str, jax.Array], _: Any) -> Member:
         built = setup.make(jax.random.fold_in(member["key"], INIT))
         params = nnx.to_pure_dict(nnx.state(built, nnx.Param))
-        return Member(params, setup.tx.init(params), member["key"], member["learning_rate"], jnp.zeros((), bool))
+        return Member(
+            params, setup.tx.init(params), member["key"], member["learning_rate"], jnp.zeros((), bool)
+        )
 
     names = setup.member_names()
     grid = {
@@ -90,18 +109,7 @@ def init_state(setup: Setup) -> TrainState:
         "learning_rate": jnp.array([name["learning_rate"] for name in names], jnp.float32),
     }
     population = distributed.over_members(init, setup.mesh, "map")
-    # Run once: not worth the compiler's time.
-    quick = {"xla_backend_optimization_level": 0}
-    members = jax.jit(population, out_shardings=distributed.by_member(setup.mesh), compiler_options=quick)(grid, ())
-    return TrainState(jax.device_put(jnp.zeros((), jnp.int32), distributed.everywhere(setup.mesh)), members)
-
-
-def state_shapes(setup: Setup) -> TrainState:
-    """The population as shapes with their places on the mesh: what a checkpoint is restored into."""
-    state = jax.eval_shape(lambda: init_state(setup))
-    place = lambda where: lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where)
-    members = jax.tree.map(place(distributed.by_member(setup.mesh)), state.members)
-    return TrainState(place(distributed.everywhere(setup.mesh))(state.step), members)
+    return lambda grid: population(grid, ()), grid
 
 
 def example_keys(setup: Setup, key: jax.Array, step: jax.Array) -> jax.Array:
@@ -141,7 +149,9 @@ def gradient(setup: Setup, case: Any, member: Member, step: jax.Array) -> tuple[
         grads, loss, accuracy = piece(batch, dropout_keys[0])
     else:
         cut = jax.tree.map(lambda x: jnp.moveaxis(x.reshape(-1, pieces, *x.shape[1:]), 1, 0), batch)
-        zero = jax.tree.map(jnp.zeros_like, jax.eval_shape(piece, jax.tree.map(lambda x: x[0], cut), dropout_keys[0]))
+        zero = jax.tree.map(
+            jnp.zeros_like, jax.eval_shape(piece, jax.tree.map(lambda x: x[0], cut), dropout_keys[0])
+        )
         add = lambda total, part: (jax.tree.map(jnp.add, total, piece(*part)), None)
         (grads, loss, accuracy), _ = jax.lax.scan(add, zero, (cut, dropout_keys))
     tokens = jnp.asarray(batch.inputs.size, jnp.float32)
@@ -177,7 +187,9 @@ def make_train_chunk(setup: Setup) -> Any:
     n is a number on the device, so that one compile serves chunks of any length.
     """
 
-    def chunk_of_member(member: Member, shared: tuple[jax.Array, jax.Array]) -> tuple[Member, dict[str, jax.Array]]:
+    def chunk_of_member(
+        member: Member, shared: tuple[jax.Array, jax.Array]
+    ) -> tuple[Member, dict[str, jax.Array]]:
         start, n = shared
 
         def body(i: jax.Array, carry: Any) -> Any:

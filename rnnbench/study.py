@@ -15,7 +15,9 @@ from rnnbench.population import prepare
 from rnnbench.progress import Progress
 
 
-def cells(config: ConfigDict, pristine: ConfigDict, get_config: Callable[[str], Callable]) -> dict[str, ConfigDict]:
+def cells(
+    config: ConfigDict, pristine: ConfigDict, get_config: Callable[[str], Callable]
+) -> dict[str, ConfigDict]:
     """The configs of a study's cells by name: every one of `study.tasks` with every one of `study.models`.
 
     A cell is what the task's own file says for (model, protocol), changed where `config` leaves `pristine`, that is
@@ -68,7 +70,9 @@ def check(folder: Path, cells: dict[str, ConfigDict]) -> None:
         before = workdir.read_config(folder / "study.json")["cells"]
         if set(before) != set(cells):
             names = sorted(set(before) ^ set(cells))
-            raise workdir.WorkdirError(f"{folder} holds another study (not in both: {names[0]}); choose another folder")
+            raise workdir.WorkdirError(
+                f"{folder} holds another study (not in both: {names[0]}); choose another folder"
+            )
         for name, cell in cells.items():
             if keys := differences(before[name], cell):
                 raise workdir.WorkdirError(f"{folder} holds another study ({name} differs in {keys[0]})")

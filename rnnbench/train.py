@@ -91,7 +91,11 @@ class _Session:
 
     def train(self) -> list[dict[str, Any]]:
         """The loop over chunks. Their borders depend on the step alone, so that a resumed run has the same ones."""
-        steps, every, save_every = self.config.train.steps, self.config.eval.every, self.config.checkpoint.every
+        steps, every, save_every = (
+            self.config.train.steps,
+            self.config.eval.every,
+            self.config.checkpoint.every,
+        )
         self.clock, final = time.perf_counter(), False
         while not final:
             n = self._next_border() - self.step
@@ -130,7 +134,10 @@ class _Session:
         self.diverged = values["diverged"]
         rows = []
         for i, member in enumerate(self.members):
-            shown = {k: None if self.diverged[i] else finite(values[k][i]) for k in ("loss", "accuracy", "grad_norm")}
+            shown = {
+                k: None if self.diverged[i] else finite(values[k][i])
+                for k in ("loss", "accuracy", "grad_norm")
+            }
             speed = float(values["tokens"][i]) * n / seconds
             rows.append({"cell": self.cell, **member, "step": step, **shown, "tokens_per_second": speed})
         if self.log:
@@ -211,7 +218,9 @@ def compile_all(setup: Setup, state: TrainState) -> tuple[Any, dict[str, Any]]:
     size = dict(batches=config.eval.batches, batch_size=config.train.batch_size)
 
     def evaluator(case: dict[str, Any]) -> Any:
-        made = evaluate.make_evaluator(setup.task, setup.apply, case, **size, mesh=setup.mesh, mode=setup.mode)
+        made = evaluate.make_evaluator(
+            setup.task, setup.apply, case, **size, mesh=setup.mesh, mode=setup.mode
+        )
         return made.lower(state.members.params, key).compile()
 
     with ThreadPoolExecutor(max_workers=2) as pool:
@@ -240,5 +249,10 @@ def _median(rows: list[dict[str, Any]], name: str) -> float | None:
 def _summary(rows: list[dict[str, Any]]) -> str:
     """The best member's headline at each case, in a line."""
     names = dict.fromkeys(case_name(row["case"]) for row in rows)
-    best = {n: [row[row["headline"]] for row in rows if case_name(row["case"]) == n and not row["diverged"]] for n in names}
-    return "  ".join(f"{name}: {max(values):.3f}" if values else f"{name}: diverged" for name, values in best.items())
+    best = {
+        n: [row[row["headline"]] for row in rows if case_name(row["case"]) == n and not row["diverged"]]
+        for n in names
+    }
+    return "  ".join(
+        f"{name}: {max(values):.3f}" if values else f"{name}: diverged" for name, values in best.items()
+    )

@@ -1,0 +1,107 @@
+"""The mesh that a config gets, how members run on it, and when processes join."""
+
+import jax
+import numpy as np
+import pytest
+
+from rnnbench import distributed
+from rnnbench.config import ConfigError, base
+
+pytestmark = pytest.mark.fast
+
+
+def mesh_config(seed=0, data=0, members="auto"):
+    config = base().mesh
+    config.seed, config.data, config.members = seed, data, members
+    return config
+
+
+@pytest.mark.parametrize(
+    "members,batch_size,seed,data,expected",
+    [
+        (1, 64, 0, 0, (1, 8)),
+        (2, 64, 0, 0, (2, 4)),
+        (8, 64, 0, 0, (8, 1)),
+        (12, 64, 0, 0, (4, 2)),
+        (3, 64, 0, 0, (1, 8)),  # 3 does not divide 8 devices
+        (3, 64, 3, 0, (3, 2)),
+        (3, 9, 3, 0, (3, 1)),
+        (4, 6, 0, 0, (4, 2)),
+        (4, 64, 0, 8, (1, 8)),
+        (4, 64, 0, 2, (4, 2)),
+        (4, 64, 2, 1, (2, 1)),
+        (1, 1, 0, 0, (1, 1)),
+    ],
+)
+def test_mesh(members, batch_size, seed, data, expected):
+    mesh = distributed.make_mesh(mesh_config(seed, data), members, batch_size)
+    assert mesh.axis_names == ("seed", "data", "time")
+    assert mesh.devices.shape == (*expected, 1)
+    assert mesh.devices.size == len(set(mesh.devices.flat))
+
+
+@pytest.mark.parametrize(
+    "members,batch_size,seed,data,key",
+    [
+        (4, 64, 3, 0, "mesh.seed"),
+        (16, 64, 16, 0, "mesh.seed"),
+        (4, 64, 4, 4, "mesh.seed"),
+        (4, 64, 0, 3, "mesh.data"),
+        (1, 64, 0, 16, "mesh.data"),
+    ],
+)
+def test_a_mesh_that_cannot_be_names_its_flag(members, batch_size, seed, data, key):
+    with pytest.raises(ConfigError) as error:
+        distributed.make_mesh(mesh_config(seed, data), members, batch_size)
+    assert error.value.key == key
+    assert "\n" not in str(error.value)
+
+
+def test_members_mode(monkeypatch):
+    assert distributed.members_mode(mesh_config()) == "map"
+    assert distributed.members_mode(mesh_config(members="vmap")) == "vmap"
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert distributed.members_mode(mesh_config()) == "vmap"
+    assert distributed.members_mode(mesh_config(members="map")) == "map"
+
+
+CLUSTERS = {
+    "none": {},
+    "a SLURM step of one task": {"SLURM_STEP_NUM_TASKS": "1", "SLURM_JOB_ID": "7"},
+    "sbatch without srun": {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "4"},
+    "one TPU host": {"TPU_WORKER_HOSTNAMES": "localhost"},
+    "srun": {"SLURM_STEP_NUM_TASKS": "4", "SLURM_JOB_ID": "7"},
+    "a TPU pod": {"TPU_WORKER_HOSTNAMES": "host-0,host-1"},
+    "a named coordinator": {"JAX_COORDINATOR_ADDRESS": "127.0.0.1:1234"},
+}
+SEVERAL = ("srun", "a TPU pod", "a named coordinator")
+
+
+@pytest.mark.parametrize("mode", ["auto", "on", "off"])
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_initialize(cluster, mode, monkeypatch):
+    joined = []
+    monkeypatch.setattr(jax.distributed, "initialize", lambda: joined.append(True))
+    for name in ("SLURM_STEP_NUM_TASKS", "TPU_WORKER_HOSTNAMES", "JAX_COORDINATOR_ADDRESS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in CLUSTERS[cluster].items():
+        monkeypatch.setenv(name, value)
+    distributed.initialize(mode)
+    assert len(joined) == (mode == "on" or (mode == "auto" and cluster in SEVERAL))
+
+
+def test_an_error_of_joining_is_not_swallowed(monkeypatch):
+    def fail():
+        raise RuntimeError("no coordinator")
+
+    monkeypatch.setattr(jax.distributed, "initialize", fail)
+    with pytest.raises(RuntimeError, match="no coordinator"):
+        distributed.initialize("on")
+
+
+@pytest.mark.parametrize("mode", ["map", "vmap"])
+def test_over_members_gives_each_its_own_and_all_the_shared(mode):
+    mesh = distributed.make_mesh(mesh_config(4, 2), 8, 8)
+    fn = jax.jit(distributed.over_members(lambda member, shared: 10 * member + shared, mesh, mode))
+    members = np.arange(8)
+    np.testing.assert_array_equal(fn(members, np.int32(3)), 10 * members + 3)
