@@ -32,7 +32,7 @@ def initialize(mode: str) -> None:
 
 
 def keep_compiled(folder: str | None) -> None:
-    """Keeps compiled programs in `folder` (None: the user's cache folder; "off": nowhere) for the next start."""
+    """Keeps compiled programs in `folder` (None: the user's cache; "off": nowhere) for the next start."""
     if folder == "off":
         return
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -46,7 +46,7 @@ def is_main() -> bool:
 
 
 def make_mesh(config: ConfigDict, members: int, batch_size: int) -> Mesh:
-    """The mesh (seed, data, time) that `config.mesh` asks for; an axis of 0 takes as many devices as divide its work."""
+    """The mesh (seed, data, time) of `config.mesh`; an axis of 0 takes as many devices as divide its work."""
     devices = len(jax.devices())
 
     def most(work: int, available: int) -> int:
@@ -81,8 +81,8 @@ def members_mode(config: ConfigDict) -> str:
 def over_members(fn: Callable[[Any, Any], Any], mesh: Mesh, mode: str) -> Callable[[Any, Any], Any]:
     """`fn(member, shared)` for every member of a population: trees with a leading member axis in and out.
 
-    The members are split over the mesh axis `seed` by shard_map, so that a `map` runs over the local ones only; the
-    other axes stay with the compiler (see `shard_batch`).
+    The members are split over the mesh axis `seed` by shard_map, so that a `map` runs over the local
+    ones only; the other axes stay with the compiler (see `shard_batch`).
     """
 
     def local(members: Any, shared: Any) -> Any:

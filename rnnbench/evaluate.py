@@ -28,7 +28,7 @@ def make_evaluator(
     mesh: Mesh,
     mode: str,
 ) -> Any:
-    """jitted (params with a member axis, key) -> sums over batches × batch_size sequences of the case, per member.
+    """jitted (params of all members, key) -> per member, sums over batches × batch_size sequences of the case.
 
     Every member sees the same data. The sums are replicated, so that every process can read them.
     """
@@ -82,7 +82,7 @@ def metrics(
 ) -> dict[str, Any]:
     """The metrics of one member on one case from its sums.
 
-    They are all None if the member diverged in training, or if its outputs on this case are not finite.
+    All None if the member diverged in training, or if its outputs or its loss on this case are not finite.
     """
     count, sequences = int(sums["count"].sum()), int(sums["sequences"])
     right, ones, said, hits = (int(sums[name].sum()) for name in ("right", "ones", "said_ones", "right_ones"))
@@ -98,7 +98,7 @@ def metrics(
         values["balanced_accuracy"] = 0.5 * (hits / max(ones, 1) + right_zeros / max(zeros, 1))
         values["f1"] = 2 * hits / max(ones + said, 1)
     chance = float(task.chance(case))
-    diverged = diverged or int(sums["finite"]) < sequences
+    diverged = diverged or int(sums["finite"]) < sequences or not math.isfinite(sums["loss"])
     if diverged:
         values = dict.fromkeys(values)
     headline = values[task.headline]
@@ -113,7 +113,7 @@ def metrics(
 
 
 def by_position(sums: dict[str, np.ndarray]) -> dict[str, list[Any]]:
-    """Accuracy in at most 128 bins of position: the first position of each bin, and None where nothing is asked."""
+    """Accuracy in at most 128 bins: their first positions, and None where nothing is asked."""
     length = len(sums["count"])
     starts = np.arange(0, length, math.ceil(length / MAX_BINS))
     count, right = np.add.reduceat(sums["count"], starts), np.add.reduceat(sums["right"], starts)
@@ -122,5 +122,5 @@ def by_position(sums: dict[str, np.ndarray]) -> dict[str, list[Any]]:
 
 
 def case_key(seed: int, case: dict[str, Any]) -> jax.Array:
-    """The key of a case's data: from eval.seed and the case alone, so that every member and step sees the same."""
+    """The key of a case's data, from eval.seed and the case alone: every member and step sees the same."""
     return jax.random.fold_in(jax.random.key(seed), zlib.crc32(json.dumps(case, sort_keys=True).encode()))

@@ -46,7 +46,7 @@ class Block(nnx.Module):
 class SequenceModel(nnx.Module):
     """tokens [B, T] → logits [B, T, classes] in float32, and the state after the last token.
 
-    `config` is `config.model`; `max_length` is the longest sequence it will see (the table of learned positions).
+    `config` is `config.model`; `max_length` the longest sequence it will see (for learned positions).
     A `dropout_key` makes a training pass; without one the model is deterministic.
     """
 
@@ -150,8 +150,9 @@ def num_params(params: Any) -> int:
 
 
 def state_size(model: SequenceModel, length: int) -> int:
-    """Real float values carried per sequence over all layers (a complex number is two); for GPT at `length`."""
-    shapes = jax.eval_shape(lambda: model.init_state(1, length))
+    """Real floats carried per sequence over all layers (a complex number is two); for GPT at `length`."""
+    graphdef, params = nnx.split(model)  # the model may be shapes only, as nnx.eval_shape gives it
+    shapes = jax.eval_shape(lambda params: nnx.merge(graphdef, params).init_state(1, length), params)
     floats = [leaf for leaf in jax.tree.leaves(shapes) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
     return sum(leaf.size * (2 if jnp.iscomplexobj(leaf) else 1) for leaf in floats)
 

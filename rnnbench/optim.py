@@ -1,4 +1,4 @@
-"""Clipping, Adam or AdamW with a decay mask, and the schedule. The learning rate itself belongs to the member."""
+"""Clipping, Adam or AdamW with a decay mask, the schedule. The learning rate itself belongs to the member."""
 
 from typing import Any
 
@@ -11,8 +11,8 @@ from ml_collections import ConfigDict
 def optimizer(config: ConfigDict) -> optax.GradientTransformation:
     """grads → the direction to step *against*; the caller scales it by learning rate × schedule.
 
-    `config` is `config.optim`. Weight decay touches the leaves whose name ends in `kernel`, and nothing else: not
-    biases, norms, embeddings or the parameters of the dynamics (decay rates, step sizes).
+    `config` is `config.optim`. Weight decay touches the leaves whose name ends in `kernel`, and nothing else:
+    not biases, norms, embeddings or the parameters of the dynamics (decay rates, step sizes).
     """
     parts = [optax.clip_by_global_norm(config.clip)] if config.clip else []
     parts.append(optax.scale_by_adam(config.b1, config.b2))
@@ -27,7 +27,7 @@ def decayed(params: Any) -> Any:
 
 
 def schedule(config: ConfigDict, steps: int, step: jax.Array) -> jax.Array:
-    """Share of the learning rate at `step` (0-based): a linear warm-up to 1, then cosine to 0 at `steps`, or constant."""
+    """Share of the learning rate at `step` (from 0): linear warm-up to 1, cosine to 0 at `steps` or constant."""
     warmup = max(1, round(config.warmup * steps)) if config.warmup else 0
     rising = (step + 1) / max(warmup, 1)
     if config.schedule == "constant":

@@ -1,4 +1,4 @@
-"""A population of members: how it starts, one train step of a member, and K steps of all members per dispatch.
+"""A population of members: how it starts, one train step of a member, K steps of all members per dispatch.
 
 Pure functions of a `Setup`; `train.py` runs them.
 """
@@ -19,7 +19,7 @@ from rnnbench.config import validate
 from rnnbench.tasks.base import Batch
 from rnnbench.tasks.examples import shuffled_index
 
-# Streams of randomness of a member beside its data, which come from fold_in(member_key, step). Steps stay far below.
+# A member's streams of randomness beside its data, which come from fold_in(member_key, step) of lower numbers.
 INIT, EXAMPLES, DROPOUT = 0xFFFFFFFF, 0xFFFFFFFE, 0xFFFFFFFD
 
 
@@ -77,7 +77,7 @@ def prepare(config: ConfigDict) -> Setup:
 
 
 def init_state(setup: Setup) -> TrainState:
-    """The population before its first step. A member depends on its seed alone, not on its place in the grid."""
+    """The population before its first step. A member depends on its seed, not on its place in the grid."""
     init, grid = _start(setup)
     # Run once: not worth the compiler's time.
     quick = {"xla_backend_optimization_level": 0}
@@ -132,7 +132,7 @@ def loss_sum(setup: Setup, params: Any, batch: Batch, dropout_key: jax.Array | N
 
 
 def gradient(setup: Setup, case: Any, member: Member, step: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
-    """The gradient of the mean loss over a fresh batch of one training case, summed over `train.accumulate` pieces."""
+    """The gradient of the mean loss over a batch of a training case, summed over `train.accumulate` pieces."""
     pieces = setup.config.train.accumulate
     keys = distributed.shard_batch(example_keys(setup, member.key, step))
     batch = distributed.shard_batch(jax.vmap(lambda key: setup.task.sample(key, case))(keys))
@@ -159,7 +159,7 @@ def gradient(setup: Setup, case: Any, member: Member, step: jax.Array) -> tuple[
 
 
 def train_step(setup: Setup, member: Member, step: jax.Array) -> tuple[Member, dict[str, jax.Array]]:
-    """One optimiser step of one member. A member whose loss or gradient is not finite stays as it was, for good."""
+    """One optimiser step of a member. One whose loss or gradient is not finite stays as it was, for good."""
     cases = setup.task.train_cases()
     branches = [lambda m, case=case: gradient(setup, case, m, step) for case, _ in cases]
     if len(branches) == 1:
