@@ -22,9 +22,13 @@ WORST = -math.inf  # where a diverged member stands among the others
 
 
 def read_rows(workdir) -> list[dict]:
-    """The result rows of a run or of all cells of a study."""
+    """The result rows of a run, or of all cells of a study in the study's order."""
     workdir = Path(workdir)
-    files = [workdir / "results.jsonl", *sorted(workdir.glob("cells/*/results.jsonl"))]
+    study = workdir / "study.json"
+    order = list(json.loads(study.read_text())["cells"]) if study.exists() else []
+    place = lambda cell: order.index(cell.name) if cell.name in order else len(order)
+    cells = sorted(sorted(workdir.glob("cells/*")), key=place)
+    files = [workdir / "results.jsonl", *(cell / "results.jsonl" for cell in cells)]
     return [row for file in files for row in read_jsonl(file)]
 
 

@@ -1,5 +1,6 @@
 """The tables of a report, for the terminal and for report.md, from the entries of `report.summarise`."""
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -33,12 +34,13 @@ def table(summary: list[dict]) -> RenderableType:
     tables = []
     for (task, protocol), entries, cases in _tables(summary):
         title = f"{task} · {protocol} · {entries[0]['headline']}, median over seeds"
-        result = Table(title=title, title_justify="left", title_style="bold", header_style="dim")
+        look = dict(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1), header_style="dim")
+        result = Table(title=title, title_justify="left", title_style="bold", **look)
         result.add_column("length", no_wrap=True)
         for spread in cases.values():
-            result.add_column(_heading(spread, entries[0]["train_case"], "\n"), justify="right")
-        for name in ("learning\nrate", "\nseeds", "train\nseconds"):
-            result.add_column(name, justify="right")
+            result.add_column(_heading(spread, entries[0]["train_case"], "\n"), justify="right", no_wrap=True)
+        for name in ("\nlr", "\nseeds", "train\nseconds"):
+            result.add_column(name, justify="right", no_wrap=True)
         for entry in entries:
             cells = [_cell(entry["cases"].get(name)) for name in cases]
             rest = [f"{entry['learning_rate']:g}", str(len(entry["seeds"])), f"{entry['train_seconds']:.0f}"]
