@@ -28,7 +28,7 @@ def make_evaluator(
     mesh: Mesh,
     mode: str,
 ) -> Any:
-    """jitted (params of all members, key) -> per member, sums over batches × batch_size sequences of the case.
+    """jitted (params of all members, key) -> per member, sums over batches × batch_size sequences of a case.
 
     Every member sees the same data. The sums are replicated, so that every process can read them.
     """

@@ -27,7 +27,7 @@ def decayed(params: Any) -> Any:
 
 
 def schedule(config: ConfigDict, steps: int, step: jax.Array) -> jax.Array:
-    """Share of the learning rate at `step` (from 0): linear warm-up to 1, cosine to 0 at `steps` or constant."""
+    """Share of the learning rate at `step` (from 0): linear warm-up, cosine to 0 at `steps` or constant."""
     warmup = max(1, round(config.warmup * steps)) if config.warmup else 0
     rising = (step + 1) / max(warmup, 1)
     if config.schedule == "constant":

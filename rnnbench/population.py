@@ -16,10 +16,10 @@ from ml_collections import ConfigDict
 
 from rnnbench import distributed, model, optim, tasks
 from rnnbench.config import validate
-from rnnbench.tasks.base import Batch
+from rnnbench.tasks.base import Batch, supervised_positions
 from rnnbench.tasks.examples import shuffled_index
 
-# A member's streams of randomness beside its data, which come from fold_in(member_key, step) of lower numbers.
+# A member's streams of randomness beside its data, which come from fold_in(member_key, step), far lower.
 INIT, EXAMPLES, DROPOUT = 0xFFFFFFFF, 0xFFFFFFFE, 0xFFFFFFFD
 
 
@@ -59,9 +59,9 @@ class Setup:
         population = self.config.population
         return [dict(seed=s, learning_rate=r) for r in population.learning_rates for s in population.seeds]
 
-    def apply(self, params: Any, tokens: jax.Array, dropout_key: jax.Array | None = None) -> jax.Array:
+    def apply(self, params: Any, tokens: jax.Array, **how: Any) -> jax.Array:
         """Logits of the model with these parameters."""
-        return nnx.merge(self.graphdef, params)(tokens, dropout_key=dropout_key)[0]
+        return nnx.merge(self.graphdef, params)(tokens, **how)[0]
 
 
 def prepare(config: ConfigDict) -> Setup:
@@ -123,38 +123,52 @@ def example_keys(setup: Setup, key: jax.Array, step: jax.Array) -> jax.Array:
     return jax.vmap(lambda i: jax.random.fold_in(examples, i + jnp.uint32(1 << 31)))(index)
 
 
-def loss_sum(setup: Setup, params: Any, batch: Batch, dropout_key: jax.Array | None) -> tuple[Any, jax.Array]:
+def asked(batch: Batch, most: int) -> tuple[Batch, jax.Array | None]:
+    """The batch with targets and mask [B, most] at its supervised positions only, and those positions [B, most].
+
+    Where more than half of the positions may be supervised it stays as it is, with None for the positions: logits
+    everywhere are then cheaper than picking.
+    """
+    if 2 * most > batch.mask.shape[1]:
+        return batch, None
+    positions, mask = jax.vmap(lambda mask: supervised_positions(mask, most))(batch.mask)
+    return Batch(batch.inputs, jnp.take_along_axis(batch.targets, positions, axis=1), mask), positions
+
+
+def loss_sum(
+    setup: Setup, params: Any, batch: Batch, positions: jax.Array | None, dropout_key: jax.Array | None
+) -> tuple[Any, jax.Array]:
     """Cross-entropy and right answers, both summed over the supervised positions."""
-    logits = setup.apply(params, batch.inputs, dropout_key)
+    logits = setup.apply(params, batch.inputs, positions=positions, dropout_key=dropout_key)
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.targets)
     correct = (logits.argmax(-1) == batch.targets) & batch.mask
     return jnp.where(batch.mask, losses, 0.0).sum(), correct.sum()
 
 
 def gradient(setup: Setup, case: Any, member: Member, step: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
-    """The gradient of the mean loss over a batch of a training case, summed over `train.accumulate` pieces."""
+    """Gradient of the mean loss over a batch of a training case, summed over `train.accumulate` pieces."""
     pieces = setup.config.train.accumulate
     keys = distributed.shard_batch(example_keys(setup, member.key, step))
     batch = distributed.shard_batch(jax.vmap(lambda key: setup.task.sample(key, case))(keys))
     count = jnp.maximum(batch.mask.sum(), 1).astype(jnp.float32)
     dropout_keys = jax.random.split(jax.random.fold_in(jax.random.fold_in(member.key, step), DROPOUT), pieces)
     training = setup.config.model.dropout > 0
+    tokens = jnp.asarray(batch.inputs.size, jnp.float32)
+    data = asked(batch, setup.task.supervised(case))
 
-    def piece(batch: Batch, dropout_key: jax.Array) -> Any:
-        loss = lambda params: loss_sum(setup, params, batch, dropout_key if training else None)
+    def piece(batch: Batch, positions: jax.Array | None, dropout_key: jax.Array) -> Any:
+        loss = lambda params: loss_sum(setup, params, batch, positions, dropout_key if training else None)
         (loss, correct), grads = jax.value_and_grad(loss, has_aux=True)(member.params)
         return jax.tree.map(lambda g: g / count, grads), loss / count, correct / count
 
     if pieces == 1:
-        grads, loss, accuracy = piece(batch, dropout_keys[0])
+        grads, loss, accuracy = piece(*data, dropout_keys[0])
     else:
-        cut = jax.tree.map(lambda x: jnp.moveaxis(x.reshape(-1, pieces, *x.shape[1:]), 1, 0), batch)
-        zero = jax.tree.map(
-            jnp.zeros_like, jax.eval_shape(piece, jax.tree.map(lambda x: x[0], cut), dropout_keys[0])
-        )
-        add = lambda total, part: (jax.tree.map(jnp.add, total, piece(*part)), None)
+        cut = jax.tree.map(lambda x: jnp.moveaxis(x.reshape(-1, pieces, *x.shape[1:]), 1, 0), data)
+        first = jax.tree.map(lambda x: x[0], cut)
+        zero = jax.tree.map(jnp.zeros_like, jax.eval_shape(piece, *first, dropout_keys[0]))
+        add = lambda total, part: (jax.tree.map(jnp.add, total, piece(*part[0], part[1])), None)
         (grads, loss, accuracy), _ = jax.lax.scan(add, zero, (cut, dropout_keys))
-    tokens = jnp.asarray(batch.inputs.size, jnp.float32)
     return grads, {"loss": loss, "accuracy": accuracy, "tokens": tokens}
 
 

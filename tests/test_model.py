@@ -1,0 +1,191 @@
+"""The backbone around every mixer: state, causality, sizes, and settings that do not fit."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from helpers import tiny
+
+from rnnbench.config import PRESETS, ConfigError, experiment, label, put
+from rnnbench.model import num_params, state_size
+from rnnbench.population import prepare
+
+pytestmark = pytest.mark.fast
+
+LENGTH = 24  # of tiny's longest case
+SIZED = {"small": {"model.dim": 64, "model.layers": 2, "model.heads": 4}}
+
+
+def configured(preset, settings):
+    """As the flags --config.model.* would have it."""
+    pristine = tiny(preset, {})
+    config = pristine.copy_and_resolve_references()
+    for name, value in settings.items():
+        put(config, f"model.{name}", value)
+    return label(config, pristine)
+
+
+def build(preset="lstm", **settings):
+    return prepare(configured(preset, settings)).make(jax.random.key(0))
+
+
+def tokens(length=LENGTH, batch=2):
+    return jax.random.bernoulli(jax.random.key(1), shape=(batch, length)).astype(jnp.int32)
+
+
+def params_of(model):
+    return nnx.to_pure_dict(nnx.state(model, nnx.Param))
+
+
+@pytest.mark.parametrize(
+    "preset,positions", [*((name, None) for name in PRESETS), ("gpt", "learned"), ("lru", "learned")]
+)
+def test_in_pieces_equals_whole(preset, positions):
+    model = build(preset, layers=2, **({"positions": positions} if positions else {}))
+    graphdef, params = nnx.split(model)
+    forward = jax.jit(lambda params, x, state: nnx.merge(graphdef, params)(x, state))
+    whole, _ = forward(params, tokens(), None)
+    state = model.init_state(2, LENGTH)
+    first, state = forward(params, tokens()[:, : LENGTH // 2], state)
+    second, state = forward(params, tokens()[:, LENGTH // 2 :], state)
+    assert whole.shape == (2, LENGTH, 2)
+    assert whole.dtype == jnp.float32
+    np.testing.assert_allclose(jnp.concatenate([first, second], axis=1), whole, rtol=1e-4, atol=1e-4)
+    assert int(state["position"]) == LENGTH
+
+
+def test_learned_positions_beyond_the_table_are_loud():
+    model = build("lru", positions="learned")
+    logits, state = model(tokens(LENGTH + 3))
+    assert np.isfinite(logits[:, :LENGTH]).all()
+    assert np.isnan(logits[:, LENGTH:]).all()
+    assert np.isnan(model(tokens(1), state)[0]).all()
+
+
+def test_learned_positions_matter():
+    logits, _ = build("gpt", positions="learned")(jnp.zeros((1, LENGTH), jnp.int32))
+    without, _ = build("gpt", positions="none")(jnp.zeros((1, LENGTH), jnp.int32))
+    assert np.ptp(np.asarray(logits), axis=1).max() > 1e-2
+    assert np.ptp(np.asarray(without), axis=1).max() < 1e-5  # equal tokens without positions are all the same
+
+
+def test_causality_by_gradient():
+    """The output at t has no gradient to the input after t, and one to every input up to t."""
+    model = build("deltanet", layers=2, conv_size=4)
+    model.embed = lambda x: x
+    graphdef, params = nnx.split(model)
+    x = jax.random.normal(jax.random.key(0), (1, LENGTH, 16))
+    output = lambda x, t: jnp.take(nnx.merge(graphdef, params)(x)[0], t, axis=1).sum()
+    gradient = jax.jit(jax.grad(output))
+    for t in (0, 9, LENGTH - 1):
+        size = np.abs(gradient(x, t)).max(axis=(0, 2))
+        assert (size[: t + 1] > 0).all()
+        assert (size[t + 1 :] == 0).all()
+
+
+def test_mlp_dim():
+    assert build(mlp_dim=0).blocks[0].mlp is None
+    assert build(mlp_dim=24).blocks[0].mlp.up.kernel.shape == (16, 24)
+    assert build("gpt", mlp_dim=-1).blocks[0].mlp.up.kernel.shape == (16, 64)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_matched_sizes_are_within_a_tenth_of_gpt(preset):
+    def size(name):
+        model = nnx.eval_shape(
+            lambda: prepare(experiment("bit_parity", f"{name},small", SIZED)).make(jax.random.key(0))
+        )
+        return num_params(nnx.state(model, nnx.Param))
+
+    assert size(preset) == pytest.approx(size("gpt"), rel=0.1)
+
+
+def test_layers_add_up():
+    one, two, three = (num_params(params_of(build(layers=n))) for n in (1, 2, 3))
+    assert two - one == three - two > 0
+
+
+def test_num_params_of_an_lstm():
+    lstm = 2 * 16 * 64 + 64
+    mlp = 16 * 24 + 24 + 24 * 16 + 16
+    embedding, norms, head = 2 * 16, 3 * 16, 16 * 2 + 2
+    assert num_params(params_of(build(mlp_dim=24))) == embedding + lstm + mlp + norms + head
+
+
+@pytest.mark.parametrize(
+    "preset,settings,expected",
+    [
+        ("lstm", {}, 2 * 16),
+        ("lstm", {"layers": 3}, 3 * 2 * 16),
+        ("deltanet", {}, 2 * 8 * 8),
+        ("deltanet", {"conv_size": 4}, 2 * 8 * 8 + 3 * 3 * 16),
+    ],
+)
+def test_state_size(preset, settings, expected):
+    model = build(preset, **settings)
+    assert state_size(model, 10) == state_size(model, 1000) == expected
+
+
+def test_state_of_attention_grows_with_length():
+    model = build("gpt", layers=2)
+    assert state_size(model, 10) == 2 * 2 * 10 * 16
+    assert state_size(model, 1000) == 100 * state_size(model, 10)
+
+
+@pytest.mark.parametrize("preset", [name for name in PRESETS if name != "gpt"])
+def test_state_of_recurrent_presets_does_not_grow(preset):
+    model = build(preset)
+    assert state_size(model, 10) == state_size(model, 1000) > 0
+
+
+def test_dropout_needs_a_key():
+    model, plain = build(dropout=0.5), build()
+    np.testing.assert_array_equal(model(tokens())[0], plain(tokens())[0])
+    first, again, other = (model(tokens(), dropout_key=jax.random.key(k))[0] for k in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other).max() > 1e-2
+    assert np.abs(first - plain(tokens())[0]).max() > 1e-2
+
+
+@pytest.mark.parametrize(
+    "preset,settings,key",
+    [
+        ("lstm", {"conv_size": 4}, "model.conv_size"),
+        ("lstm", {"heads": 2}, "model.heads"),
+        ("lru", {"positions": "rope"}, "model.positions"),
+        ("deltanet", {"heads": 3}, "model.heads"),
+        ("lstm", {"mixer": "outside_mixer:Missing"}, "model.mixer"),
+        ("lstm", {"mixer": "no_such_module:Mixer"}, "model.mixer"),
+        ("lstm", {"mixer": "outside_mixer:RunningSum", "conv_size": 4}, "model.conv_size"),
+    ],
+)
+def test_settings_the_mixer_lacks_are_refused(preset, settings, key):
+    with pytest.raises(ConfigError) as error:
+        build(preset, **settings)
+    assert error.value.key == key
+    assert "\n" not in str(error.value)
+
+
+def test_an_outside_mixer():
+    model = build("deltanet", mixer="outside_mixer:RunningSum", mlp_dim=0)
+    assert type(model.blocks[0].mixer).__name__ == "RunningSum"
+    assert model(tokens())[0].shape == (2, LENGTH, 2)
+    assert state_size(model, 10) == 16
+
+
+def test_options_of_an_outside_mixer():
+    config = configured("lstm", {"mixer": "outside_mixer:RunningSum"})
+    config.model.options = {"gain": 3.0}
+    assert prepare(config).make(jax.random.key(0)).blocks[0].mixer.gain == 3.0
+    config.model.options = {"loss": 3.0}
+    with pytest.raises(ConfigError) as error:
+        prepare(config)
+    assert error.value.key == "model.options.loss"
+
+
+def test_computing_in_bfloat16_ends_in_float32_logits():
+    config = tiny("lstm", {"train.dtype": "bfloat16"})
+    model = prepare(config).make(jax.random.key(0))
+    assert jax.eval_shape(model, tokens())[0].dtype == jnp.float32
+    assert {leaf.dtype for leaf in jax.tree.leaves(params_of(model))} == {jnp.dtype("float32")}
