@@ -1,17 +1,19 @@
 """The command line: a config file and flags in, a run or a study in a workdir out.
 
-    python launch.py --config=configs/bit_parity.py:deltanet,small --workdir=runs/parity [--config.train.steps=500 ...]
-    python launch.py --list | --config=... --show_config | --config=... --show_batch
+    python launch.py --config=configs/bit_parity.py:lstm,small --workdir=runs/x [--config.train.steps=500 ...]
+    python launch.py --help | --list | --config=... --show_config | --config=... --show_batch
 
-Whatever cannot work ends in one line that names the flag to change and exit code 2, before anything is compiled or
-written.
+Whatever cannot work ends in one line that names the flag to change and exit code 2, before anything is
+compiled or written.
 """
 
 import difflib
 import importlib.util
+import inspect
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,12 +24,19 @@ from rnnbench import config as configs
 from rnnbench.config import ConfigError, InputError
 
 FLAGS = flags.FLAGS
-config_flags.DEFINE_config_file("config", None, "config file, configs/TASK.py:MODEL,PROTOCOL", lock_config=True)
+config_flags.DEFINE_config_file(
+    "config", None, "config file, configs/TASK.py:MODEL,PROTOCOL", lock_config=True
+)
 flags.DEFINE_string("workdir", None, "folder of the run or study; the same command there resumes")
 flags.DEFINE_bool("list", False, "list tasks, models and protocols")
 flags.DEFINE_bool("show_config", False, "print every key with its value and comment")
 flags.DEFINE_bool("show_batch", False, "print three training samples with their targets")
-flags.DEFINE_enum("distributed", "auto", ["auto", "on", "off"], "join the processes of a cluster (see the README)")
+flags.DEFINE_string(
+    "compilation_cache", None, "folder of compiled programs, kept between starts; 'off' = none"
+)
+flags.DEFINE_enum(
+    "distributed", "auto", ["auto", "on", "off"], "join the processes of a cluster (see the README)"
+)
 
 
 class UsageError(InputError):
@@ -47,27 +56,34 @@ def main(argv: list[str]) -> int:
 
 
 def command(argv: list[str]) -> int:
+    if {"--help", "-h"} & set(argv):
+        return show_help()
     pristine, file = None, config_argument(argv)
     if file:
-        pristine = load(file.partition(":")[0])(*([file.partition(":")[2]] if ":" in file else []))
+        pristine = make(file)
         check_keys(argv, pristine)
     parse(argv, pristine)
     if FLAGS.list:
         return show_list()
     if pristine is None:
-        raise UsageError("--config: is missing; name a config file such as configs/quickstart.py, or try --list")
-    # Only now: JAX takes seconds to load, and its processes join before anything touches a device.
-    from rnnbench import distributed, population, study, train
-
-    config = FLAGS.config
-    cells = {}
-    if config.study.models:
-        cells = study.cells(config, pristine, lambda task: load(Path(file).parent / f"{task}.py"))
-    else:
+        raise UsageError(
+            "--config: is missing; name a config file such as configs/quickstart.py, or try --list"
+        )
+    config, cells = FLAGS.config, {}
+    if not config.study.models:
         config = configs.label(config, pristine)
     if FLAGS.show_config:
         return show_config(config)
-    distributed.initialize(FLAGS.distributed)
+    # Only now: JAX takes seconds to load, and its processes join before anything touches a device.
+    from rnnbench import distributed, population, study, train
+
+    if config.study.models:
+        cells = study.cells(config, pristine, lambda task: beside(file, task))
+    try:
+        distributed.initialize(FLAGS.distributed)
+    except (ValueError, RuntimeError) as error:
+        raise UsageError(f"--distributed: {first_line(error)}") from None
+    distributed.keep_compiled(FLAGS.compilation_cache)
     if FLAGS.show_batch:
         return show_batch(population.prepare(next(iter(cells.values()), config)))
     if not FLAGS.workdir:
@@ -93,15 +109,66 @@ def load(file: str | Path) -> Callable[..., ConfigDict]:
     """get_config of a config file."""
     path = Path(file)
     if not path.is_file():
-        raise UsageError(f"--config: there is no file {path}")
+        there = " ".join(sorted(str(other) for other in path.parent.glob("*.py")))
+        raise UsageError(f"--config: there is no file {path}" + (f"; there are: {there}" if there else ""))
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None:
         raise UsageError(f"--config: {path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except InputError:
+        raise
+    except Exception as error:
+        raise UsageError(
+            f"--config: {where(error, path)}: {type(error).__name__}: {first_line(error)}"
+        ) from None
     if not hasattr(module, "get_config"):
         raise UsageError(f"--config: {path} has no get_config()")
     return module.get_config
+
+
+def make(argument: str) -> ConfigDict:
+    """The config that `FILE:ARGUMENT` or `FILE` stands for, before any override."""
+    file, colon, text = argument.partition(":")
+    get_config = load(file)
+    takes = inspect.signature(get_config).parameters
+    if colon and not takes:
+        raise UsageError(f"--config: {file} takes no argument; leave out {colon + text}")
+    try:
+        config = get_config(*([text] if colon else []))
+    except InputError:
+        raise
+    except Exception as error:
+        raise UsageError(
+            f"--config: {where(error, file)}: {type(error).__name__}: {first_line(error)}"
+        ) from None
+    if not isinstance(config, ConfigDict) or "study" not in config:
+        raise UsageError(f"--config: get_config() of {file} does not return a config made by rnnbench.config")
+    return config
+
+
+def beside(file: str, task: str) -> Callable[..., ConfigDict]:
+    """get_config of a task's file, which lies beside the study's."""
+    path = Path(file.partition(":")[0]).parent / f"{task}.py"
+    if not path.is_file():
+        raise ConfigError("study.tasks", f"there is no file {path}")
+    return load(path)
+
+
+def where(error: Exception, file: str | Path) -> str:
+    """FILE:LINE of the last line of that file that the error passed through."""
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename) == Path(file)
+    ]
+    line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
+    return f"{file}:{line}" if line else str(file)
+
+
+def first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "")
 
 
 def check_keys(argv: list[str], pristine: ConfigDict) -> None:
@@ -125,10 +192,20 @@ def parse(argv: list[str], pristine: ConfigDict | None) -> None:
         if match := re.match(r"flag --config\.([\w.]+)=(.*?): ", text, re.DOTALL):
             now = configs.flat(pristine).get(match[1])
             kind = type(now).__name__
-            raise ConfigError(match[1], f"{match[2]!r} is not of type {kind}; a value of that type is {now!r}") from None
-        raise UsageError(text.splitlines()[0]) from None
+            raise ConfigError(
+                match[1], f"{match[2]!r} is not of type {kind}; a value of that type is {now!r}"
+            ) from None
+        raise UsageError(first_line(error)) from None
     if rest:
         raise UsageError(f"unexpected argument {rest[0]!r}; flags look like --workdir=runs/first")
+
+
+def show_help() -> int:
+    """The top of this file, and the flags."""
+    print(__doc__)
+    for flag in FLAGS.get_key_flags_for_module(sys.argv[0]):
+        print(f"  --{flag.name:18} {flag.help}")
+    return 0
 
 
 def show_list() -> int:
@@ -146,8 +223,8 @@ def show_list() -> int:
 
 def show_config(config: ConfigDict) -> int:
     """Every key, value and comment."""
-    for key, value in configs.flat(config).items():
-        print(f"{key + ' = ' + repr(value):64} # {configs.comment(key)}")
+    for key, value in configs.ordered(config).items():
+        print(f"{key + ' = ' + repr(value):64} # {configs.comment(key, config)}")
     return 0
 
 
@@ -156,7 +233,8 @@ def show_batch(setup) -> int:
     import jax
 
     case = setup.task.train_cases()[0][0]
-    print(f"{setup.config.task.name}, training case {case}, {setup.task.vocab_size} tokens, {setup.task.num_classes} classes")
+    sizes = f"{setup.task.vocab_size} tokens, {setup.task.num_classes} classes"
+    print(f"{setup.config.task.name}, training case {case}, {sizes}")
     for i in range(3):
         batch = setup.task.sample(jax.random.fold_in(jax.random.key(0), i), case)
         targets = [str(t) if asked else "." for t, asked in zip(batch.targets.tolist(), batch.mask.tolist())]

@@ -41,7 +41,7 @@ PROTOCOLS = {
         "population.learning_rates": (1e-3, 3e-3, 1e-2),
         "population.seeds": (0, 1, 2),
     },
-    # Bounded Dyck as in Sarrof et al. 2024 (arXiv 2405.17394): valid words, the type of the next closing bracket.
+    # Bounded Dyck as in Sarrof et al. 2024 (arXiv 2405.17394): valid words, the type of the next closing one.
     "literature": {
         "model.dim": 128,
         "model.layers": 2,

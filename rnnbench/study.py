@@ -1,6 +1,5 @@
 """A grid of runs in one workdir: what its cells are, and running them one after another."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,8 +8,8 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from rnnbench import report, tables, train, workdir
-from rnnbench.config import ConfigError, differences, flat, label, put
-from rnnbench.metrics import write_text
+from rnnbench.config import PRESETS, ConfigError, differences, flat, label, put
+from rnnbench.distributed import is_main
 from rnnbench.population import prepare
 from rnnbench.progress import Progress
 
@@ -20,14 +19,17 @@ def cells(
 ) -> dict[str, ConfigDict]:
     """The configs of a study's cells by name: every one of `study.tasks` with every one of `study.models`.
 
-    A cell is what the task's own file says for (model, protocol), changed where `config` leaves `pristine`, that is
-    by the flags. `get_config(task)` is the get_config of a task's file.
+    A cell is what the task's own file says for (model, protocol), changed where `config` leaves `pristine`,
+    that is by the flags. `get_config(task)` is the get_config of a task's file.
     """
     before = flat(pristine)
     changed = {key: value for key, value in flat(config).items() if before.get(key) != value}
     found = {}
     for task in config.study.tasks:
         for name in config.study.models:
+            if name not in PRESETS:
+                advice = f"unknown model {name!r}; choose among: {' '.join(PRESETS)}"
+                raise ConfigError("study.models", advice)
             plain = get_config(task)(f"{name},{pristine.protocol}")
             cell = plain.copy_and_resolve_references()
             for key, value in changed.items():
@@ -43,7 +45,7 @@ def cells(
 
 
 def run(cells: dict[str, ConfigDict], folder: str | Path) -> list[dict[str, Any]]:
-    """Runs the cells one after another, skipping finished ones, and writes the report. Returns all final rows.
+    """Runs the cells in turn, skipping finished ones, and writes the report. Returns all final rows.
 
     Every cell is checked before the first one runs.
     """
@@ -52,7 +54,8 @@ def run(cells: dict[str, ConfigDict], folder: str | Path) -> list[dict[str, Any]
         prepare(cell)
     check(folder, cells)
     saved = {name: cell.to_dict() for name, cell in cells.items()}
-    write_text(folder / "study.json", json.dumps({"cells": saved}, indent=1) + "\n")
+    if is_main():
+        workdir.claim(folder, "study.json", {"cells": saved})
     rows = []
     with Progress(len(cells)) as progress:
         for name, cell in cells.items():
@@ -67,7 +70,7 @@ def check(folder: Path, cells: dict[str, ConfigDict]) -> None:
     if (folder / "config.json").exists():
         raise workdir.WorkdirError(f"{folder} holds a single run; choose another folder")
     if (folder / "study.json").exists():
-        before = workdir.read_config(folder / "study.json")["cells"]
+        before = workdir.read_config(folder / "study.json").get("cells", {})
         if set(before) != set(cells):
             names = sorted(set(before) ^ set(cells))
             raise workdir.WorkdirError(

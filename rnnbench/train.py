@@ -19,7 +19,7 @@ from rnnbench import __version__, evaluate, model, workdir
 from rnnbench.checkpoint import Checkpoints
 from rnnbench.config import flat
 from rnnbench.distributed import is_main, to_host
-from rnnbench.metrics import RunLog, case_name, finite, write_text
+from rnnbench.metrics import RunLog, case_name, finite
 from rnnbench.population import Setup, TrainState, init_state, make_train_chunk, prepare, state_shapes
 from rnnbench.progress import Progress
 from rnnbench.report import accuracy_vs_length, png
@@ -27,7 +27,7 @@ from rnnbench.tasks.base import bounds
 
 
 def cell_name(config: ConfigDict) -> str:
-    """The stable id of a config's cell: task, protocol, model, and a digest of the overrides if there are any."""
+    """The stable id of a config's cell: task, protocol, model, and a digest of the overrides, if any."""
     name = f"{config.task.name}-{config.protocol}-{config.model.name}"
     if config.overrides:
         name += f"-{zlib.crc32(json.dumps(config.overrides, sort_keys=True).encode()):08x}"
@@ -37,8 +37,8 @@ def cell_name(config: ConfigDict) -> str:
 def run(config: ConfigDict, folder: str | Path, progress: Progress | None = None) -> list[dict[str, Any]]:
     """Trains the population of `config` in the workdir `folder` and returns its final rows.
 
-    Run again, it resumes from the newest checkpoint, or returns the rows at once if the run is finished. Raises
-    ConfigError, WorkdirError or CheckpointError before anything is compiled or written.
+    Run again, it resumes from the newest checkpoint, or returns the rows at once if the run is finished.
+    Raises ConfigError, WorkdirError or CheckpointError before anything is compiled or written.
     """
     folder = Path(folder).resolve()
     setup = prepare(config)
@@ -70,6 +70,8 @@ class _Session:
         if resuming:
             self.state, extra, self.step = checkpoints.restore(state_shapes(setup))
             self.seconds = extra["seconds"]
+        if is_main():
+            workdir.claim(folder, "config.json", self.config.to_dict())
         progress.start(self.cell, self.config.train.steps, self.step)
         progress.note("compiling")
         clock = time.perf_counter()
@@ -80,8 +82,6 @@ class _Session:
         self.saved_step, self.pending, self.diverged = self.step, None, None
         self.log = None
         if is_main():
-            if not (folder / "config.json").exists():
-                write_text(folder / "config.json", json.dumps(self.config.to_dict(), indent=1) + "\n")
             self.log = RunLog(folder, self.members, _hparams(self.config), self.step)
 
     def close(self) -> None:
@@ -90,7 +90,7 @@ class _Session:
             self.log.close()
 
     def train(self) -> list[dict[str, Any]]:
-        """The loop over chunks. Their borders depend on the step alone, so that a resumed run has the same ones."""
+        """The loop over chunks. Their borders depend on the step alone: a resumed run has the same ones."""
         steps, every, save_every = (
             self.config.train.steps,
             self.config.eval.every,
@@ -145,7 +145,7 @@ class _Session:
         self.progress.update(step, _median(rows, "loss"), _median(rows, "accuracy"))
 
     def _evaluate(self, at_end: bool) -> list[dict[str, Any]]:
-        """Rows of every case and member, written down; they are the final ones at the end, or where all pass."""
+        """Rows of every case and member, written down; the final ones at the end, or where all pass."""
         task, clock, found, positions = self.setup.task, time.perf_counter(), [], []
         for case in task.cases():
             self.progress.note(f"evaluating {case_name(case)}")
@@ -168,7 +168,7 @@ class _Session:
         return rows
 
     def _all_pass(self, found: list[tuple[Any, Any, dict[str, Any]]]) -> bool:
-        """Whether every member that has not diverged reaches train.stop_accuracy at the longest training length."""
+        """Whether every member not diverged reaches train.stop_accuracy at the longest training length."""
         wanted, selection = self.config.train.stop_accuracy, self.setup.task.selection_case()
         mine = [values[values["headline"]] for _, case, values in found if case == selection]
         return wanted > 0 and all(value is None or value >= wanted for value in mine)
@@ -193,7 +193,7 @@ class _Session:
         }
 
     def _finish_log(self, rows: list[dict[str, Any]]) -> None:
-        """The last words of each member in TensorBoard: its plot, and the metrics by which HPARAMS compares it."""
+        """Each member's last words in TensorBoard: its plot, and the metrics by which HPARAMS compares it."""
         finals = []
         for member in self.members:
             mine = [row for row in rows if all(row[k] == v for k, v in member.items())]

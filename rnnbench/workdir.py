@@ -7,7 +7,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from rnnbench.config import InputError, differences
-from rnnbench.metrics import read_jsonl
+from rnnbench.metrics import FILES, read_jsonl, write_text
 
 
 class WorkdirError(InputError):
@@ -18,7 +18,7 @@ class WorkdirError(InputError):
 
 
 def check(folder: Path, config: ConfigDict) -> None:
-    """Refuses a folder that cannot hold a run of this config; writes nothing."""
+    """Refuses a folder that cannot hold a run of this config, or go on with it; writes nothing."""
     check_writable(folder)
     if (folder / "study.json").exists():
         raise WorkdirError(f"{folder} holds a study; choose another folder")
@@ -26,28 +26,65 @@ def check(folder: Path, config: ConfigDict) -> None:
     if saved.exists() and (keys := differences(read_config(saved), config)):
         shown = ", ".join(keys[:6]) + (f" and {len(keys) - 6} more" if len(keys) > 6 else "")
         raise WorkdirError(f"{folder} holds another config (it differs in {shown}); choose another folder")
+    for name in FILES:
+        read_rows(folder / name)
 
 
 def check_writable(folder: Path) -> None:
     """Refuses a folder that cannot be made or written to, by looking only."""
     existing = folder
-    while not existing.exists():
-        existing = existing.parent
+    try:
+        while not existing.exists():
+            existing = existing.parent
+    except OSError as error:  # a name that is too long, a disk that is gone
+        raise unwritable(folder, error) from None
     if not existing.is_dir():
         raise WorkdirError(f"{existing} is not a folder; choose another")
     if not os.access(existing, os.W_OK | os.X_OK):
         raise WorkdirError(f"{existing} cannot be written to; choose another folder")
 
 
-def read_config(path: Path) -> dict:
-    """A saved config; a WorkdirError if it is not JSON."""
+def claim(folder: Path, name: str, content: dict) -> None:
+    """Makes the folder and writes whose it is: `content` as the JSON file `name`, unless that is there.
+
+    Done before anything is compiled: looking does not tell everything, root may write where nobody can.
+    """
     try:
-        return json.loads(path.read_text())
-    except ValueError:
-        raise WorkdirError(f"{path} is not JSON; remove it or choose another folder") from None
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / name).exists():
+            (folder / f".{name}.{os.getpid()}").touch()
+            (folder / f".{name}.{os.getpid()}").unlink()
+        else:
+            write_text(folder / name, json.dumps(content, indent=1) + "\n")
+    except OSError as error:
+        raise unwritable(folder, error) from None
+
+
+def unwritable(folder: Path, error: OSError) -> WorkdirError:
+    reason = (error.strerror or str(error)).lower()
+    return WorkdirError(f"{folder} cannot be written to ({reason}); choose another folder")
+
+
+def read_config(path: Path) -> dict:
+    """A saved config or study; a WorkdirError if it is not a JSON object."""
+    try:
+        saved = json.loads(path.read_text())
+    except (OSError, ValueError):
+        saved = None
+    if not isinstance(saved, dict):
+        raise WorkdirError(f"{path} is damaged; remove it or choose another folder")
+    return saved
+
+
+def read_rows(path: Path) -> list[dict]:
+    """The rows of one of a run's files; a WorkdirError if they cannot be read."""
+    try:
+        return read_jsonl(path)
+    except (InputError, OSError) as error:
+        raise WorkdirError(f"the rows are damaged, choose another folder: {error}") from None
 
 
 def finished(workdir: Path, checkpoint_step: int | None) -> list[dict] | None:
     """The final rows of a run that is done: all of them written and its last checkpoint too. Else None."""
-    rows = [row for row in read_jsonl(workdir / "results.jsonl") if row["final"]]
+    rows = [row for row in read_rows(workdir / "results.jsonl") if row["final"]]
     return rows if rows and rows[0]["step"] == checkpoint_step else None
