@@ -47,7 +47,8 @@ class SequenceModel(nnx.Module):
     """tokens [B, T] → logits [B, T, classes] in float32, and the state after the last token.
 
     `config` is `config.model`; `max_length` the longest sequence it will see (for learned positions).
-    A `dropout_key` makes a training pass; without one the model is deterministic.
+    A `dropout_key` makes a training pass; without one the model is deterministic. With `positions` [B, n] there are
+    logits [B, n, classes] at those positions only.
     """
 
     def __init__(
@@ -75,7 +76,12 @@ class SequenceModel(nnx.Module):
         return {"position": jnp.zeros((), jnp.int32), "layers": layers}
 
     def __call__(
-        self, tokens: jax.Array, state: Any = None, *, dropout_key: jax.Array | None = None
+        self,
+        tokens: jax.Array,
+        state: Any = None,
+        *,
+        dropout_key: jax.Array | None = None,
+        positions: jax.Array | None = None,
     ) -> tuple[jax.Array, dict[str, Any]]:
         x = self.embed(tokens)
         start = jnp.zeros((), jnp.int32) if state is None else state["position"]
@@ -98,6 +104,8 @@ class SequenceModel(nnx.Module):
                     x, None if state is None else state["layers"][i], None if keys is None else keys[i]
                 )
             layers.append(layer)
+        if positions is not None:
+            x = jnp.take_along_axis(x, positions[..., None], axis=1)
         logits = self.head(self.norm(x)).astype(jnp.float32)
         return logits, {"position": start + tokens.shape[1], "layers": layers}
 

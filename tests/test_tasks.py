@@ -14,7 +14,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from task_samples import SETTINGS, N, assert_odds, drawn, ends, evenly, rows
 
 from rnnbench.tasks import TASKS, build
-from rnnbench.tasks.base import choose, order_by
+from rnnbench.tasks.base import choose, order_by, supervised_positions
 from rnnbench.tasks.bit_parity import BitParity
 from rnnbench.tasks.controlled_bit_parity import ControlledBitParity
 from rnnbench.tasks.dyck import Dyck
@@ -40,6 +40,20 @@ def test_targets_are_the_oracle_s(name):
         assert [t if m else None for t, m in zip(target, asked)][:end] == expected, row
         assert not any(row[end:]) and not any(asked[end:])
         assert not any(t for t, m in zip(target, asked) if not m)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_supervised_is_the_most_positions_that_are_asked(name):
+    task, case = SETTINGS[name]
+    _, _, mask = drawn(name)
+    assert mask.sum(axis=1).max() == task.supervised(case)
+
+
+def test_supervised_positions_are_those_of_the_mask():
+    masks = np.random.default_rng(0).random((50, 9)) < 0.3
+    for mask in [*masks, np.zeros(9, bool), np.ones(9, bool)]:
+        positions, valid = supervised_positions(jnp.asarray(mask), 9)
+        assert positions[valid].tolist() == np.flatnonzero(mask).tolist()
 
 
 @pytest.mark.parametrize("name", SETTINGS)

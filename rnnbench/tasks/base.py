@@ -83,6 +83,13 @@ def supervise(inputs: jax.Array, targets: jax.Array, mask: jax.Array) -> Batch:
     return Batch(inputs.astype(jnp.int32), jnp.where(mask, targets, 0).astype(jnp.int32), mask)
 
 
+def supervised_positions(mask: jax.Array, most: int) -> tuple[jax.Array, jax.Array]:
+    """Where a [T] mask is on: ([most] positions in order, [most] whether each is one; `most` is enough for all)."""
+    rank = jnp.cumsum(mask) - 1
+    positions = jnp.zeros(most, jnp.int32).at[jnp.where(mask, rank, most)].set(jnp.arange(mask.size), mode="drop")
+    return positions, jnp.arange(most) < rank[-1] + 1
+
+
 def is_int(value) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 

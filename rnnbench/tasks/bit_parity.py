@@ -67,6 +67,9 @@ class BitParity:
         lengths += [span("eval.cases", case["length"]) for case in read_cases(self.eval_cases, ("length",))]
         return unique([self.selection_case(), *({"length": length} for length in lengths)])
 
+    def supervised(self, case: Case) -> int:
+        return bounds(case["length"])[1] if self.supervision == "every" else 1
+
     def sample(self, key: jax.Array, case: Case) -> Batch:
         low, high = bounds(case["length"])
         length_key, bits_key = jax.random.split(key)

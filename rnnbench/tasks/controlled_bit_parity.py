@@ -104,6 +104,9 @@ class ControlledBitParity:
             )
         return [{"length": length, "ones": ones}]
 
+    def supervised(self, case: Case) -> int:
+        return bounds(case["length"])[1]
+
     def sample(self, key: jax.Array, case: Case) -> Batch:
         low, high = bounds(case["length"])
         length_key, bits_key = jax.random.split(key)

@@ -108,6 +108,10 @@ class Dyck:
             cases.append(case | {"length": even_span("eval.cases", case["length"])})
         return unique(cases)
 
+    def supervised(self, case: Case) -> int:
+        longest = bounds(case["length"])[1]
+        return longest if self.mode == "balanced" else longest // 2
+
     def sample(self, key: jax.Array, case: Case) -> Batch:
         low, high = bounds(case["length"])
         keys = jax.random.split(key, 4)

@@ -156,6 +156,9 @@ class MQAR:
             raise ConfigError(length_key, f"{most} pairs need a length of at least {needed}, got {length}")
         return {"length": length, "pairs": pairs}
 
+    def supervised(self, case: Case) -> int:
+        return 1 if self.queries == "one" else min(bounds(case["pairs"])[1], self.num_keys)
+
     def sample(self, key: jax.Array, case: Case) -> Batch:
         longest, most = bounds(case["length"])[1], bounds(case["pairs"])[1]
         length_key, pairs_key, key_key, value_key, query_key, gap_key = jax.random.split(key, 6)
