@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from rnnbench.mixers.common import linear, require
+from rnnbench.mixers.common import flat_dot, linear, require
 from rnnbench.ops.linear_scan import linear_scan
 
 
@@ -47,14 +47,14 @@ class LRU(nnx.Module):
 
     def __call__(self, x: jax.Array, state: dict | None = None):
         x = x.astype(self.dtype)
-        write = (x @ self.input_kernel.astype(self.dtype)).astype(jnp.float32)
+        write = flat_dot(x, self.input_kernel.astype(self.dtype)).astype(jnp.float32)
         real, imaginary = jnp.split(write * jnp.tile(jnp.exp(self.gamma_log[...]), 2)[None, None], 2, axis=-1)
         eigenvalue = jnp.exp(jax.lax.complex(-jnp.exp(self.nu_log[...]), jnp.exp(self.theta_log[...])))
         write = jax.lax.complex(real, imaginary)
         decay = jnp.broadcast_to(eigenvalue[None, None], write.shape)
         h, last = linear_scan(decay, write, None if state is None else state["h"])
         h = jnp.concatenate([h.real, -h.imag], axis=-1).astype(self.dtype)
-        u = h @ self.readout_kernel.astype(self.dtype) + x * self.skip.astype(self.dtype)[None, None]
+        u = flat_dot(h, self.readout_kernel.astype(self.dtype)) + x * self.skip.astype(self.dtype)[None, None]
         value, gate = jnp.split(self.glu(jax.nn.gelu(u)), 2, axis=-1)
         return value * jax.nn.sigmoid(gate), {"h": last}
 
