@@ -1,0 +1,27 @@
+"""Every task with every preset, a few steps in the `original` protocol: valid rows for every case."""
+
+import importlib
+
+import pytest
+
+from rnnbench import population, train
+from rnnbench.config import PRESETS, label
+
+SIZES = {"train.steps": 3, "train.chunk": 3, "train.batch_size": 4, "eval.batches": 1, "model.dim": 16}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("task", ["bit_parity", "controlled_bit_parity", "dyck", "mqar"])
+def test_trains_and_is_evaluated(task, preset, tmp_path):
+    get_config = importlib.import_module(f"configs.{task}").get_config
+    config = get_config(preset)
+    config.update_from_flattened_dict({**SIZES, "mesh.seed": 1, "mesh.data": 1})
+    config = label(config, get_config(preset))
+    rows = train.run(config, tmp_path)
+    cases = population.prepare(config).task.cases()
+    assert [row["case"] for row in rows] == list(cases)
+    for row in rows:
+        assert row["protocol"] == "custom" and row["overrides"]["train.steps"] == 3
+        assert 0 <= row["accuracy"] <= 1 and 0 < row["loss"] < 20 and not row["diverged"]
+        assert row[row["headline"]] is not None and row["final"] and row["params"] > 0
