@@ -25,20 +25,9 @@ from rnnbench.population import prepare, state_shapes
 METRICS = {"loss", "accuracy", "last_accuracy", "last_quarter_accuracy", "sequence_accuracy"}
 SECONDS = {"train_seconds", "compile_seconds", "eval_seconds"}
 CHANGING = SECONDS | {"tokens_per_second", "versions", "device"}
-IDENTITY = {
-    "cell",
-    "task",
-    "protocol",
-    "model",
-    "overrides",
-    "seed",
-    "learning_rate",
-    "step",
-    "final",
-    "case",
-}
-SCORES = {"selection", "sequences", "headline", "chance", "scaled_accuracy", "diverged"} | METRICS
-ROW = IDENTITY | SCORES | SECONDS | {"params", "state_size", "device", "versions"}
+MEMBER = {"cell", "task", "protocol", "model", "overrides", "seed", "learning_rate"}
+SCORES = {"case", "selection", "sequences", "headline", "chance", "scaled_accuracy", "diverged"} | METRICS
+ROW = MEMBER | SCORES | SECONDS | {"step", "final", "params", "state_size", "device", "versions"}
 MEMBERS = [(0.01, 0), (0.01, 1), (0.003, 0), (0.003, 1)]
 
 
