@@ -1,0 +1,155 @@
+"""What the recurrences cost on this machine: ops, mixers and train steps, timed, as shares of its limits.
+
+    python -m rnnbench.bench                                          everything, T = 64 … 16384
+    python -m rnnbench.bench --what=steps --names=gpt,lstm --lengths=256,1024
+    python -m rnnbench.bench --compare delta_rule:sequential delta_rule:chunked:16 --lengths=1024
+    python -m rnnbench.bench --compare step:gpt step:lstm             the ratio of two train steps
+    python -m rnnbench.bench --what=none --peers                      ours against torch, fla, mamba_ssm, jla
+    python -m rnnbench.bench --sampling --population                  shares of the trainer
+    python -m rnnbench.bench --json=bench.json                        the same for machines
+
+A time is the median of --repeats samples, compilation apart; a sample repeats a short program for a tenth
+of a second (a train step: in one dispatch). FLOPs and bytes are counted in the traced program, as XLA's own
+analysis (xla_* in the JSON) takes a loop's body once. Shares are of the best matmul and copy that this
+machine did in the same call; bytes that a cache serves can exceed what a copy through memory reaches. A size
+that would not fit into --budget or into memory is left out with a note. Peers are timed where they are
+installed; every ratio is of samples taken in turn.
+"""
+
+import argparse
+import functools
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from rnnbench import bench_peers, bench_table
+from rnnbench.bench_plan import FAMILIES, LENGTHS, Section, plan
+from rnnbench.bench_subjects import OPS
+from rnnbench.bench_timing import ceilings, machine
+from rnnbench.config import PRESETS, InputError
+from rnnbench.metrics import write_text
+from rnnbench.train import versions
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:
+        raise InputError(message.removeprefix("argument "))
+
+
+def parse(given: Sequence[str] | None) -> argparse.Namespace:
+    """The command line, checked."""
+    parser = Parser(
+        prog="python -m rnnbench.bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--what", type=_words, help="of ops,mixers,steps, or none (default: all; none beside a comparison)")
+    add("--names", type=_words, default=(), help="only these ops and presets")
+    add("--lengths", type=_words, help=f"default {','.join(map(str, LENGTHS))}; of the trainer 64,256")
+    sizes = {"batch": 32, "dim": 64, "heads": 4, "layers": 2, "mlp_dim": 128, "repeats": 7}
+    for name, default in sizes.items():
+        add(f"--{name}", type=int, default=default, help=f"default {default}")
+    add("--dtype", choices=("float32", "bfloat16"), default="float32")
+    add(
+        "--budget",
+        type=float,
+        default=60.0,
+        help="seconds per row (default 60); greater lengths are left out",
+    )
+    add("--compare", nargs=2, metavar=("A", "B"), help="op[:impl[:chunk]], mixer:PRESET or step:PRESET")
+    add("--peers", action="store_true", help="ours against what else is installed")
+    add("--sampling", action="store_true", help="share of the train step that sampling takes, per task")
+    add("--population", action="store_true", help="eight members against eight single runs")
+    add("--json", type=Path, help="file for all results")
+    args = parser.parse_args(given)
+    if args.what is None:
+        args.what = () if args.compare or args.sampling or args.population else FAMILIES
+    args.what = () if args.what == ("none",) else args.what
+    if args.lengths is not None:
+        args.lengths = _numbers(args.lengths)
+    _check(args)
+    return args
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, text.split(",")))
+
+
+def _numbers(words: Sequence[str]) -> tuple[int, ...]:
+    if not words or not all(word.isdecimal() and int(word) >= 1 for word in words):
+        raise InputError(
+            f"--lengths: must be lengths of at least 1 such as 64,256; it is {','.join(words)!r}"
+        )
+    return tuple(map(int, words))
+
+
+def _check(args: argparse.Namespace) -> None:
+    for name, least in dict(batch=1, dim=1, heads=1, layers=1, mlp_dim=0, repeats=1, budget=0).items():
+        if not getattr(args, name) >= least:
+            raise InputError(f"--{name}: must be at least {least}; it is {getattr(args, name)}")
+    if args.dim % args.heads:
+        raise InputError(f"--heads: must divide --dim={args.dim}; it is {args.heads}")
+    for flag, given, known in (
+        ("what", args.what, [*FAMILIES, "none"]),
+        ("names", args.names, [*OPS, *PRESETS]),
+    ):
+        if unknown := [word for word in given if word not in known]:
+            raise InputError(f"--{flag}: unknown {unknown[0]!r}; choose from: {' '.join(known)}")
+    if args.json and not args.json.absolute().parent.is_dir():
+        raise InputError(f"--json: there is no folder {args.json.absolute().parent}")
+
+
+def show(section: Section, console: Console) -> list[dict[str, Any]]:
+    """Makes the measurements of a section one by one, its table growing on a terminal."""
+    rows: list[dict[str, Any]] = []
+    table = bench_table.measured if section.what in FAMILIES else bench_table.pairs
+    with Live(console=console, refresh_per_second=4) as live:
+        for job in section.jobs:
+            live.update(Group(table(section.what, rows), Text(f"now: {job.label}", style="dim")))
+            rows.append(job.row())
+        live.update(table(section.what, rows))
+    console.print()
+    return rows
+
+
+def bench(given: Sequence[str] | None) -> None:
+    args = parse(given)
+    limits = functools.cache(lambda: ceilings(args.dtype, args.repeats))
+    sections = plan(args, limits)
+    terminal = sys.stdout.isatty()
+    console = Console(highlight=False, width=None if terminal else 140)
+    command = shlex.join(["python", "-m", "rnnbench.bench", *(sys.argv[1:] if given is None else given)])
+    results: dict[str, Any] = {"command": command, "versions": versions(), "machine": machine()}
+    console.print(bench_table.machine(results["machine"], results["versions"], limits()))
+    results |= {"ceilings": limits(), "missing": bench_peers.missing() if args.peers else {}}
+    for section in sections:
+        results[section.what] = show(section, console)
+        if args.json:  # after every section, so that a long call that is stopped leaves what it has
+            write_text(args.json, json.dumps(results, indent=1) + "\n")
+    if args.peers and results["missing"]:
+        absent = "; ".join(f"{name}: {reason}" for name, reason in results["missing"].items())
+        console.print(f"not timed: {absent}", soft_wrap=True)
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    try:
+        bench(given)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

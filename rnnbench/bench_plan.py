@@ -1,0 +1,127 @@
+"""What a call of the bench measures: sections of jobs. Whatever cannot work is refused here."""
+
+import argparse
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from rnnbench import bench_peers, bench_subjects, bench_trainer, population
+from rnnbench.bench_rows import Job, pair, single
+from rnnbench.bench_subjects import OPS, Subject
+from rnnbench.bench_timing import Budget
+from rnnbench.bench_trainer import Shape
+from rnnbench.config import PRESETS, ConfigError, InputError
+from rnnbench.tasks import TASKS
+
+LENGTHS = (64, 256, 1024, 4096, 16384)
+TRAINER_LENGTHS = (64, 256)
+FAMILIES = ("ops", "mixers", "steps")
+# Presets that share a mixer cost the same; the others are timed when named.
+DISTINCT = tuple({preset["mixer"]: name for name, preset in reversed(PRESETS.items())}.values())[::-1]
+
+
+class Section(NamedTuple):
+    """A table: which one, and the measurements in it."""
+
+    what: str
+    jobs: list[Job]
+
+
+def plan(args: argparse.Namespace, limits: Any) -> list[Section]:
+    """The sections that the arguments ask for; `limits()` gives the machine's ceilings."""
+    shape = Shape(args.batch, 1, args.dim, args.heads, args.layers, args.mlp_dim, args.dtype)
+    shapes = [dataclasses.replace(shape, length=n) for n in args.lengths or LENGTHS]
+    few = [dataclasses.replace(shape, length=n) for n in args.lengths or TRAINER_LENGTHS]
+    ops = [name for name in OPS if not args.names or name in args.names]
+    presets = [name for name in PRESETS if name in (args.names or DISTINCT)]
+    chosen = presets if args.names else ["deltanet"]
+    budget = lambda: Budget(args.budget, args.repeats)
+    parse = lambda name: bench_subjects.parse(name, shapes[0])
+    names = {
+        "ops": ops,
+        "mixers": [f"mixer:{name}" for name in presets],
+        "steps": [f"step:{name}" for name in presets],
+    }
+    sections = [
+        Section(what, _singles(map(parse, names[what]), shapes, budget, limits)) for what in args.what
+    ]
+    try:
+        if args.compare:
+            sections.append(
+                Section("compare", _comparisons([tuple(map(parse, args.compare))], shapes, budget))
+            )
+        if args.peers:
+            absent = bench_peers.missing()
+            there = {name: peer for name, peer in bench_peers.PEERS.items() if name not in absent}
+            couples = [(bench_peers.subject(name), parse(peer.ours)) for name, peer in there.items()]
+            sections.append(Section("peers", _comparisons(couples, shapes, budget)))
+        if args.sampling:
+            sections.append(Section("sampling", _sampling(chosen, few, budget)))
+        if args.population:
+            sections.append(Section("population", _populations(chosen, few, budget)))
+    except ConfigError as error:
+        raise InputError(flag(error)) from None
+    return sections
+
+
+def flag(error: ConfigError) -> str:
+    """The line of a ConfigError with the bench's own flag."""
+    section, _, name = error.key.partition(".")
+    own = name if section == "model" else "lengths"
+    return f"--{own}: {str(error).partition(': ')[2]}"
+
+
+def _singles(subjects: Iterable[Subject], shapes: Sequence[Shape], budget: Any, limits: Any) -> list[Job]:
+    jobs = []
+    for subject in subjects:
+        for kind in subject.kinds:
+            row_budget = budget()
+            for shape in shapes:
+                row = lambda *what: lambda: single(*what)
+                label = f"{subject.name} {kind}, T = {shape.length}"
+                jobs.append(Job(label, row(subject, kind, shape, row_budget, limits)))
+    return jobs
+
+
+def _pairs(names: tuple[str, str, str], a: Any, b: Any, shapes: Sequence[Shape], budget: Any) -> list[Job]:
+    row_budget = budget()
+    row = lambda shape: lambda: pair(names, a, b, shape, row_budget)
+    return [Job(f"{names[0]} and {names[1]}, T = {shape.length}", row(shape)) for shape in shapes]
+
+
+def _comparisons(
+    couples: Iterable[tuple[Subject, Subject]], shapes: Sequence[Shape], budget: Any
+) -> list[Job]:
+    jobs = []
+    for a, b in couples:
+        kinds = [kind for kind in a.kinds if kind in b.kinds]
+        if not kinds:
+            raise InputError(f"--compare: a step is no match for an op or a mixer: {a.name} {b.name}")
+        for kind in kinds:
+            prepare = lambda subject, kind: lambda shape: subject.prepare(kind, shape)
+            jobs += _pairs((a.name, b.name, kind), prepare(a, kind), prepare(b, kind), shapes, budget)
+    return jobs
+
+
+def _sampling(presets: Sequence[str], shapes: Sequence[Shape], budget: Any) -> list[Job]:
+    jobs = []
+    for preset in presets:
+        for task in TASKS:
+            for shape in shapes:
+                population.prepare(
+                    bench_trainer.config(preset, shape, task)
+                )  # refused before anything is timed
+            draw = lambda shape, p=preset, t=task: bench_trainer.sampling(p, shape, t)
+            step = lambda shape, p=preset, t=task: bench_trainer.step(p, shape, t)
+            jobs += _pairs((f"sampling:{task}", f"step:{preset}", task), draw, step, shapes, budget)
+    return jobs
+
+
+def _populations(presets: Sequence[str], shapes: Sequence[Shape], budget: Any) -> list[Job]:
+    jobs = []
+    for preset in presets:
+        population.prepare(bench_trainer.config(preset, shapes[0]))
+        together = lambda shape, p=preset: bench_trainer.eight_members(p, shape)
+        alone = lambda shape, p=preset: bench_trainer.eight_runs(p, shape)
+        jobs += _pairs((f"8 members:{preset}", f"8 runs:{preset}", "step"), together, alone, shapes, budget)
+    return jobs

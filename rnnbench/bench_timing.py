@@ -1,0 +1,174 @@
+"""How long a program takes, and how fast this machine could compute and copy."""
+
+import math
+import os
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from rnnbench.bench_cost import count
+
+SAMPLE_SECONDS = 0.1  # a sample repeats a short program until it lasts this long
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A program ready to be timed: `run(n)` does its work n times and waits for the end.
+
+    flops and bytes of one time (see `count`), xla_* by XLA's own analysis, and the peak memory in bytes; None
+    where nothing can tell.
+    """
+
+    run: Callable[[int], None]
+    compile_seconds: float | None = None
+    flops: float | None = None
+    bytes: float | None = None
+    xla_flops: float | None = None
+    xla_bytes: float | None = None
+    peak_bytes: int | None = None
+
+
+class Skip(Exception):
+    """A size that is not measured; its text says why."""
+
+
+def prepare(fn: Any, shapes: tuple, make_run: Callable[[Any], Callable[[int], None]]) -> Prepared:
+    """Compiles the jitted `fn` for `shapes`; `make_run` turns the compiled program into a `run`.
+
+    Raises Skip, before anything is allocated, if the program needs more memory than there is.
+    """
+    start = time.perf_counter()
+    traced = fn.trace(*shapes)
+    compiled = traced.lower().compile()
+    seconds = time.perf_counter() - start
+    memory, xla = compiled.memory_analysis(), compiled.cost_analysis() or {}
+    peak = None
+    if memory is not None:
+        peak = memory.temp_size_in_bytes + memory.argument_size_in_bytes + memory.output_size_in_bytes
+        peak -= memory.alias_size_in_bytes
+        if peak > (there := available_memory()):
+            raise Skip(f"needs {peak / 2**30:.1f} GiB of memory, {there / 2**30:.1f} are free")
+    flops, moved = count(traced.jaxpr.jaxpr)
+    xla_cost = xla.get("flops"), xla.get("bytes accessed")
+    return Prepared(make_run(compiled), seconds, flops, moved, *xla_cost, peak)
+
+
+def repeat(compiled: Any, inputs: tuple) -> Callable[[int], None]:
+    """`run` of a program that is called n times with the same inputs."""
+
+    def run(n: int) -> None:
+        for _ in range(n):
+            result = compiled(*inputs)
+        jax.block_until_ready(result)
+
+    return run
+
+
+def available_memory() -> int:
+    """Free bytes on the device, or in main memory; without a way to tell, as many as you like."""
+    stats = jax.local_devices()[0].memory_stats() or {}
+    if "bytes_limit" in stats:
+        return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):
+        return 2**63
+
+
+def calibrate(prepared: Prepared) -> int:
+    """Warms the program up; how many times make a sample long enough to be timed."""
+    prepared.run(1)
+    return max(1, min(1000, math.ceil(SAMPLE_SECONDS / sample(prepared, 1))))
+
+
+def sample(prepared: Prepared, n: int) -> float:
+    """Seconds per time, over n times."""
+    start = time.perf_counter()
+    prepared.run(n)
+    return (time.perf_counter() - start) / n
+
+
+def measure(prepared: Prepared, repeats: int) -> list[float]:
+    """`repeats` samples."""
+    n = calibrate(prepared)
+    return [sample(prepared, n) for _ in range(repeats)]
+
+
+def interleave(a: Prepared, b: Prepared, repeats: int) -> tuple[list[float], list[float]]:
+    """`repeats` samples of each in turn, A B A B …, so that whatever else the machine does meets both."""
+    n_a, n_b = calibrate(a), calibrate(b)
+    pairs = [(sample(a, n_a), sample(b, n_b)) for _ in range(repeats)]
+    return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+
+
+def spread(values: list[float]) -> tuple[float, float, float]:
+    """Lower quartile, median, upper quartile."""
+    if len(values) == 1:
+        return (values[0],) * 3
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return low, middle, high
+
+
+@dataclass
+class Budget:
+    """The seconds that a row of growing lengths may take; what does not fit is refused before it is begun."""
+
+    seconds: float
+    repeats: int
+    start: float | None = None
+    done: list[tuple[int, float, float]] = field(
+        default_factory=list
+    )  # length, seconds per time, compile seconds
+
+    def check(self, length: int) -> None:
+        """Raises Skip if `length` will not fit, judged by how the lengths before it grew."""
+        if self.start is None:
+            self.start = time.perf_counter()
+        left = self.seconds - (time.perf_counter() - self.start)
+        expected = 0.0
+        if self.done:
+            last, seconds, compiling = self.done[-1]
+            power = 1.0
+            if len(self.done) > 1 and last > self.done[-2][0]:
+                power = math.log(seconds / self.done[-2][1]) / math.log(last / self.done[-2][0])
+            each = seconds * (length / last) ** min(max(power, 1.0), 2.0)
+            expected = compiling + max(each, SAMPLE_SECONDS) * (self.repeats + 1) + each
+        if left <= 0 or expected > left:
+            raise Skip(f"--budget={self.seconds:g}: about {expected:.0f} s more, {max(left, 0):.0f} s left")
+
+    def add(self, length: int, seconds: float, compile_seconds: float | None) -> None:
+        self.done.append((length, seconds, compile_seconds or 0.0))
+
+
+def ceilings(dtype: str, repeats: int) -> dict[str, float]:
+    """The best FLOP/s of a square matmul in `dtype` and bytes/s of a pass over memory, of several tries."""
+    size = 1024 if jax.default_backend() == "cpu" else 8192
+    square = jnp.ones((size, size), dtype)
+    matmul = repeat(jax.jit(lambda x: x @ x).lower(square).compile(), (square,))
+    long = jnp.ones((2**25 if jax.default_backend() == "cpu" else 2**28,), jnp.float32)
+    # In place: a fresh result each time would mostly time the mapping of its pages.
+    one_pass = jax.jit(lambda x: x + 1, donate_argnums=0).lower(long).compile()
+    nbytes = 2 * long.nbytes
+
+    def copy(n: int) -> None:
+        nonlocal long
+        for _ in range(n):
+            long = one_pass(long)
+        long.block_until_ready()
+
+    return {
+        "matmul_flops_per_second": 2 * size**3 / min(measure(Prepared(matmul), repeats)),
+        "copy_bytes_per_second": nbytes / min(measure(Prepared(copy), repeats)),
+    }
+
+
+def machine() -> dict[str, Any]:
+    """The hardware in general terms."""
+    device = jax.local_devices()[0]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"platform": device.platform, "device": device.device_kind, "devices": 1, "cpu_cores": cores}

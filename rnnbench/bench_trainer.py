@@ -1,0 +1,126 @@
+"""What the bench times of the trainer: a step, the sampling in it, and a population against single runs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from rnnbench import population
+from rnnbench.bench_timing import Prepared, prepare
+from rnnbench.config import experiment
+
+# Eight members, and the settings of each alone.
+LEARNING_RATES, SEEDS = (1e-3, 3e-3), (0, 1, 2, 3)
+# What each task is timed with, beside the bench's length. MQAR: keys out of 4095, as in the literature.
+TASK_SETTINGS: dict[str, dict[str, Any]] = {
+    "bit_parity": {},
+    "controlled_bit_parity": {},
+    "dyck": {"task.num_types": 3, "task.depth": 6},
+    "mqar": {"task.num_keys": 4095, "task.num_values": 4096},
+}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The sizes of everything that is timed. Heads of an op have K = V = dim / heads."""
+
+    batch: int
+    length: int
+    dim: int
+    heads: int
+    layers: int
+    mlp_dim: int
+    dtype: str
+
+
+def config(preset: str, shape: Shape, task: str = "bit_parity", settings: Any = ()) -> ConfigDict:
+    """The experiment whose step is timed: training and evaluation at one length, on one device.
+
+    LRU has no MLP, as in the PyTorch original: its output is gated instead.
+    """
+    sizes = {
+        "model.dim": shape.dim,
+        "model.layers": shape.layers,
+        "model.heads": shape.heads,
+        "model.mlp_dim": 0 if preset == "lru" else shape.mlp_dim,
+        "task.train_lengths": (shape.length, shape.length),
+        "eval.lengths": (shape.length,),
+        "train.batch_size": shape.batch,
+        "train.dtype": shape.dtype,
+        "mesh.seed": 1,
+        "mesh.data": 1,
+    }
+    if task == "mqar":
+        pairs = max(1, shape.length // 16)
+        sizes |= {"task.train_pairs": (pairs, pairs), "eval.pairs": (pairs,)}
+    return experiment(task, f"{preset},bench", {"bench": sizes | TASK_SETTINGS[task] | dict(settings)})
+
+
+def step(preset: str, shape: Shape, task: str = "bit_parity") -> Prepared:
+    """The trainer's own chunk, sampling included; `run(n)` is one dispatch of n steps."""
+    return chunk(population.prepare(config(preset, shape, task)))
+
+
+def chunk(setup: population.Setup) -> Prepared:
+    """The train chunk of a population; `run(n)` goes on training where the last one stopped."""
+
+    def make_run(compiled: Any) -> Callable[[int], None]:
+        state = population.init_state(setup)
+
+        def run(n: int) -> None:
+            nonlocal state
+            state, metrics = compiled(state, np.int32(n))
+            jax.block_until_ready((state, metrics))
+
+        return run
+
+    return prepare(
+        population.make_train_chunk(setup), (population.state_shapes(setup), np.int32(1)), make_run
+    )
+
+
+def sampling(preset: str, shape: Shape, task: str) -> Prepared:
+    """The drawing of a step's batch alone, n batches per dispatch as in the train chunk."""
+    setup = population.prepare(config(preset, shape, task))
+    case = setup.task.train_cases()[0][0]
+
+    def draw(n: jax.Array) -> jax.Array:
+        def body(step: jax.Array, total: jax.Array) -> jax.Array:
+            keys = population.example_keys(setup, jax.random.key(0), step)
+            batch = jax.vmap(lambda key: setup.task.sample(key, case))(keys)
+            # All of the batch must be used, or the compiler would leave it out.
+            return total + sum(jnp.sum(part, dtype=jnp.int32) for part in batch)
+
+        return jax.lax.fori_loop(0, n, body, jnp.zeros((), jnp.int32))
+
+    make_run = lambda compiled: lambda n: jax.block_until_ready(compiled(np.int32(n)))
+    return prepare(jax.jit(draw), (np.int32(1),), make_run)
+
+
+def eight_members(preset: str, shape: Shape) -> Prepared:
+    """A population of learning rates × seeds."""
+    settings = {"population.learning_rates": LEARNING_RATES, "population.seeds": SEEDS}
+    return chunk(population.prepare(config(preset, shape, settings=settings)))
+
+
+def eight_runs(preset: str, shape: Shape) -> Prepared:
+    """The same members as single runs one after another; compiled once, as only running is compared."""
+    setup = population.prepare(config(preset, shape))
+
+    def make_run(compiled: Any) -> Callable[[int], None]:
+        states = [population.init_state(setup) for _ in range(len(LEARNING_RATES) * len(SEEDS))]
+
+        def run(n: int) -> None:
+            for i, state in enumerate(states):
+                states[i], metrics = compiled(state, np.int32(n))
+                jax.block_until_ready((states[i], metrics))
+
+        return run
+
+    return prepare(
+        population.make_train_chunk(setup), (population.state_shapes(setup), np.int32(1)), make_run
+    )
