@@ -195,6 +195,9 @@ def parse(argv: list[str], pristine: ConfigDict | None) -> None:
             raise ConfigError(
                 match[1], f"{match[2]!r} is not of type {kind}; a value of that type is {now!r}"
             ) from None
+        if match := re.match(r"Unknown command line flag '(.*?)'\.?(?: Did you mean: (\S+) \?)?", text):
+            hint = f"; did you mean --{match[2]}?" if match[2] else "; --help lists them all"
+            raise UsageError(f"--{match[1]}: there is no such flag{hint}") from None
         raise UsageError(first_line(error)) from None
     if rest:
         raise UsageError(f"unexpected argument {rest[0]!r}; flags look like --workdir=runs/first")

@@ -19,7 +19,7 @@ class CheckpointError(InputError):
     """A checkpoint that cannot be trusted. Its text is one line that names the folder and what to do."""
 
     def __init__(self, path, reason: str):
-        super().__init__(f"{path}: {reason}")
+        super().__init__(f"--workdir: {path}: {reason}")
         self.path = Path(path)
 
 

@@ -88,9 +88,14 @@ class Progress:
             self._line(f"done: {summary}  ({seconds})")
 
     def skip(self, name: str, summary: str) -> None:
-        """A run that was finished before counts too."""
-        self.start(name, steps=1, step=1)
-        self.done(summary)
+        """A run that was finished before counts too, and says so."""
+        self._run += 1
+        self._name = name
+        if self._live:
+            line = f"[green]✓[/] {self._title('green')} {escape(summary)}  [dim]already finished[/]"
+            self._console.print(line, soft_wrap=True)
+        else:
+            self._line(f"already finished: {summary}")
 
     def _speed(self) -> str:
         if self._rate is None:

@@ -25,8 +25,8 @@ def cells(
     before = flat(pristine)
     changed = {key: value for key, value in flat(config).items() if before.get(key) != value}
     found = {}
-    for task in config.study.tasks:
-        for name in config.study.models:
+    for task in names(config.study.tasks):
+        for name in names(config.study.models):
             if name not in PRESETS:
                 advice = f"unknown model {name!r}; choose among: {' '.join(PRESETS)}"
                 raise ConfigError("study.models", advice)
@@ -44,15 +44,20 @@ def cells(
     return found
 
 
+def names(value: tuple[Any, ...]) -> list[str]:
+    """The names in a tuple; a flag such as --config.study.models=lstm,lru gives them as one, with commas."""
+    return [name.strip() for entry in value for name in str(entry).split(",")]
+
+
 def run(cells: dict[str, ConfigDict], folder: str | Path) -> list[dict[str, Any]]:
     """Runs the cells in turn, skipping finished ones, and writes the report. Returns all final rows.
 
     Every cell is checked before the first one runs.
     """
     folder = Path(folder).resolve()
+    check(folder, cells)
     for cell in cells.values():
         prepare(cell)
-    check(folder, cells)
     saved = {name: cell.to_dict() for name, cell in cells.items()}
     if is_main():
         workdir.claim(folder, "study.json", {"cells": saved})

@@ -39,7 +39,7 @@ def check_writable(folder: Path) -> None:
     except OSError as error:  # a name that is too long, a disk that is gone
         raise unwritable(folder, error) from None
     if not existing.is_dir():
-        raise WorkdirError(f"{existing} is not a folder; choose another")
+        raise WorkdirError(f"{existing} is a file; choose another folder")
     if not os.access(existing, os.W_OK | os.X_OK):
         raise WorkdirError(f"{existing} cannot be written to; choose another folder")
 

@@ -1,0 +1,48 @@
+"""launch.py in a process of its own, for the tests of the command line."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PARITY = "--config=configs/bit_parity.py"
+TINY = [
+    f"{PARITY}:lstm",
+    "--config.model.dim=16",
+    "--config.model.layers=1",
+    "--config.task.train_lengths=3,8",
+    "--config.eval.lengths=16",
+    "--config.eval.batches=2",
+    "--config.train.batch_size=4",
+    "--config.train.steps=10",
+    "--config.train.chunk=5",
+    "--config.population.seeds=0,1",
+]
+
+
+def launch(*arguments):
+    """launch.py in a process of its own; what it compiles is logged to its stderr."""
+    settings = {"JAX_PLATFORMS": "cpu", "JAX_LOG_COMPILES": "1"}
+    settings["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
+    command = [sys.executable, "launch.py", "--compilation_cache=off", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, env=os.environ | settings, capture_output=True, text=True)
+
+
+def compiled(done):
+    return re.findall(r"Compiling (?:jit\()?(\w+)", done.stderr)
+
+
+def refusal(*arguments):
+    """The one line of a command that is refused before anything is compiled, but for the making of keys."""
+    done = launch(*arguments)
+    assert set(compiled(done)) <= {"convert_element_type", "_threefry_seed"}
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("WARNING:jax._src.")]
+    assert len(lines) == 1 and lines[0].startswith("launch.py: "), done.stderr
+    assert (done.returncode, done.stdout) == (2, "")
+    return lines[0].removeprefix("launch.py: ")
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.is_file() and path.read_bytes() for path in folder.rglob("*")}

@@ -1,0 +1,155 @@
+"""The command line as a person runs it: what cannot work is refused in one line; --list, --show_config …"""
+
+import re
+
+import pytest
+from launched import PARITY, launch, refusal
+
+from rnnbench.config import PRESETS
+from rnnbench.keys import KEYS
+
+TASKS = ["bit_parity", "controlled_bit_parity", "dyck", "mqar"]
+REFUSED = {
+    # the flags beside --workdir, the flag that is named, and words of the line
+    "no config": ([], "--config", "is missing"),
+    "empty config": (["--config="], "--config", "is missing"),
+    "unknown model": ([f"{PARITY}:transformer"], "--config", "unknown model 'transformer'.*deltanet_neg"),
+    "no model": (["--config=configs/quickstart.py:lstm"], "--config", "takes no argument"),
+    "unknown protocol": ([f"{PARITY}:lstm,large"], "--config", "no protocol 'large'.*original small"),
+    "no such protocol of this task": (["--config=configs/controlled_bit_parity.py:lstm,literature"],
+                                      "--config", "no protocol 'literature'"),
+    "unknown task file": (["--config=configs/sorting.py:lstm"], "--config", "no file.*configs/dyck.py"),
+    "unknown task": ([f"{PARITY}:lstm", "--config.task.name=sorting"], "--config.task.name", "'sorting'"),
+    "unknown key": ([f"{PARITY}:lstm", "--config.train.step=5"], "--config.train.step",
+                    "did you mean --config.train.steps?"),
+    "unknown key, bare": ([f"{PARITY}:lstm", "--noconfig.task.unique"], "--config.task.unique", "no such"),
+    "another mixer's option": ([f"{PARITY}:lstm", "--config.model.options.r_min=0.5"],
+                               "--config.model.options.r_min", "no such key"),
+    "not an int": ([f"{PARITY}:lstm", "--config.train.steps=1e4"], "--config.train.steps", "not of type int"),
+    "not a float": ([f"{PARITY}:lstm", "--config.optim.clip=no"], "--config.optim.clip", "not of type float"),
+    "not a bool": ([f"{PARITY}:lstm", "--config.task.separator=maybe"], "--config.task.separator", "bool"),
+    "not a tuple": ([f"{PARITY}:lstm", "--config.eval.lengths=(8,"], "--config.eval.lengths", "tuple"),
+    "None": ([f"{PARITY}:lstm", "--config.train.steps=None"], "--config.train.steps", "'None'"),
+    "None in a tuple": ([f"{PARITY}:lstm", "--config.eval.lengths=None"], "--config.eval.lengths", "None"),
+    "no value": ([f"{PARITY}:lstm", "--config.train.steps"], "--config.train.steps", ""),
+    "config after its override": (["--config.train.steps=5", f"{PARITY}:lstm"], "--config", "before"),
+    "model.name": ([f"{PARITY}:lstm", "--config.model.name=lru"], "--config.model.name", ":lru"),
+    "protocol": ([f"{PARITY}:lstm", "--config.protocol=small"], "--config.protocol", "MODEL,PROTOCOL"),
+    "heads": ([f"{PARITY}:gpt", "--config.model.dim=63"], "--config.model.heads", "63 is not divisible by 4"),
+    "conv_size": ([f"{PARITY}:lstm", "--config.model.conv_size=4"], "--config.model.conv_size", "LSTM"),
+    "option out of range": ([f"{PARITY}:lru", "--config.model.options.r_max=1.5"],
+                            "--config.model.options.r_max", "1.5"),
+    "pairs": (["--config=configs/mqar.py:lru,small", "--config.task.num_keys=8"],
+              "--config.task.num_keys", "8"),
+    "odd length": (["--config=configs/dyck.py:lru", "--config.task.train_lengths=3,9"],
+                   "--config.task.train_lengths", "even"),
+    "odd evaluation": (["--config=configs/dyck.py:lru", "--config.eval.lengths=33"],
+                       "--config.eval.lengths", "even"),
+    "empty range": ([f"{PARITY}:lstm", "--config.task.train_lengths=9,3"],
+                    "--config.task.train_lengths", "empty"),
+    "constant label": (["--config=configs/controlled_bit_parity.py:lstm", "--config.task.supervision=last"],
+                       "--config.task.supervision", "constant"),
+    "mesh": ([f"{PARITY}:lstm", "--config.mesh.data=32"], "--config.mesh.data", "does not fit"),
+    "mesh and members": ([f"{PARITY}:lstm", "--config.mesh.seed=99"], "--config.mesh.seed", "1 members"),
+    "outside mixer": ([f"{PARITY}:lstm", "--config.model.mixer=nowhere:Mixer"], "--config.model.mixer",
+                      "nowhere"),
+    "junk": ([f"{PARITY}:lstm", "junk"], "'junk'", "--workdir="),
+    "unknown flag": ([f"{PARITY}:lstm", "--workdri=x"], "--workdri", "did you mean --workdir"),
+    "unlike any flag": ([f"{PARITY}:lstm", "--zzz"], "--zzz", "--help"),
+    "study of an unknown model": (["--config=configs/quickstart.py", "--config.study.models=lstm,rnn"],
+                                  "--config.study.models", "'rnn'"),
+    "study of an unknown task": (["--config=configs/quickstart.py", "--config.study.tasks=sorting"],
+                                 "--config.study.tasks", "sorting.py"),
+    "study without tasks": ([f"{PARITY}:lstm", "--config.study.models=lstm"], "--config.study.tasks", ""),
+    "cell of a study": (["--config=configs/quickstart.py", "--config.model.heads=3"],
+                        "--config.model.heads", "3"),
+    "no cluster": ([f"{PARITY}:lstm", "--distributed=on"], "--distributed", ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refusals(name, tmp_path):
+    flags, named, words = REFUSED[name]
+    line = refusal(*flags, f"--workdir={tmp_path / 'run'}")
+    assert re.search(rf"{re.escape(named)}(?!\w|\.\w)", line) and re.search(words, line), line
+    assert len(line) < 300
+    assert not (tmp_path / "run").exists()
+
+
+def test_no_workdir():
+    assert refusal(f"{PARITY}:lstm").startswith("--workdir: is missing")
+    assert refusal(f"{PARITY}:lstm", "--workdir=").startswith("--workdir: is missing")
+
+
+BROKEN = {
+    "syntax": ("def get_config(:\n", r"broken\.py:1: SyntaxError"),
+    "import": ("\nimport no_such_module\n", r"broken\.py:2: ModuleNotFoundError: No module named"),
+    "call": ("def get_config(argument=''):\n    return 1 / 0\n", r"broken\.py:2: ZeroDivisionError"),
+    "nothing": ("x = 1\n", r"broken\.py has no get_config\(\)"),
+    "other": ("def get_config(argument=''):\n    return {}\n", "does not return a config"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_config_files(name, tmp_path):
+    text, words = BROKEN[name]
+    (tmp_path / "broken.py").write_text(text)
+    line = refusal(f"--config={tmp_path / 'broken.py'}:lstm", f"--workdir={tmp_path / 'run'}")
+    assert line.startswith("--config: ") and re.search(words, line), line
+    assert not (tmp_path / "run").exists()
+
+
+def test_help():
+    done = launch("--help")
+    assert done.returncode == 0
+    for flag in ("config", "workdir", "list", "show_config", "show_batch", "distributed"):
+        assert f"--{flag} " in done.stdout
+
+
+def test_list():
+    done = launch("--list")
+    assert (done.returncode, done.stderr) == (0, "")
+    words = done.stdout.split()
+    assert set(PRESETS) < set(words)
+    assert {f"configs/{name}.py" for name in [*TASKS, "quickstart"]} < set(words)
+    assert {"original", "small", "literature", "quickstart"} < set(words)
+
+
+def test_show_config():
+    done = launch(f"{PARITY}:mamba_neg,small", "--config.train.steps=7", "--show_config")
+    assert (done.returncode, done.stderr) == (0, "")
+    shown = [re.fullmatch(r"(\S+) = (.*?) +# (.{5,})", line) for line in done.stdout.splitlines()]
+    assert all(shown), done.stdout
+    values = {match[1]: match[2] for match in shown}
+    assert [key for key in values if not key.startswith("model.options.")] == [
+        k for k in KEYS if k != "model.options"
+    ]
+    assert values["model.options.negative_eigenvalues"] == "True"
+    assert (values["train.steps"], values["protocol"], values["model.dim"]) == ("7", "'custom'", "32")
+    comments = {match[1]: match[3] for match in shown}
+    assert comments["train.steps"] == KEYS["train.steps"][1]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_show_batch(task):
+    done = launch(f"--config=configs/{task}.py:lstm", "--show_batch")
+    assert done.returncode == 0, done.stderr
+    head, *lines = done.stdout.splitlines()
+    assert head.startswith(f"{task}, training case {{'length': ")
+    assert [line.split()[0] for line in lines] == ["tokens", "targets"] * 3
+    for tokens, targets in zip(lines[::2], lines[1::2]):
+        tokens, targets = tokens.split()[1:], targets.split()[1:]
+        assert len(tokens) == len(targets) == (13 if task == "mqar" else 32)
+        assert any(target != "." for target in targets)
+        if task == "bit_parity":
+            ones = [sum(map(int, tokens[: t + 1])) % 2 for t in range(len(tokens))]
+            assert [int(target) for target in targets] == ones
+
+
+@pytest.mark.parametrize("flag", ["--noconfig.task.unique_keys", "--config.task.unique_keys=False"])
+def test_truth_values(flag):
+    small = "--config=configs/mqar.py:lstm,small"
+    assert re.search(r"task.unique_keys = True ", launch(small, "--show_config").stdout)
+    done = launch(small, flag, "--show_config")
+    assert re.search(r"task.unique_keys = False .*\n", done.stdout), done.stderr
+    assert "overrides = (('task.unique_keys', False),)" in done.stdout
