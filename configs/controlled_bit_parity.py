@@ -2,8 +2,8 @@
 
     python launch.py --config=configs/controlled_bit_parity.py:lstm,small --workdir=runs/controlled
 
-Expected: most presets do well on the case with the same number of ones; on the case with any number of ones a
-model that merely counts to twelve falls back towards chance.
+Expected: most presets do well on the case with the same number of ones; on the case with any number of ones
+a model that merely counts to twelve falls back towards chance.
 """
 
 from rnnbench.config import experiment

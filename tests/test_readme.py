@@ -1,4 +1,4 @@
-"""The README keeps its word: its own recurrence passes the checks and trains, its commands exist, its sizes are right."""
+"""The README keeps its word: its recurrence passes the checks and trains, its commands and sizes are right."""
 
 import re
 import shlex
