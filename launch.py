@@ -74,6 +74,8 @@ def command(argv: list[str]) -> int:
         config = configs.label(config, pristine)
     if FLAGS.show_config:
         return show_config(config)
+    if not (FLAGS.workdir or FLAGS.show_batch):
+        raise UsageError("--workdir: is missing; name a folder for the results, such as runs/first")
     # Only now: JAX takes seconds to load, and its processes join before anything touches a device.
     from rnnbench import distributed, population, study, train
 
@@ -86,8 +88,6 @@ def command(argv: list[str]) -> int:
     distributed.keep_compiled(FLAGS.compilation_cache)
     if FLAGS.show_batch:
         return show_batch(population.prepare(next(iter(cells.values()), config)))
-    if not FLAGS.workdir:
-        raise UsageError("--workdir: is missing; name a folder for the results, such as runs/first")
     if cells:
         study.run(cells, FLAGS.workdir)
     else:

@@ -1,4 +1,4 @@
-"""The workdir of a launched run: what is in it, that it is resumed by its own config only, and never harmed."""
+"""The workdir of a launched run: its files and rows, whom it refuses, and that refusals leave it as it is."""
 
 import json
 import re
@@ -8,6 +8,10 @@ import pytest
 from launched import PARITY, TINY, compiled, launch, refusal
 
 from rnnbench.keys import KEYS
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.is_file() and path.read_bytes() for path in folder.rglob("*")}
 
 
 @pytest.fixture(scope="module")
