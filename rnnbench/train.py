@@ -64,6 +64,10 @@ class _Session:
     def __init__(self, setup: Setup, folder: Path, checkpoints: Checkpoints, progress: Progress):
         self.setup, self.config, self.progress, self.checkpoints = setup, setup.config, progress, checkpoints
         self.cell, self.members = cell_name(self.config), setup.member_names()
+        built = nnx.eval_shape(lambda: setup.make(jax.random.key(0)))
+        size = lambda case: model.state_size(built, bounds(case["length"])[1])
+        self.params = model.num_params(nnx.state(built, nnx.Param))
+        self.state_sizes = {case_name(case): size(case) for case in setup.task.cases()}
         self.seconds = {"train_seconds": 0.0, "compile_seconds": 0.0, "eval_seconds": 0.0}
         self.step = 0
         resuming = checkpoints.latest() is not None
@@ -174,7 +178,7 @@ class _Session:
         return wanted > 0 and all(value is None or value >= wanted for value in mine)
 
     def _row(self, member: dict[str, Any], case: Any, values: dict[str, Any], final: bool) -> dict[str, Any]:
-        config, built = self.config, nnx.eval_shape(lambda: self.setup.make(jax.random.key(0)))
+        config = self.config
         identity = {"cell": self.cell, "task": config.task.name, "protocol": config.protocol}
         identity |= {"model": config.model.name, "overrides": dict(config.overrides), **member}
         device = jax.devices()[0]
@@ -185,8 +189,8 @@ class _Session:
             "case": case,
             "selection": case == self.setup.task.selection_case(),
             **values,
-            "params": model.num_params(nnx.state(built, nnx.Param)),
-            "state_size": model.state_size(built, bounds(case["length"])[1]),
+            "params": self.params,
+            "state_size": self.state_sizes[case_name(case)],
             **self.seconds,
             "device": f"{self.setup.mesh.size} x {device.device_kind}",
             "versions": versions(),
