@@ -27,7 +27,7 @@ class ConfigError(InputError):
 
 
 # Overriding these leaves a protocol's label as it is: how often or where it runs, not what is measured.
-FREE = ("population.", "mesh.", "checkpoint.", "study.", "protocol", "overrides")
+FREE = ("population.", "mesh.", "checkpoint.", "study.", "train.chunk", "protocol", "overrides")
 # A workdir is resumed only by a config that agrees in these.
 FIXED = ("model", "task", "eval", "train", "optim", "population", "protocol")
 

@@ -47,8 +47,8 @@ class SequenceModel(nnx.Module):
     """tokens [B, T] → logits [B, T, classes] in float32, and the state after the last token.
 
     `config` is `config.model`; `max_length` the longest sequence it will see (for learned positions).
-    A `dropout_key` makes a training pass; without one the model is deterministic. With `positions` [B, n] there are
-    logits [B, n, classes] at those positions only.
+    A `dropout_key` makes a training pass; without one the model is deterministic. With
+    `positions` [B, n] there are logits [B, n, classes] at those positions only.
     """
 
     def __init__(

@@ -79,8 +79,8 @@ def prepare(config: ConfigDict) -> Setup:
 def init_state(setup: Setup) -> TrainState:
     """The population before its first step. A member depends on its seed, not on its place in the grid."""
     init, grid = _start(setup)
-    # Run once: not worth the compiler's time.
-    quick = {"xla_backend_optimization_level": 0}
+    # Run once: on CPU not worth the compiler's time.
+    quick = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
     members = jax.jit(init, out_shardings=distributed.by_member(setup.mesh), compiler_options=quick)(grid)
     return TrainState(jax.device_put(jnp.zeros((), jnp.int32), distributed.everywhere(setup.mesh)), members)
 
@@ -124,10 +124,10 @@ def example_keys(setup: Setup, key: jax.Array, step: jax.Array) -> jax.Array:
 
 
 def asked(batch: Batch, most: int) -> tuple[Batch, jax.Array | None]:
-    """The batch with targets and mask [B, most] at its supervised positions only, and those positions [B, most].
+    """The batch with targets and mask [B, most] at its supervised positions only, and those positions.
 
-    Where more than half of the positions may be supervised it stays as it is, with None for the positions: logits
-    everywhere are then cheaper than picking.
+    Where more than half of the positions may be supervised it stays as it is, with None for the positions:
+    logits everywhere are then cheaper than picking.
     """
     if 2 * most > batch.mask.shape[1]:
         return batch, None

@@ -35,13 +35,18 @@ def cells(
             for key, value in changed.items():
                 if key.startswith("model.options.") and key not in flat(plain):
                     raise ConfigError(key, f"the model {name} of this study has no such option")
-                if not key.startswith("study."):
+                if not key.startswith("study.") and not _lacks(name, key):
                     put(cell, key, value)
             cell = label(cell, plain)
             found[train.cell_name(cell)] = cell
     if not found:
         raise ConfigError("study.tasks", "names no task; give one, or no study.models for a plain run")
     return found
+
+
+def _lacks(preset: str, key: str) -> bool:
+    """Whether a key sets something that this preset's mixer has not: it then holds for the other cells."""
+    return key in ("model.heads", "model.conv_size") and key.partition(".")[2] not in PRESETS[preset]["takes"]
 
 
 def names(value: tuple[Any, ...]) -> list[str]:

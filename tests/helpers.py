@@ -7,7 +7,7 @@ from rnnbench.config import experiment
 
 
 def assert_trees_close(actual, expected, rtol=1e-5, atol=1e-5):
-    """Same tree structure, same shapes, and close values, leaf by leaf with the leaf's path in the message."""
+    """Same tree structure, same shapes, and close values; the message names the leaf."""
     assert jax.tree.structure(actual) == jax.tree.structure(expected)
     expected_leaves = jax.tree.leaves(expected)
     for (path, leaf), other in zip(jax.tree_util.tree_leaves_with_path(actual), expected_leaves, strict=True):

@@ -165,3 +165,17 @@ def test_dropout_is_active_in_training():
     _, dropped = trained(ALONE | {"model.dropout": 0.5})
     _, plain = trained(ALONE)
     assert abs(float(dropped["loss"][0]) - float(plain["loss"][0])) > 1e-3
+
+
+def test_logits_where_asked_give_the_loss_and_gradient_of_logits_everywhere():
+    flags = {"task.train_lengths": (16, 16), "task.train_pairs": (1, 3), "eval.lengths": (), "eval.pairs": ()}
+    setup = prepare(tiny("lstm", flags, task="mqar"))
+    params = jax.tree.map(lambda leaf: leaf[0], init_state(setup).members.params)
+    keys = jax.random.split(jax.random.key(0), 6)
+    batch = jax.vmap(lambda key: setup.task.sample(key, setup.task.train_cases()[0][0]))(keys)
+    thin, positions = population.asked(batch, 3)
+    assert positions.shape == (6, 3) and population.asked(batch, 9)[1] is None
+    loss = lambda params, *data: population.loss_sum(setup, params, *data, None)
+    value_and_grad = jax.value_and_grad(loss, has_aux=True)
+    expected, found = value_and_grad(params, batch, None), value_and_grad(params, thin, positions)
+    assert_trees_close(found, expected, rtol=1e-5, atol=1e-5)

@@ -1,4 +1,4 @@
-"""The README keeps its word: its recurrence passes the checks and trains, its commands and sizes are right."""
+"""The README keeps its word: its recurrence passes the checks and trains, commands and sizes are right."""
 
 import re
 import shlex

@@ -55,6 +55,13 @@ def test_flags_reach_every_cell_and_label_it_custom():
         assert cell.overrides == (("train.steps", 4),)
 
 
+def test_a_flag_holds_for_the_presets_that_have_it():
+    """Heads and convolutions: a mixer without them keeps its own way, as it does in a protocol."""
+    lstm, gpt = cells({"model.heads": 4}, models=("lstm", "gpt")).values()
+    assert (lstm.model.heads, lstm.protocol) == (0, "tiny")
+    assert (gpt.model.heads, gpt.protocol) == (4, "custom")
+
+
 def test_seeds_alone_leave_the_protocol():
     assert {cell.protocol for cell in cells({"population.seeds": (1, 2)}).values()} == {"tiny"}
 

@@ -84,9 +84,10 @@ def supervise(inputs: jax.Array, targets: jax.Array, mask: jax.Array) -> Batch:
 
 
 def supervised_positions(mask: jax.Array, most: int) -> tuple[jax.Array, jax.Array]:
-    """Where a [T] mask is on: ([most] positions in order, [most] whether each is one; `most` is enough for all)."""
+    """Where a [T] mask is on: ([most] positions in order, [most] which of them count); `most` is enough."""
     rank = jnp.cumsum(mask) - 1
-    positions = jnp.zeros(most, jnp.int32).at[jnp.where(mask, rank, most)].set(jnp.arange(mask.size), mode="drop")
+    place = jnp.where(mask, rank, most)
+    positions = jnp.zeros(most, jnp.int32).at[place].set(jnp.arange(mask.size), mode="drop")
     return positions, jnp.arange(most) < rank[-1] + 1
 
 

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 def shuffled_index(key: jax.Array, visit: jax.Array, size: int) -> jax.Array:
     """The example that visit number `visit` sees in endless shuffled passes over `size` examples.
 
-    A pass visits every example once, in the order (a·i + c) mod size, with a prime to size, both drawn anew per pass:
-    a permutation that costs nothing to look up.
+    A pass visits every example once, in the order (a·i + c) mod size, with a prime to size, both drawn anew
+    per pass: a permutation that costs nothing to look up.
     """
     pass_key = jax.random.fold_in(key, visit // size)
     a_key, c_key = jax.random.split(pass_key)
@@ -20,7 +20,7 @@ def shuffled_index(key: jax.Array, visit: jax.Array, size: int) -> jax.Array:
 
 
 def _coprimes(size: int, count: int = 64) -> list[int]:
-    """Up to `count` numbers prime to `size`, small enough that their product with an index fits into 32 bits."""
+    """Up to `count` numbers prime to `size`, so small that their product with an index fits into 32 bits."""
     top = min(size, (2**32 - 1) // size)
     found = [a for a in range(max(1, top - 20 * count), top + 1) if gcd(a, size) == 1]
     return found[-count:]
