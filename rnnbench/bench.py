@@ -1,6 +1,6 @@
 """What the recurrences cost on this machine: ops, mixers and train steps, timed, as shares of its limits.
 
-    python -m rnnbench.bench                                          everything, T = 64 … 16384
+    python -m rnnbench.bench                                          all, T = 64 … 16384: half an hour
     python -m rnnbench.bench --what=steps --names=gpt,lstm --lengths=256,1024
     python -m rnnbench.bench --compare delta_rule:sequential delta_rule:chunked:16 --lengths=1024
     python -m rnnbench.bench --compare step:gpt step:lstm             the ratio of two train steps
@@ -111,12 +111,11 @@ def show(section: Section, console: Console) -> list[dict[str, Any]]:
     """Makes the measurements of a section one by one, its table growing on a terminal."""
     rows: list[dict[str, Any]] = []
     table = bench_table.measured if section.what in FAMILIES else bench_table.pairs
-    with Live(console=console, refresh_per_second=4) as live:
+    with Live(console=console, refresh_per_second=4, transient=True) as live:
         for job in section.jobs:
             live.update(Group(table(section.what, rows), Text(f"now: {job.label}", style="dim")))
             rows.append(job.row())
-        live.update(table(section.what, rows))
-    console.print()
+    console.print(table(section.what, rows), "")
     return rows
 
 
@@ -135,7 +134,10 @@ def bench(given: Sequence[str] | None) -> None:
         if args.json:  # after every section, so that a long call that is stopped leaves what it has
             write_text(args.json, json.dumps(results, indent=1) + "\n")
     if args.peers and results["missing"]:
-        absent = "; ".join(f"{name}: {reason}" for name, reason in results["missing"].items())
+        by_reason: dict[str, list[str]] = {}
+        for name, reason in results["missing"].items():
+            by_reason.setdefault(reason, []).append(name)
+        absent = "; ".join(f"{reason}: {', '.join(names)}" for reason, names in by_reason.items())
         console.print(f"not timed: {absent}", soft_wrap=True)
 
 

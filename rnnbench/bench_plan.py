@@ -42,14 +42,13 @@ def plan(args: argparse.Namespace, limits: Any) -> list[Section]:
         "mixers": [f"mixer:{name}" for name in presets],
         "steps": [f"step:{name}" for name in presets],
     }
-    sections = [
-        Section(what, _singles(map(parse, names[what]), shapes, budget, limits)) for what in args.what
-    ]
+    sections = []
     try:
+        for what in args.what:
+            sections.append(Section(what, _singles(map(parse, names[what]), shapes, budget, limits)))
         if args.compare:
-            sections.append(
-                Section("compare", _comparisons([tuple(map(parse, args.compare))], shapes, budget))
-            )
+            couple = tuple(map(parse, args.compare))
+            sections.append(Section("compare", _comparisons([couple], shapes, budget)))
         if args.peers:
             absent = bench_peers.missing()
             there = {name: peer for name, peer in bench_peers.PEERS.items() if name not in absent}
@@ -65,7 +64,7 @@ def plan(args: argparse.Namespace, limits: Any) -> list[Section]:
 
 
 def flag(error: ConfigError) -> str:
-    """The line of a ConfigError with the bench's own flag."""
+    """The line of a ConfigError with the bench's own flag: of the model's sizes, or else of the length."""
     section, _, name = error.key.partition(".")
     own = name if section == "model" else "lengths"
     return f"--{own}: {str(error).partition(': ')[2]}"

@@ -1,0 +1,217 @@
+"""The bench: complete and sane rows, ratios, JSON, refusals. Nothing here asserts a time."""
+
+import json
+import math
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from rnnbench import bench, bench_peers, bench_rows, bench_timing
+from rnnbench.bench_cost import count
+from rnnbench.bench_timing import Budget, Prepared, Skip, spread
+from rnnbench.config import PRESETS
+
+TINY = ["--batch=2", "--dim=8", "--heads=2", "--layers=1", "--mlp_dim=8", "--repeats=2"]
+
+
+@pytest.fixture(autouse=True)
+def short_samples(monkeypatch):
+    monkeypatch.setattr(bench_timing, "SAMPLE_SECONDS", 0.0)
+    monkeypatch.setattr(bench, "ceilings", lambda dtype, repeats: LIMITS)
+
+
+LIMITS = {"matmul_flops_per_second": 1e9, "copy_bytes_per_second": 1e9}
+
+
+def results(tmp_path, *arguments):
+    file = tmp_path / "bench.json"
+    assert bench.main([*TINY, f"--json={file}", *arguments]) == 0
+    return json.loads(file.read_text(), parse_constant=pytest.fail)
+
+
+def assert_sane(row, optional=("note",)):
+    assert row["note"] is None
+    numbers = {
+        name: value for name, value in row.items() if not isinstance(value, str) and name not in optional
+    }
+    for name, value in numbers.items():
+        assert value is not None and math.isfinite(value) and value > 0, name
+
+
+def test_ops_mixers_and_steps_give_complete_rows(tmp_path, capsys):
+    found = results(tmp_path, "--lengths=5", "--names=delta_rule,recurrent,lstm")
+    assert {row["name"] for row in found["ops"]} == {"delta_rule", "recurrent"}
+    assert [row["kind"] for row in found["ops"]] == ["forward", "gradient"] * 2
+    assert [(row["name"], row["kind"]) for row in found["mixers"]] == [
+        ("mixer:lstm", "forward"),
+        ("mixer:lstm", "gradient"),
+    ]
+    assert [row["name"] for row in found["steps"]] == ["step:lstm"]
+    for row in found["ops"] + found["mixers"] + found["steps"]:
+        assert set(bench_rows.SINGLE) <= set(row)
+        assert_sane(row)
+        assert row["seconds_low"] <= row["seconds"] <= row["seconds_high"]
+        assert row["tokens_per_second"] == pytest.approx(2 * 5 / row["seconds"])
+    assert {"command", "versions", "machine", "ceilings"} <= set(found)
+    shown = capsys.readouterr().out
+    assert "delta_rule" in shown and "step:lstm" in shown
+
+
+def test_an_op_against_itself_gives_a_ratio(tmp_path, capsys):
+    found = results(tmp_path, "--lengths=4,6", "--compare", "linear_scan", "linear_scan:associative")
+    rows = found["compare"]
+    assert [(row["kind"], row["length"]) for row in rows] == [
+        ("forward", 4),
+        ("forward", 6),
+        ("gradient", 4),
+        ("gradient", 6),
+    ]
+    for row in rows:
+        assert_sane(row)
+        assert row["ratio_low"] <= row["ratio"] <= row["ratio_high"]
+    assert "A / B" in capsys.readouterr().out
+    assert "ops" not in found
+
+
+def test_sampling_and_population(tmp_path):
+    found = results(tmp_path, "--lengths=16", "--sampling", "--population", "--names=lru")
+    assert [row["kind"] for row in found["sampling"]] == [
+        "bit_parity",
+        "controlled_bit_parity",
+        "dyck",
+        "mqar",
+    ]
+    (population,) = found["population"]
+    for row in [*found["sampling"], population]:
+        assert row["b"].endswith(":lru")
+        assert_sane({**row, "mlp_dim": 8})
+
+
+def test_what_does_not_fit_the_budget_is_noted(tmp_path, capsys):
+    found = results(tmp_path, "--lengths=4,8", "--what=ops", "--names=linear_scan", "--budget=0")
+    assert all("--budget=0" in row["note"] and row["seconds"] is None for row in found["ops"])
+    assert "--budget=0" in capsys.readouterr().out
+
+
+def test_the_budget_foresees_growth():
+    budget = Budget(seconds=10.0, repeats=4)
+    budget.check(64)
+    budget.add(64, 0.1, 0.5)
+    budget.add(256, 0.8, 0.5)  # power 1.5
+    budget.check(256)
+    with pytest.raises(Skip, match="--budget=10"):
+        budget.check(1024)
+
+
+def test_what_does_not_fit_into_memory_is_noted(tmp_path, monkeypatch):
+    monkeypatch.setattr(bench_timing, "available_memory", lambda: 1)
+    (row, _) = results(tmp_path, "--lengths=4", "--what=ops", "--names=linear_scan")["ops"]
+    assert "memory" in row["note"] and row["seconds"] is None
+
+
+def test_samples_are_taken_in_turn():
+    calls = []
+    a, b = Prepared(lambda n: calls.append("a")), Prepared(lambda n: calls.append("b"))
+    times = bench_timing.interleave(a, b, 3)
+    assert calls[-6:] == ["a", "b"] * 3
+    assert [len(of_one) for of_one in times] == [3, 3]
+
+
+def test_quartiles():
+    assert spread([3.0]) == (3.0, 3.0, 3.0)
+    assert spread([5.0, 1.0, 2.0, 4.0, 3.0]) == (2.0, 3.0, 4.0)
+
+
+def test_costs_count_a_loop_as_often_as_it_runs():
+    x = jnp.ones((4, 8))
+    kernel = jnp.ones((8, 8))
+    matmul = lambda x: x @ kernel
+    product = 2 * 4 * 8 * 8
+
+    def repeated(x):
+        return jax.lax.scan(lambda x, _: (jnp.tanh(matmul(x)), None), x, None, length=5)[0]
+
+    def until(x, n):
+        return jax.lax.fori_loop(0, n, lambda _, x: repeated(x), x)
+
+    flops = lambda fn, *args: count(jax.make_jaxpr(fn)(*args).jaxpr)[0]
+    assert flops(matmul, x) == product
+    assert flops(repeated, x) == 5 * (product + x.size)
+    assert (
+        product * 5 <= flops(until, x, 7) <= 5 * (product + x.size) + 10
+    )  # one round of a loop of unknown length
+    assert flops(jax.grad(lambda x: jnp.sum(matmul(x))), x) >= product
+    moved = count(jax.make_jaxpr(jnp.cos)(x).jaxpr)[1]
+    assert moved == 2 * x.nbytes
+
+
+def test_real_ceilings_are_positive(monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr(bench_timing, "SAMPLE_SECONDS", 0.0)
+    assert all(math.isfinite(value) and value > 0 for value in bench_timing.ceilings("float32", 1).values())
+
+
+def test_presets_that_share_a_mixer_are_timed_once():
+    from rnnbench.bench_plan import DISTINCT
+
+    mixers = [PRESETS[name]["mixer"] for name in DISTINCT]
+    assert len(set(mixers)) == len(mixers) == len({preset["mixer"] for preset in PRESETS.values()})
+    assert "deltanet" in DISTINCT and "deltanet_neg" not in DISTINCT
+
+
+def test_absent_peers_are_named_and_a_failing_one_is_noted(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(bench_peers.importlib.util, "find_spec", lambda name: name == "torch" or None)
+
+    def fails(kind, shape):
+        raise RuntimeError("no such kernel\nsecond line")
+
+    broken = bench_peers.Peer("linear_scan", "torch", ("cpu",), fails)
+    monkeypatch.setitem(bench_peers.PEERS, "torch:lstm", broken)
+    found = results(tmp_path, "--what=none", "--peers", "--lengths=4")
+    assert {row["note"] for row in found["peers"]} == {"torch:lstm failed: RuntimeError: no such kernel"}
+    assert found["missing"]["jla:delta_rule"] == "jla is not installed"
+    assert set(found["missing"]) == set(bench_peers.PEERS) - {"torch:lstm"}
+    assert "mamba_ssm:selective_scan: runs on gpu only" in capsys.readouterr().out
+
+
+def test_torch_where_it_is_installed(tmp_path):
+    pytest.importorskip("torch")
+    found = results(tmp_path, "--what=none", "--peers", "--lengths=4")
+    rows = [row for row in found["peers"] if row["a"] == "torch:lstm"]
+    assert [row["kind"] for row in rows] == ["forward", "gradient"]
+    for row in rows:
+        assert_sane(row, optional=("note", "compile_seconds_a"))
+
+
+@pytest.mark.parametrize(
+    "arguments,hint",
+    [
+        (["--lengths=0"], "--lengths"),
+        (["--lengths=4,x"], "--lengths"),
+        (["--what=everything"], "--what"),
+        (["--names=gru"], "gru"),
+        (["--heads=3"], "--heads"),
+        (["--batch=0"], "--batch"),
+        (["--batch=x"], "--batch"),
+        (["--dtype=int8"], "--dtype"),
+        (["--unheard"], "--unheard"),
+        (["--json=/no/such/folder/x.json"], "--json"),
+        (["--compare", "delta_rule", "delta"], "unknown op"),
+        (["--compare", "delta_rule:quick", "delta_rule"], "impl must be one of"),
+        (["--compare", "delta_rule:chunked:3", "delta_rule"], "power of two"),
+        (["--compare", "delta_rule:chunked:x", "delta_rule"], "op[:impl[:chunk]]"),
+        (["--compare", "linear_scan:sequential:4", "linear_scan"], "has no chunks"),
+        (["--compare", "step:gru", "step:lstm"], "unknown preset"),
+        (["--compare", "step:lstm", "mixer:lstm"], "--compare"),
+        (["--what=mixers", "--names=gpt", "--dim=2"], "--heads"),
+        (["--sampling", "--lengths=5"], "--lengths"),
+    ],
+)
+def test_refusals_are_one_line_and_write_nothing(arguments, hint, tmp_path, capsys):
+    file = tmp_path / "bench.json"
+    assert bench.main([*TINY, f"--json={file}", *arguments]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1 and hint in said.err
+    assert not file.exists()
