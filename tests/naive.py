@@ -52,6 +52,18 @@ def delta_rule(q, k, v, beta, log_decay, state, xp=np):
     return loop(step, state, (q, k, v, beta, log_decay), xp)
 
 
+def lstm(U, x, h, c, xp=np):
+    def step(state, x):
+        h, c = state
+        i, f, o, z = xp.split(x + h @ U, 4, axis=-1)
+        c = c / (1 + xp.exp(-f)) + xp.tanh(z) / (1 + xp.exp(-i))
+        h = xp.tanh(c) / (1 + xp.exp(-o))
+        return (h, c), h
+
+    y, (h, c) = loop(step, (h, c), x, xp)
+    return y, h, c
+
+
 def decayed(S, log_decay, xp):
     if log_decay is None:
         return S
