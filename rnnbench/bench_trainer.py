@@ -65,22 +65,21 @@ def step(preset: str, shape: Shape, task: str = "bit_parity") -> Prepared:
     return chunk(population.prepare(config(preset, shape, task)))
 
 
-def chunk(setup: population.Setup) -> Prepared:
-    """The train chunk of a population; `run(n)` goes on training where the last one stopped."""
+def chunk(setup: population.Setup, runs: int = 1, steps: int = 1) -> Prepared:
+    """The train chunk: `run(n)` takes each of `runs` runs n · `steps` steps further, in one dispatch."""
 
     def make_run(compiled: Any) -> Callable[[int], None]:
-        state = population.init_state(setup)
+        states = [population.init_state(setup) for _ in range(runs)]
 
         def run(n: int) -> None:
-            nonlocal state
-            state, metrics = compiled(state, np.int32(n))
-            jax.block_until_ready((state, metrics))
+            for i, state in enumerate(states):
+                states[i], metrics = compiled(state, np.int32(n * steps))
+                jax.block_until_ready((states[i], metrics))
 
         return run
 
-    return prepare(
-        population.make_train_chunk(setup), (population.state_shapes(setup), np.int32(1)), make_run
-    )
+    shapes = population.state_shapes(setup), np.int32(1)
+    return prepare(population.make_train_chunk(setup), shapes, make_run)
 
 
 def sampling(preset: str, shape: Shape, task: str) -> Prepared:
@@ -102,25 +101,11 @@ def sampling(preset: str, shape: Shape, task: str) -> Prepared:
 
 
 def eight_members(preset: str, shape: Shape) -> Prepared:
-    """A population of learning rates × seeds."""
+    """A population of learning rates × seeds, four steps of it."""
     settings = {"population.learning_rates": LEARNING_RATES, "population.seeds": SEEDS}
-    return chunk(population.prepare(config(preset, shape, settings=settings)))
+    return chunk(population.prepare(config(preset, shape, settings=settings)), steps=4)
 
 
 def eight_runs(preset: str, shape: Shape) -> Prepared:
-    """The same members as single runs one after another; compiled once, as only running is compared."""
-    setup = population.prepare(config(preset, shape))
-
-    def make_run(compiled: Any) -> Callable[[int], None]:
-        states = [population.init_state(setup) for _ in range(len(LEARNING_RATES) * len(SEEDS))]
-
-        def run(n: int) -> None:
-            for i, state in enumerate(states):
-                states[i], metrics = compiled(state, np.int32(n))
-                jax.block_until_ready((states[i], metrics))
-
-        return run
-
-    return prepare(
-        population.make_train_chunk(setup), (population.state_shapes(setup), np.int32(1)), make_run
-    )
+    """As many single runs in turn, four steps of each; compiled once, as only running is compared."""
+    return chunk(population.prepare(config(preset, shape)), runs=len(LEARNING_RATES) * len(SEEDS), steps=4)

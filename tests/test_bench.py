@@ -7,10 +7,11 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from rnnbench import bench, bench_peers, bench_rows, bench_timing
+from rnnbench import bench, bench_peers, bench_plan, bench_rows, bench_timing
 from rnnbench.bench_cost import count
 from rnnbench.bench_timing import Budget, Prepared, Skip, spread
 from rnnbench.config import PRESETS
+from rnnbench.tasks import TASKS
 
 TINY = ["--batch=2", "--dim=8", "--heads=2", "--layers=1", "--mlp_dim=8", "--repeats=2"]
 
@@ -74,18 +75,19 @@ def test_an_op_against_itself_gives_a_ratio(tmp_path, capsys):
     assert "ops" not in found
 
 
-def test_sampling_and_population(tmp_path):
-    found = results(tmp_path, "--lengths=16", "--sampling", "--population", "--names=lru")
-    assert [row["kind"] for row in found["sampling"]] == [
-        "bit_parity",
-        "controlled_bit_parity",
-        "dyck",
-        "mqar",
-    ]
-    (population,) = found["population"]
-    for row in [*found["sampling"], population]:
-        assert row["b"].endswith(":lru")
-        assert_sane({**row, "mlp_dim": 8})
+def test_sampling_and_population(tmp_path, monkeypatch):
+    monkeypatch.setattr(bench_plan, "TASKS", ("bit_parity",))
+    found = results(tmp_path, "--lengths=4", "--sampling", "--population", "--names=lstm")
+    (sampling,), (population,) = found["sampling"], found["population"]
+    assert (sampling["a"], sampling["b"]) == ("sampling:bit_parity", "step:lstm")
+    assert (population["a"], population["b"]) == ("8 members:lstm", "8 runs:lstm")
+    assert_sane(sampling)
+    assert_sane(population)
+
+
+def test_sampling_is_planned_for_every_task():
+    (section,) = bench_plan.plan(bench.parse(["--sampling", "--lengths=16"]), dict)
+    assert [job.label.split()[0] for job in section.jobs] == [f"sampling:{task}" for task in TASKS]
 
 
 def test_what_does_not_fit_the_budget_is_noted(tmp_path, capsys):
@@ -153,11 +155,9 @@ def test_real_ceilings_are_positive(monkeypatch):
 
 
 def test_presets_that_share_a_mixer_are_timed_once():
-    from rnnbench.bench_plan import DISTINCT
-
-    mixers = [PRESETS[name]["mixer"] for name in DISTINCT]
+    mixers = [PRESETS[name]["mixer"] for name in bench_plan.DISTINCT]
     assert len(set(mixers)) == len(mixers) == len({preset["mixer"] for preset in PRESETS.values()})
-    assert "deltanet" in DISTINCT and "deltanet_neg" not in DISTINCT
+    assert "deltanet" in bench_plan.DISTINCT and "deltanet_neg" not in bench_plan.DISTINCT
 
 
 def test_absent_peers_are_named_and_a_failing_one_is_noted(tmp_path, monkeypatch, capsys):
@@ -172,7 +172,7 @@ def test_absent_peers_are_named_and_a_failing_one_is_noted(tmp_path, monkeypatch
     assert {row["note"] for row in found["peers"]} == {"torch:lstm failed: RuntimeError: no such kernel"}
     assert found["missing"]["jla:delta_rule"] == "jla is not installed"
     assert set(found["missing"]) == set(bench_peers.PEERS) - {"torch:lstm"}
-    assert "mamba_ssm:selective_scan: runs on gpu only" in capsys.readouterr().out
+    assert "runs on gpu only: fla-triton:delta_rule" in capsys.readouterr().out
 
 
 def test_torch_where_it_is_installed(tmp_path):
