@@ -46,8 +46,7 @@ def count(jaxpr: Any, outermost: bool = True) -> tuple[float, float]:
             flops += times * choose(cost[0] for cost in costs)
             moved += times * choose(cost[1] for cost in costs)
             if name == "scan":
-                first = eqn.params["num_consts"] + eqn.params["num_carry"]
-                moved += sum(map(_nbytes, [*eqn.invars[first:], *eqn.outvars[eqn.params["num_carry"] :]]))
+                moved += _sliced(eqn.invars, inner[0].invars) + _sliced(eqn.outvars, inner[0].outvars)
             continue
         flops += _flops(eqn, name)
         if name.startswith(SLICED):
@@ -56,6 +55,12 @@ def count(jaxpr: Any, outermost: bool = True) -> tuple[float, float]:
         elif name.startswith(UNFUSED):
             moved += sum(map(_nbytes, [*eqn.invars, *eqn.outvars]))
     return flops, moved
+
+
+def _sliced(outside: list[Any], inside: list[Any]) -> float:
+    """Bytes of what a scan takes apart or puts together: the body sees it without its leading axis."""
+    pairs = zip(outside, inside, strict=True)
+    return sum(_nbytes(whole) for whole, part in pairs if whole.aval.shape != part.aval.shape)
 
 
 def _inner(params: dict[str, Any]) -> list[Any]:

@@ -146,6 +146,8 @@ def test_costs_count_a_loop_as_often_as_it_runs():
     assert flops(jax.grad(lambda x: jnp.sum(matmul(x))), x) >= product
     moved = count(jax.make_jaxpr(jnp.cos)(x).jaxpr)[1]
     assert moved == 2 * x.nbytes
+    running = lambda x: jax.lax.scan(lambda h, x: (h + x, h), jnp.zeros(8), x)[1]
+    assert count(jax.make_jaxpr(running)(x).jaxpr)[1] == 2 * 2 * x.nbytes  # of the program and of its loop
 
 
 def test_real_ceilings_are_positive(monkeypatch):
