@@ -52,7 +52,8 @@ def plan(args: argparse.Namespace, limits: Any) -> list[Section]:
         if args.peers:
             absent = bench_peers.missing()
             there = {name: peer for name, peer in bench_peers.PEERS.items() if name not in absent}
-            couples = [(bench_peers.subject(name), parse(peer.ours)) for name, peer in there.items()]
+            wanted = {n: p for n, p in there.items() if not args.names or p.ours.split(":")[-1] in args.names}
+            couples = [(bench_peers.subject(name), parse(peer.ours)) for name, peer in wanted.items()]
             sections.append(Section("peers", _comparisons(couples, shapes, budget)))
         if args.sampling:
             sections.append(Section("sampling", _sampling(chosen, few, budget)))
