@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from rnnbench import bench, bench_peers, bench_plan, bench_rows, bench_timing
-from rnnbench.bench_cost import count
-from rnnbench.bench_timing import Budget, Prepared, Skip, spread
+from rnnbench.bench import __main__ as bench
+from rnnbench.bench import peers, plan, rows, timing
+from rnnbench.bench.cost import count
+from rnnbench.bench.timing import Budget, Prepared, Skip, spread
 from rnnbench.config import PRESETS
 from rnnbench.tasks import TASKS
 
@@ -18,7 +19,7 @@ TINY = ["--batch=2", "--dim=8", "--heads=2", "--layers=1", "--mlp_dim=8", "--rep
 
 @pytest.fixture(autouse=True)
 def short_samples(monkeypatch):
-    monkeypatch.setattr(bench_timing, "SAMPLE_SECONDS", 0.0)
+    monkeypatch.setattr(timing, "SAMPLE_SECONDS", 0.0)
     monkeypatch.setattr(bench, "ceilings", lambda dtype, repeats: LIMITS)
 
 
@@ -50,7 +51,7 @@ def test_ops_mixers_and_steps_give_complete_rows(tmp_path, capsys):
     ]
     assert [row["name"] for row in found["steps"]] == ["step:lstm"]
     for row in found["ops"] + found["mixers"] + found["steps"]:
-        assert set(bench_rows.SINGLE) <= set(row)
+        assert set(rows.SINGLE) <= set(row)
         assert_sane(row)
         assert row["seconds_low"] <= row["seconds"] <= row["seconds_high"]
         assert row["tokens_per_second"] == pytest.approx(2 * 5 / row["seconds"])
@@ -76,7 +77,7 @@ def test_an_op_against_itself_gives_a_ratio(tmp_path, capsys):
 
 
 def test_sampling_and_population(tmp_path, monkeypatch):
-    monkeypatch.setattr(bench_plan, "TASKS", ("bit_parity",))
+    monkeypatch.setattr(plan, "TASKS", ("bit_parity",))
     found = results(tmp_path, "--lengths=4", "--sampling", "--population", "--names=lstm")
     (sampling,), (population,) = found["sampling"], found["population"]
     assert (sampling["a"], sampling["b"]) == ("sampling:bit_parity", "step:lstm")
@@ -86,7 +87,7 @@ def test_sampling_and_population(tmp_path, monkeypatch):
 
 
 def test_sampling_is_planned_for_every_task():
-    (section,) = bench_plan.plan(bench.parse(["--sampling", "--lengths=16"]), dict)
+    (section,) = plan.plan(bench.parse(["--sampling", "--lengths=16"]), dict)
     assert [job.label.split()[0] for job in section.jobs] == [f"sampling:{task}" for task in TASKS]
 
 
@@ -107,7 +108,7 @@ def test_the_budget_foresees_growth():
 
 
 def test_what_does_not_fit_into_memory_is_noted(tmp_path, monkeypatch):
-    monkeypatch.setattr(bench_timing, "available_memory", lambda: 1)
+    monkeypatch.setattr(timing, "available_memory", lambda: 1)
     (row, _) = results(tmp_path, "--lengths=4", "--what=ops", "--names=linear_scan")["ops"]
     assert "memory" in row["note"] and row["seconds"] is None
 
@@ -115,7 +116,7 @@ def test_what_does_not_fit_into_memory_is_noted(tmp_path, monkeypatch):
 def test_samples_are_taken_in_turn():
     calls = []
     a, b = Prepared(lambda n: calls.append("a")), Prepared(lambda n: calls.append("b"))
-    times = bench_timing.interleave(a, b, 3)
+    times = timing.interleave(a, b, 3)
     assert calls[-6:] == ["a", "b"] * 3
     assert [len(of_one) for of_one in times] == [3, 3]
 
@@ -152,28 +153,28 @@ def test_costs_count_a_loop_as_often_as_it_runs():
 
 def test_real_ceilings_are_positive(monkeypatch):
     monkeypatch.undo()
-    monkeypatch.setattr(bench_timing, "SAMPLE_SECONDS", 0.0)
-    assert all(math.isfinite(value) and value > 0 for value in bench_timing.ceilings("float32", 1).values())
+    monkeypatch.setattr(timing, "SAMPLE_SECONDS", 0.0)
+    assert all(math.isfinite(value) and value > 0 for value in timing.ceilings("float32", 1).values())
 
 
 def test_presets_that_share_a_mixer_are_timed_once():
-    mixers = [PRESETS[name]["mixer"] for name in bench_plan.DISTINCT]
+    mixers = [PRESETS[name]["mixer"] for name in plan.DISTINCT]
     assert len(set(mixers)) == len(mixers) == len({preset["mixer"] for preset in PRESETS.values()})
-    assert "deltanet" in bench_plan.DISTINCT and "deltanet_neg" not in bench_plan.DISTINCT
+    assert "deltanet" in plan.DISTINCT and "deltanet_neg" not in plan.DISTINCT
 
 
 def test_absent_peers_are_named_and_a_failing_one_is_noted(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(bench_peers.importlib.util, "find_spec", lambda name: name == "torch" or None)
+    monkeypatch.setattr(peers.importlib.util, "find_spec", lambda name: name == "torch" or None)
 
     def fails(kind, shape):
         raise RuntimeError("no such kernel\nsecond line")
 
-    broken = bench_peers.Peer("linear_scan", "torch", ("cpu",), fails)
-    monkeypatch.setitem(bench_peers.PEERS, "torch:lstm", broken)
+    broken = peers.Peer("linear_scan", "torch", ("cpu",), fails)
+    monkeypatch.setitem(peers.PEERS, "torch:lstm", broken)
     found = results(tmp_path, "--what=none", "--peers", "--lengths=4")
     assert {row["note"] for row in found["peers"]} == {"torch:lstm failed: RuntimeError: no such kernel"}
     assert found["missing"]["jla:delta_rule"] == "jla is not installed"
-    assert set(found["missing"]) == set(bench_peers.PEERS) - {"torch:lstm"}
+    assert set(found["missing"]) == set(peers.PEERS) - {"torch:lstm"}
     assert "runs on gpu only: fla-triton:delta_rule" in capsys.readouterr().out
 
 

@@ -5,11 +5,12 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from rnnbench import bench_peers, bench_subjects, bench_trainer, population
-from rnnbench.bench_rows import Job, pair, single
-from rnnbench.bench_subjects import OPS, Subject
-from rnnbench.bench_timing import Budget
-from rnnbench.bench_trainer import Shape
+from rnnbench import population
+from rnnbench.bench import peers, subjects, trainer
+from rnnbench.bench.rows import Job, pair, single
+from rnnbench.bench.subjects import OPS, Subject
+from rnnbench.bench.timing import Budget
+from rnnbench.bench.trainer import Shape
 from rnnbench.config import PRESETS, ConfigError, InputError
 from rnnbench.tasks import TASKS
 
@@ -36,7 +37,7 @@ def plan(args: argparse.Namespace, limits: Any) -> list[Section]:
     presets = [name for name in PRESETS if name in (args.names or DISTINCT)]
     chosen = presets if args.names else ["deltanet"]
     budget = lambda: Budget(args.budget, args.repeats)
-    parse = lambda name: bench_subjects.parse(name, shapes[0])
+    parse = lambda name: subjects.parse(name, shapes[0])
     names = {
         "ops": ops,
         "mixers": [f"mixer:{name}" for name in presets],
@@ -50,10 +51,10 @@ def plan(args: argparse.Namespace, limits: Any) -> list[Section]:
             couple = tuple(map(parse, args.compare))
             sections.append(Section("compare", _comparisons([couple], shapes, budget)))
         if args.peers:
-            absent = bench_peers.missing()
-            there = {name: peer for name, peer in bench_peers.PEERS.items() if name not in absent}
+            absent = peers.missing()
+            there = {name: peer for name, peer in peers.PEERS.items() if name not in absent}
             wanted = {n: p for n, p in there.items() if not args.names or p.ours.split(":")[-1] in args.names}
-            couples = [(bench_peers.subject(name), parse(peer.ours)) for name, peer in wanted.items()]
+            couples = [(peers.subject(name), parse(peer.ours)) for name, peer in wanted.items()]
             sections.append(Section("peers", _comparisons(couples, shapes, budget)))
         if args.sampling:
             sections.append(Section("sampling", _sampling(chosen, few, budget)))
@@ -108,11 +109,9 @@ def _sampling(presets: Sequence[str], shapes: Sequence[Shape], budget: Any) -> l
     for preset in presets:
         for task in TASKS:
             for shape in shapes:
-                population.prepare(
-                    bench_trainer.config(preset, shape, task)
-                )  # refused before anything is timed
-            draw = lambda shape, p=preset, t=task: bench_trainer.sampling(p, shape, t)
-            step = lambda shape, p=preset, t=task: bench_trainer.step(p, shape, t)
+                population.prepare(trainer.config(preset, shape, task))  # refused before anything is timed
+            draw = lambda shape, p=preset, t=task: trainer.sampling(p, shape, t)
+            step = lambda shape, p=preset, t=task: trainer.step(p, shape, t)
             jobs += _pairs((f"sampling:{task}", f"step:{preset}", task), draw, step, shapes, budget)
     return jobs
 
@@ -120,8 +119,8 @@ def _sampling(presets: Sequence[str], shapes: Sequence[Shape], budget: Any) -> l
 def _populations(presets: Sequence[str], shapes: Sequence[Shape], budget: Any) -> list[Job]:
     jobs = []
     for preset in presets:
-        population.prepare(bench_trainer.config(preset, shapes[0]))
-        together = lambda shape, p=preset: bench_trainer.eight_members(p, shape)
-        alone = lambda shape, p=preset: bench_trainer.eight_runs(p, shape)
+        population.prepare(trainer.config(preset, shapes[0]))
+        together = lambda shape, p=preset: trainer.eight_members(p, shape)
+        alone = lambda shape, p=preset: trainer.eight_runs(p, shape)
         jobs += _pairs((f"8 members:{preset}", f"8 runs:{preset}", "step"), together, alone, shapes, budget)
     return jobs

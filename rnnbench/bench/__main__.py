@@ -29,10 +29,10 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from rnnbench import bench_peers, bench_table
-from rnnbench.bench_plan import FAMILIES, LENGTHS, Section, plan
-from rnnbench.bench_subjects import OPS
-from rnnbench.bench_timing import ceilings, machine
+from rnnbench.bench import peers, table
+from rnnbench.bench.plan import FAMILIES, LENGTHS, Section, plan
+from rnnbench.bench.subjects import OPS
+from rnnbench.bench.timing import ceilings, machine
 from rnnbench.config import PRESETS, InputError
 from rnnbench.metrics import write_text
 from rnnbench.train import versions
@@ -110,12 +110,12 @@ def _check(args: argparse.Namespace) -> None:
 def show(section: Section, console: Console) -> list[dict[str, Any]]:
     """Makes the measurements of a section one by one, its table growing on a terminal."""
     rows: list[dict[str, Any]] = []
-    table = bench_table.measured if section.what in FAMILIES else bench_table.pairs
+    draw = table.measured if section.what in FAMILIES else table.pairs
     with Live(console=console, refresh_per_second=4, transient=True) as live:
         for job in section.jobs:
-            live.update(Group(table(section.what, rows), Text(f"now: {job.label}", style="dim")))
+            live.update(Group(draw(section.what, rows), Text(f"now: {job.label}", style="dim")))
             rows.append(job.row())
-    console.print(table(section.what, rows), "")
+    console.print(draw(section.what, rows), "")
     return rows
 
 
@@ -127,8 +127,8 @@ def bench(given: Sequence[str] | None) -> None:
     console = Console(highlight=False, width=None if terminal else 140)
     command = shlex.join(["python", "-m", "rnnbench.bench", *(sys.argv[1:] if given is None else given)])
     results: dict[str, Any] = {"command": command, "versions": versions(), "machine": machine()}
-    console.print(bench_table.machine(results["machine"], results["versions"], limits()))
-    results |= {"ceilings": limits(), "missing": bench_peers.missing() if args.peers else {}}
+    console.print(table.machine(results["machine"], results["versions"], limits()))
+    results |= {"ceilings": limits(), "missing": peers.missing() if args.peers else {}}
     for section in sections:
         results[section.what] = show(section, console)
         if args.json:  # after every section, so that a long call that is stopped leaves what it has

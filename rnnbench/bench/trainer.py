@@ -10,7 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from rnnbench import population
-from rnnbench.bench_timing import Prepared, prepare
+from rnnbench.bench.timing import Prepared, prepare
 from rnnbench.config import experiment
 
 # Eight members, and the settings of each alone.

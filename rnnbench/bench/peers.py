@@ -14,9 +14,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rnnbench.bench_subjects import OPS, STATES, Subject, run_jax
-from rnnbench.bench_timing import Prepared, Skip, machine, sample
-from rnnbench.bench_trainer import Shape
+from rnnbench.bench.subjects import OPS, STATES, Subject, run_jax
+from rnnbench.bench.timing import Prepared, Skip, machine, sample
+from rnnbench.bench.trainer import Shape
 
 
 @dataclass(frozen=True)

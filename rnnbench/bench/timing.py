@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rnnbench.bench_cost import count
+from rnnbench.bench.cost import count
 
 SAMPLE_SECONDS = 0.1  # a sample repeats a short program until it lasts this long
 

@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from rnnbench import bench_trainer, model, population
-from rnnbench.bench_timing import Prepared, prepare, repeat
-from rnnbench.bench_trainer import Shape
+from rnnbench import model, population
+from rnnbench.bench import trainer
+from rnnbench.bench.timing import Prepared, prepare, repeat
+from rnnbench.bench.trainer import Shape
 from rnnbench.config import PRESETS, InputError
 from rnnbench.ops.delta_rule import delta_rule
 from rnnbench.ops.linear_attention import linear_attention
@@ -92,9 +93,9 @@ def parse(name: str, shape: Shape) -> Subject:
     if head in ("mixer", "step"):
         if len(rest) != 1 or rest[0] not in PRESETS:
             raise InputError(f"{name!r}: unknown preset; choose one of: {' '.join(PRESETS)}")
-        population.prepare(bench_trainer.config(rest[0], shape))  # refused here, before anything is compiled
+        population.prepare(trainer.config(rest[0], shape))  # refused here, before anything is compiled
         if head == "step":
-            return Subject(name, ("step",), lambda _, shape: bench_trainer.step(rest[0], shape))
+            return Subject(name, ("step",), lambda _, shape: trainer.step(rest[0], shape))
         return Subject(name, ("forward", "gradient"), lambda kind, shape: mixer(rest[0], kind, shape))
     if head not in OPS:
         known = f"{' '.join(OPS)}, mixer:PRESET or step:PRESET"
@@ -129,7 +130,7 @@ def op(name: str, options: dict[str, Any], kind: str, shape: Shape) -> Prepared:
 
 def mixer(preset: str, kind: str, shape: Shape) -> Prepared:
     """One mixer of a preset, its parameters among the inputs."""
-    settings = bench_trainer.config(preset, shape).model
+    settings = trainer.config(preset, shape).model
     dtype = jnp.dtype(shape.dtype)
     build = lambda key: model.build_mixer(settings, dtype, nnx.Rngs(key))
     graphdef = nnx.graphdef(nnx.eval_shape(lambda: build(jax.random.key(0))))

@@ -6,9 +6,9 @@ from typing import Any
 
 import jax
 
-from rnnbench.bench_subjects import Subject
-from rnnbench.bench_timing import Budget, Prepared, Skip, interleave, measure, spread
-from rnnbench.bench_trainer import Shape
+from rnnbench.bench.subjects import Subject
+from rnnbench.bench.timing import Budget, Prepared, Skip, interleave, measure, spread
+from rnnbench.bench.trainer import Shape
 
 SINGLE = (
     *("repeats", "seconds", "seconds_low", "seconds_high", "tokens_per_second"),
