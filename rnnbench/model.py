@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from rnnbench import mixers
 from rnnbench.config import PRESETS, ConfigError
+from rnnbench.mixers.common import linear
 from rnnbench.tasks.base import bounds
 
 
@@ -17,8 +18,8 @@ class MLP(nnx.Module):
     """y = W₂ gelu(W₁ x)."""
 
     def __init__(self, dim: int, hidden: int, *, rngs: nnx.Rngs, dtype: Any = jnp.float32):
-        self.up = nnx.Linear(dim, hidden, dtype=dtype, rngs=rngs)
-        self.down = nnx.Linear(hidden, dim, dtype=dtype, rngs=rngs)
+        self.up = linear(dim, hidden, rngs=rngs, dtype=dtype, bias=True)
+        self.down = linear(hidden, dim, rngs=rngs, dtype=dtype, bias=True)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         return self.down(nnx.gelu(self.up(x)))
@@ -67,7 +68,7 @@ class SequenceModel(nnx.Module):
         self.positions = nnx.Embed(max_length, config.dim, dtype=dtype, rngs=rngs) if learned else None
         self.blocks = nnx.List([Block(config, hidden, rngs=rngs, dtype=dtype) for _ in range(config.layers)])
         self.norm = nnx.RMSNorm(config.dim, dtype=dtype, rngs=rngs)
-        self.head = nnx.Linear(config.dim, num_classes, dtype=dtype, rngs=rngs)
+        self.head = linear(config.dim, num_classes, rngs=rngs, dtype=dtype, bias=True)
         self.dropout = nnx.Dropout(config.dropout)
 
     def init_state(self, batch: int, max_length: int) -> dict[str, Any]:

@@ -118,8 +118,8 @@ def test_a_run_is_no_study_and_a_study_no_run(ran, tmp_path):
 
 def test_every_cell_is_checked_before_the_first_runs(tmp_path):
     with pytest.raises(ConfigError) as error:
-        study.run(cells({"model.conv_size": 4}, models=("deltanet", "lstm")), tmp_path / "study")
-    assert error.value.key == "model.conv_size"
+        study.run(cells({"model.heads": 3}, models=("lstm", "deltanet")), tmp_path / "study")
+    assert error.value.key == "model.heads"
     assert not (tmp_path / "study").exists()
 
 
