@@ -46,5 +46,5 @@ def test_lstm_in_pieces_bfloat16_mapped_and_refusals():
     assert_trees_close(y_16.astype(jnp.float32), y, atol=0.03)
     with pytest.raises(ValueError, match="lstm: impl"):
         lstm(U, x, {"h": h, "c": c}, impl="associative")
-    with pytest.raises(NotImplementedError, match="lstm: axis_name"):
+    with pytest.raises(ValueError, match="lstm: a nonlinear recurrence cannot be split over time"):
         lstm(U, x, {"h": h, "c": c}, axis_name="time")

@@ -234,8 +234,6 @@ def test_refusals(name):
     inputs = make(7, kinds[0])
     with pytest.raises(ValueError, match=f"{name}: impl must be one of .*sequential, got 'fast'"):
         op(*inputs, impl="fast")
-    with pytest.raises(NotImplementedError, match=f"{name}: axis_name"):
-        op(*inputs, axis_name="time")
     if name != "linear_scan":
         with pytest.raises(ValueError, match=f"{name}: chunk must be a power of two, got 24"):
             op(*inputs, chunk=24)

@@ -14,10 +14,8 @@ def accumulator_dtype(*arrays):
     return jnp.promote_types(jnp.result_type(*arrays), jnp.float32)
 
 
-def choose(op, defaults, impl, axis_name):
+def choose(op, defaults, impl):
     """The row of `defaults` for this platform, with `impl` checked: (impl, *rest of the row)."""
-    if axis_name is not None:
-        raise NotImplementedError(f"{op}: axis_name (time sharded over a mesh axis) is reserved, pass None")
     default_impl, impls, *rest = defaults.get(jax.default_backend(), defaults["accelerator"])
     if impl is not None and impl not in impls:
         raise ValueError(f"{op}: impl must be one of {', '.join(impls)}, got {impl!r}")

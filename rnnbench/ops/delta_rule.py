@@ -1,8 +1,11 @@
 """The delta rule, plain or with a decay: a memory that overwrites what it held under a key."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
+from rnnbench.ops import over_time
 from rnnbench.ops.chunks import (
     causal_scores,
     choose,
@@ -33,16 +36,20 @@ def delta_rule(q, k, v, beta, log_decay=None, state=None, *, impl=None, chunk=No
 
     Source: Yang et al. 2024, arXiv 2406.06484; with decay: Yang et al. 2024, arXiv 2412.06464.
     """
-    impl, default_chunk, group = choose("delta_rule", DEFAULTS, impl, axis_name)
+    impl, default_chunk, group = choose("delta_rule", DEFAULTS, impl)
     chunk = chunk_length("delta_rule", default_chunk if chunk is None else chunk, q.shape[1])
     dtype = v.dtype
     q, k, v, log_decay, state = prepare_heads("delta_rule", q, k, v, log_decay, state)
     beta = beta.astype(v.dtype)[..., None]
+    if axis_name is not None:
+        q, k, v, beta, log_decay, state = over_time.varying((q, k, v, beta, log_decay, state), axis_name)
+        alone = functools.partial(delta_rule, impl=impl, chunk=chunk)
+        state = over_time.start_of_delta_rule(alone, k, v, beta[..., 0], log_decay, state, axis_name)
     if impl == "sequential":
         y, state = _sequential(q, k, v, beta, log_decay, state)
     else:
         y, state = scan_heads(_chunks, state, (q, k, v, beta, log_decay), chunk, group)
-    return y.astype(dtype), state
+    return y.astype(dtype), state if axis_name is None else over_time.of_last(state, axis_name)
 
 
 def _chunks(state, inputs):

@@ -1,8 +1,11 @@
 """Linear attention with a matrix state and an optional decay."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
+from rnnbench.ops import over_time
 from rnnbench.ops.chunks import (
     causal_scores,
     choose,
@@ -32,15 +35,19 @@ def linear_attention(q, k, v, log_decay=None, state=None, *, impl=None, chunk=No
 
     Source: Katharopoulos et al. 2020, arXiv 2006.16236; with decay: Yang et al. 2023, arXiv 2312.06635.
     """
-    impl, default_chunk, group = choose("linear_attention", DEFAULTS, impl, axis_name)
+    impl, default_chunk, group = choose("linear_attention", DEFAULTS, impl)
     chunk = chunk_length("linear_attention", default_chunk if chunk is None else chunk, q.shape[1])
     dtype = v.dtype
     q, k, v, log_decay, state = prepare_heads("linear_attention", q, k, v, log_decay, state)
+    if axis_name is not None:
+        q, k, v, log_decay, state = over_time.varying((q, k, v, log_decay, state), axis_name)
+        alone = functools.partial(linear_attention, impl=impl, chunk=chunk)
+        state = over_time.start_of_linear_attention(alone, k, v, log_decay, state, axis_name)
     if impl == "sequential":
         y, state = _sequential(q, k, v, log_decay, state)
     else:
         y, state = scan_heads(_chunks, state, (q, k, v, log_decay), chunk, group)
-    return y.astype(dtype), state
+    return y.astype(dtype), state if axis_name is None else over_time.of_last(state, axis_name)
 
 
 def _chunks(state, inputs):

@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from rnnbench.ops import over_time
 from rnnbench.ops.chunks import accumulator_dtype, choose
 
 IMPLS = ("associative", "sequential")
@@ -26,14 +27,19 @@ def linear_scan(a, b, state=None, *, impl=None, axis_name=None):
 
     Source: Blelloch 1990, "Prefix sums and their applications"; Martin & Cundy 2018, arXiv 1709.04057.
     """
-    (impl,) = choose("linear_scan", DEFAULTS, impl, axis_name)
+    (impl,) = choose("linear_scan", DEFAULTS, impl)
     if a.ndim != b.ndim or any(m not in (1, n) for m, n in zip(a.shape, b.shape, strict=True)):
         raise ValueError(f"linear_scan: a {a.shape} must equal b {b.shape} or be 1 where it is constant")
     dtype = accumulator_dtype(a, b) if state is None else accumulator_dtype(a, b, state)
     state = jnp.zeros_like(b[:, 0], dtype) if state is None else state.astype(dtype)
-    h = scan_along(a.astype(dtype), b.astype(dtype), state, 1, impl)
-    became_complex = jnp.iscomplexobj(h) and not jnp.iscomplexobj(b)
-    return h if became_complex else h.astype(b.dtype), h[:, -1]
+    a, b, dtype = a.astype(dtype), b.astype(dtype), b.dtype
+    if axis_name is not None:
+        a, b, state = over_time.varying((a, b, state), axis_name)
+        state = over_time.start_of_scan(functools.partial(linear_scan, impl=impl), a, b, state, axis_name)
+    h = scan_along(a, b, state, 1, impl)
+    last = h[:, -1] if axis_name is None else over_time.of_last(h[:, -1], axis_name)
+    became_complex = jnp.iscomplexobj(h) and not jnp.issubdtype(dtype, jnp.complexfloating)
+    return h if became_complex else h.astype(dtype), last
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))

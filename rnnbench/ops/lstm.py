@@ -13,14 +13,17 @@ def lstm(recurrent_kernel, x, state, *, impl=None, axis_name=None):
 
     U = recurrent_kernel: [D, 4·D], its columns and those of x in the order i, f, o, z; x: [B, T, 4·D], the
     projected input; state: {"h", "c"} [B, D], float32. Returns y [B, T, D] in x's dtype and the final state.
-    The product h U is in x's dtype, gates and state in float32. ValueError for an unknown impl.
+    The product h U is in x's dtype, gates and state in float32. ValueError for an unknown impl or an
+    axis_name.
 
     The same as `recurrent` with an LSTM cell, but the gates are kept, the loop of the gradient forms only
     their gradient, which is that of x, and dU = Σ_t h_{t-1}ᵀ dx_t is one product after the loop.
 
     Source: Hochreiter & Schmidhuber 1997.
     """
-    choose("lstm", DEFAULTS, impl, axis_name)
+    choose("lstm", DEFAULTS, impl)
+    if axis_name is not None:
+        raise ValueError("lstm: a nonlinear recurrence cannot be split over time; axis_name must be None")
     state = {name: state[name].astype(jnp.float32) for name in ("h", "c")}
     y, h, c = _lstm(recurrent_kernel.astype(x.dtype), jnp.swapaxes(x, 0, 1), state["h"], state["c"])
     return jnp.swapaxes(y, 0, 1).astype(x.dtype), {"h": h, "c": c}

@@ -13,12 +13,17 @@ def recurrent(cell, params, x, state, *, unroll=1, impl=None, axis_name=None):
 
     x: pytree of [B, T, ...], y: pytree of [B, T, ...], state: pytree of [B, ...], required, since the cell
     alone knows its shape and where it starts. The cell must return the state in the dtypes it was given.
-    unroll: steps per iteration of the loop. Returns (y, final_state). ValueError for an unknown impl.
+    unroll: steps per iteration of the loop. Returns (y, final_state). ValueError for an unknown impl or an
+    axis_name.
 
     What does not depend on the state (input projections) belongs before the call, as one matmul over all T.
     A nonlinear recurrence has no parallel form, so `jax.lax.scan` is the only impl.
     """
-    choose("recurrent", DEFAULTS, impl, axis_name)
+    choose("recurrent", DEFAULTS, impl)
+    if axis_name is not None:
+        raise ValueError(
+            "recurrent: a nonlinear recurrence cannot be split over time; axis_name must be None"
+        )
     time_first = jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), x)
     state, y = jax.lax.scan(lambda s, x_t: cell(params, s, x_t), state, time_first, unroll=unroll)
     return jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), y), state

@@ -1,7 +1,10 @@
 """Mamba's selective state space recurrence."""
 
+import functools
+
 import jax.numpy as jnp
 
+from rnnbench.ops import over_time
 from rnnbench.ops.chunks import accumulator_dtype, choose, chunk_length, join_time, scan_chunks, split_time
 from rnnbench.ops.linear_scan import scan_along
 
@@ -37,12 +40,20 @@ def selective_scan(
 
     Source: Gu & Dao 2023, arXiv 2312.00752; negative eigenvalues: Grazzi et al. 2024, arXiv 2411.12537.
     """
-    impl, default_chunk = choose("selective_scan", DEFAULTS, impl, axis_name)
+    impl, default_chunk = choose("selective_scan", DEFAULTS, impl)
     length = u.shape[1]
     chunk = chunk_length("selective_scan", default_chunk if chunk is None else chunk, length)
     dtype = accumulator_dtype(u, delta, A)
     if state is None:
         state = jnp.zeros((u.shape[0], *A.shape))
+    if axis_name is not None:
+        u, delta, A, B, C, D, state = over_time.varying((u, delta, A, B, C, D, state), axis_name)
+        alone = functools.partial(
+            selective_scan, negative_eigenvalues=negative_eigenvalues, impl=impl, chunk=chunk
+        )
+        state = over_time.start_of_selective_scan(
+            alone, u, delta, A, B, C, state.astype(dtype), negative_eigenvalues, axis_name
+        )
     # D last: it is the long axis, and the sums over N then run over whole vectors of it.
     state, A = jnp.swapaxes(state, 1, 2).astype(dtype), A.T.astype(dtype)
     inner = "associative" if impl == "chunked" else "sequential"
@@ -62,4 +73,5 @@ def selective_scan(
     y = join_time(jnp.swapaxes(y, 1, 2)[:, None], length)
     if D is not None:
         y = y + D.astype(dtype)[None, None] * u.astype(dtype)
-    return y.astype(u.dtype), jnp.swapaxes(state, 1, 2)
+    state = jnp.swapaxes(state, 1, 2)
+    return y.astype(u.dtype), state if axis_name is None else over_time.of_last(state, axis_name)

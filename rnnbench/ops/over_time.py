@@ -1,0 +1,133 @@
+"""Time split over a mesh axis: inside `jax.shard_map` each of p devices holds [B, T/p, ...], in order.
+
+Our linear recurrences are affine in the state: a device's part takes the state S before it to M·S + S₀, where
+S₀ is its final state from zeros and M the product of its transitions. So each device sums up its part as
+(M, S₀), the states at the starts come from the summaries alone, and each device runs its part from there.
+Forward and gradient are those of the op and of `ppermute`: no other code knows of time on other devices.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from rnnbench.ops.chunks import matmul
+
+
+def shift(tree, axis_name, by=1):
+    """What the device `by` places earlier holds; zeros on the first `by` devices."""
+    size = jax.lax.axis_size(axis_name)
+    return jax.lax.ppermute(tree, axis_name, [(i, i + by) for i in range(size - by)])
+
+
+def varying(tree, axis_name):
+    """The same values, known to `shard_map(check_vma=True)` to differ between devices, as the carry of a scan
+    must be from the start if it is in the end. Without that check it does nothing."""
+
+    def cast(x):
+        try:
+            return jax.lax.pcast(x, axis_name, to="varying")
+        except ValueError:  # it does already
+            return x
+
+    return jax.tree.map(cast, tree)
+
+
+def is_first(axis_name):
+    return jax.lax.axis_index(axis_name) == 0
+
+
+def of_last(tree, axis_name):
+    """What the last device holds, on every device."""
+    last = jax.lax.axis_index(axis_name) == jax.lax.axis_size(axis_name) - 1
+    return jax.lax.psum(jax.tree.map(lambda x: jnp.where(last, x, jnp.zeros_like(x)), tree), axis_name)
+
+
+def position(offset, length, axis_name):
+    """The position of this device's first token; `length` tokens per device, the whole begins at `offset`."""
+    return offset if axis_name is None else offset + jax.lax.axis_index(axis_name) * length
+
+
+def state_at_start(transition, written, state, axis_name, times=jnp.multiply):
+    """S_i = M_{i-1}·S_{i-1} + S₀_{i-1} with S_0 = `state`: the state before the part of device i.
+
+    transition M and written S₀ are those of each device's own part, `times(M, S)` and `times(M, M')` their
+    product. One exchange with the neighbour, then ⌈log₂ p⌉ of doubling distance (Hillis & Steele 1986).
+    """
+    size = jax.lax.axis_size(axis_name)
+    transition, written = shift((transition, written), axis_name)
+    # The first device's M is now zero: a constant map, whose value is the state before the whole sequence.
+    written = jnp.where(is_first(axis_name), state, written)
+    distance = 1
+    while distance < size:
+        earlier_transition, earlier_written = shift((transition, written), axis_name, distance)
+        written = times(transition, earlier_written) + written
+        transition = times(transition, earlier_transition)
+        distance *= 2
+    return written
+
+
+def start_of_scan(op, a, b, state, axis_name):
+    """The state before this device's part of `linear_scan`: M = Π a_t. `op`: the scan on one device."""
+    transition = jnp.prod(a, axis=1) if a.shape[1] == b.shape[1] else a[:, 0] ** b.shape[1]
+    _, written = op(a, b, jnp.zeros_like(state))
+    return state_at_start(jnp.broadcast_to(transition, state.shape), written, state, axis_name)
+
+
+def start_of_selective_scan(op, u, delta, A, B, C, state, negative_eigenvalues, axis_name):
+    """The state [B, D, N] before this device's part of `selective_scan`: M = Π Ā_t.
+
+    That is exp(A Σ Δ_t) but for negative eigenvalues. `op(u, delta, A, B, C, state=...)`: the scan on one
+    device.
+    """
+    _, written = op(u, delta, A, B, C, state=jnp.zeros_like(state))
+    if negative_eigenvalues:
+        _, transition = op(jnp.zeros_like(u), delta, A, B, C, state=jnp.ones_like(state))
+    else:
+        total = jnp.sum(delta.astype(state.dtype), axis=1)
+        transition = jnp.exp(total[..., None] * A.astype(state.dtype)[None])
+    return state_at_start(transition, written, state, axis_name)
+
+
+def start_of_linear_attention(op, k, v, log_decay, state, axis_name):
+    """The state [B, H, K, V] before this device's part of `linear_attention`: M = diag(exp Σ g_t).
+
+    log_decay: [B, T, H, K or 1] or None; `op(q, k, v, log_decay, state)`: linear attention on one device.
+    """
+    _, written = op(k, k, v, _as_given(log_decay), jnp.zeros_like(state))
+    transition = jnp.ones_like(state)
+    if log_decay is not None:
+        transition *= jnp.exp(jnp.sum(log_decay, axis=1))[..., None]
+    return state_at_start(transition, written, state, axis_name)
+
+
+def start_of_delta_rule(op, k, v, beta, log_decay, state, axis_name):
+    """The state [B, H, K, V] before this device's part of `delta_rule`.
+
+    M = Π (I − β_t k_t k_tᵀ) diag(exp g_t) is what the recurrence makes of the identity when nothing is
+    written: K more columns of v, all zero, which start from I. So one chunked run gives S₀ and M.
+    beta: [B, T, H]; log_decay: [B, T, H, K or 1] or None; `op(q, k, v, beta, log_decay, state)`: the delta
+    rule on one device.
+    """
+    batch, heads, key_dim, value_dim = state.shape
+    identity = jnp.broadcast_to(jnp.eye(key_dim, dtype=state.dtype), (batch, heads, key_dim, key_dim))
+    start = jnp.concatenate([jnp.zeros_like(state), identity], axis=-1)
+    nothing = jnp.zeros((*v.shape[:-1], key_dim), v.dtype)
+    _, summary = op(k, k, jnp.concatenate([v, nothing], axis=-1), beta, _as_given(log_decay), start)
+    written, transition = jnp.split(summary, [value_dim], axis=-1)
+    return state_at_start(transition, written, state, axis_name, times=matmul)
+
+
+def _as_given(log_decay):
+    """A log-decay per head without its last axis of 1, as the ops take it."""
+    return log_decay if log_decay is None or log_decay.shape[-1] > 1 else log_decay[..., 0]
+
+
+def tail_before(x, tail, axis_name):
+    """The last w inputs before this device's part x [B, T/p, ...]; `tail` [B, w, ...]: before the whole.
+
+    With parts shorter than w the inputs come from further back: one exchange for each device they cross.
+    """
+    width, before = tail.shape[1], tail
+    for _ in range(-(-width // x.shape[1])):
+        held = jnp.concatenate([before, x], axis=1)[:, x.shape[1] :]
+        before = jnp.where(is_first(axis_name), tail, shift(held, axis_name))
+    return before
