@@ -111,6 +111,9 @@ def load(file: str | Path) -> Callable[..., ConfigDict]:
     if not path.is_file():
         there = " ".join(sorted(str(other) for other in path.parent.glob("*.py")))
         raise UsageError(f"--config: there is no file {path}" + (f"; there are: {there}" if there else ""))
+    # What lies beside a config file can be imported by it, and named as a mixer or task; nothing is hidden.
+    if (folder := str(path.parent.resolve())) not in sys.path:
+        sys.path.append(folder)
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None:
         raise UsageError(f"--config: {path} is not a Python file")
@@ -149,11 +152,12 @@ def make(argument: str) -> ConfigDict:
 
 
 def beside(file: str, task: str) -> Callable[..., ConfigDict]:
-    """get_config of a task's file, which lies beside the study's."""
-    path = Path(file.partition(":")[0]).parent / f"{task}.py"
-    if not path.is_file():
-        raise ConfigError("study.tasks", f"there is no file {path}")
-    return load(path)
+    """get_config of a task's file, which lies beside the study's or else in configs/."""
+    places = [Path(file.partition(":")[0]).parent, Path(__file__).parent / "configs"]
+    for path in (place / f"{task}.py" for place in places):
+        if path.is_file():
+            return load(path)
+    raise ConfigError("study.tasks", f"there is no file {places[0] / task}.py")
 
 
 def where(error: Exception, file: str | Path) -> str:

@@ -5,8 +5,10 @@ A config is an `ml_collections.ConfigDict`. `base()` has every key there is (see
 compiles or touches a device.
 """
 
+import importlib
 import json
 import math
+import re
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -26,8 +28,12 @@ class ConfigError(InputError):
         self.key = key
 
 
+# What `config.task` has for every task; the rest belongs to single ones of the registry.
+COMMON = ("module", "options", "train_lengths", "examples")
 # Overriding these leaves a protocol's label as it is: how often or where it runs, not what is measured.
 FREE = ("population.", "mesh.", "checkpoint.", "study.", "train.chunk", "protocol", "overrides")
+# The options of what an outside key names: neither declared nor checked before that is imported.
+OUTSIDE = {"model.options.": "model.mixer", "task.options.": "task.module"}
 # A workdir is resumed only by a config that agrees in these.
 FIXED = ("model", "task", "eval", "train", "optim", "population", "protocol")
 
@@ -79,8 +85,9 @@ def experiment(task: str, argument: str, protocols: dict[str, dict[str, Any]]) -
 def update(config: ConfigDict, settings: dict[str, Any]) -> None:
     """Puts a table of keys and values into a config, which must have these keys and types."""
     known = flat(config)
+    free = tuple(prefix for prefix, key in OUTSIDE.items() if settings.get(key, known[key]))
     for key, value in settings.items():
-        if key not in known:
+        if key not in known and not key.startswith(free):
             raise ConfigError(key, "there is no such key; --show_config lists them all")
         try:
             put(config, key, value)
@@ -117,6 +124,8 @@ def label(config: ConfigDict, pristine: ConfigDict) -> ConfigDict:
     changed = {k: v for k, v in after.items() if before.get(k) != v and not k.startswith(FREE)}
     if config.model.mixer and not pristine.model.mixer:
         _forget_preset(config, changed)
+    if config.task.module and not pristine.task.module:
+        _forget_task(config, changed)
     config.overrides = tuple(sorted(changed.items()))
     if changed:
         config.protocol = "custom"
@@ -135,6 +144,16 @@ def _forget_preset(config: ConfigDict, changed: dict[str, Any]) -> None:
     )
 
 
+def _forget_task(config: ConfigDict, changed: dict[str, Any]) -> None:
+    """An outside task in place of the registry's: the same for `config.task`, but for what all tasks have."""
+    if "task.name" not in changed:
+        config.task.name = config.task.module.rpartition(":")[2]
+    for key, (default, _) in KEYS.items():
+        section, _, name = key.partition(".")
+        if section == "task" and name not in ("name", *COMMON) and key not in (*changed, "task.options"):
+            config.task[name] = default
+
+
 def differences(saved: dict[str, Any], config: ConfigDict) -> list[str]:
     """The keys in which `config` differs from the one saved in a workdir, of those that must agree."""
 
@@ -147,6 +166,8 @@ def differences(saved: dict[str, Any], config: ConfigDict) -> list[str]:
 
 def comment(key: str, config: ConfigDict) -> str:
     """The comment of a key of this config."""
+    if key.startswith("task.options."):
+        return f"option of {config.task.module}"
     if not key.startswith("model.options."):
         return KEYS[key][1]
     mixer = PRESETS.get(config.model.name, {}).get("mixer", "")
@@ -157,7 +178,7 @@ def comment(key: str, config: ConfigDict) -> str:
 def ordered(config: ConfigDict) -> dict[str, Any]:
     """`flat` in the order of KEYS, each option where model.options stands."""
     order = {key: place for place, key in enumerate(KEYS)}
-    section = lambda key: "model.options" if key.startswith("model.options.") else key
+    section = lambda key: re.sub(r"^(model|task)\.options\..*", r"\1.options", key)
     return dict(sorted(flat(config).items(), key=lambda leaf: order[section(leaf[0])]))
 
 
@@ -222,11 +243,23 @@ def validate(config: ConfigDict) -> None:
         )
     if config.optim.name == "adam" and config.optim.weight_decay:
         raise ConfigError("optim.weight_decay", "works with optim.name=adamw only; set it to 0.0")
-    if config.model.mixer and ":" not in config.model.mixer:
-        raise ConfigError(
-            "model.mixer", f"must read my_package.my_module:MyMixer; it is {config.model.mixer!r}"
-        )
+    for key, label_key in {"model.mixer": "model.name", "task.module": "task.name"}.items():
+        if values[key] and ":" not in values[key]:
+            raise ConfigError(key, f"must read my_package.my_module:Name; it is {values[key]!r}")
+        if values[key] and not re.fullmatch(r"[\w.+-]+", values[label_key]):
+            advice = f"must be of letters, digits and _ . + - only; it is {values[label_key]!r}"
+            raise ConfigError(label_key, advice)
     if not config.model.mixer and config.model.name not in PRESETS:
         raise ConfigError(
             "model.name", f"unknown model {config.model.name!r}; choose one of: {' '.join(PRESETS)}"
         )
+
+
+def imported(key: str, path: str) -> Any:
+    """What `my_package.my_module:Name`, the value of a key, stands for."""
+    module, _, name = path.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except Exception as error:  # whatever somebody's module raises when it is run
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ConfigError(key, f"{path!r} cannot be imported ({reason})") from error

@@ -25,7 +25,12 @@ KEYS: dict[str, tuple[Any, str]] = {
     "model.positions": ("none", "rope | alibi (attention only) | learned (added to the embedding) | none"),
     "model.dropout": (0.0, "dropout rate of the embedding and of both residual branches"),
     "model.options": (ConfigDict(), "options of the mixer, declared by its preset"),
-    "task.name": ("bit_parity", "bit_parity | controlled_bit_parity | dyck | mqar"),
+    "task.name": (
+        "bit_parity",
+        "bit_parity | controlled_bit_parity | dyck | mqar; a free label for an outside task",
+    ),
+    "task.module": ("", "dotted path of an outside task, my_package.my_module:MyTask; '' = the registry's"),
+    "task.options": (ConfigDict(), "options of an outside task, declared by its config file"),
     "task.supervision": ("every", "parity: targets at every position, or only at the last"),
     "task.train_lengths": ((3, 32), "shortest and longest training sequence, both included"),
     "task.train_mix": (

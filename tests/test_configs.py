@@ -150,4 +150,4 @@ def test_docstrings_name_a_command_that_loads(path):
     assert command and command[1] == path.stem
     file = quickstart if path.stem == "quickstart" else FILES[path.stem]
     config = file.get_config(command[2]) if command[2] else file.get_config()
-    assert set(flat(config)) >= set(configs.KEYS) - {"model.options"}
+    assert set(flat(config)) >= set(configs.KEYS) - {"model.options", "task.options"}

@@ -79,7 +79,7 @@ REFUSALS = [
 @pytest.mark.parametrize("name, task, evaluation, key", REFUSALS)
 def test_refusals_name_the_flag(name, task, evaluation, key):
     with pytest.raises(ConfigError) as refusal:
-        build(SimpleNamespace(task={"name": name, **task}, eval=evaluation))
+        build(SimpleNamespace(task={"name": name, "module": "", **task}, eval=evaluation))
     assert refusal.value.key == key
     assert str(refusal.value).startswith(f"--config.{key}: ") and "\n" not in str(refusal.value)
     assert len(str(refusal.value)) < 160

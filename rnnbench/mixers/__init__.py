@@ -6,9 +6,7 @@ sequence fed in pieces with the state carried gives what it gives in one. `pytho
 whether a mixer of yours keeps these promises.
 """
 
-import importlib
-
-from rnnbench.config import ConfigError
+from rnnbench.config import ConfigError, imported
 from rnnbench.mixers.attention import Attention
 from rnnbench.mixers.deltanet import DeltaNet
 from rnnbench.mixers.linear_attention import LinearAttention
@@ -32,13 +30,9 @@ def find(name: str) -> type:
     """A mixer class by its name in MIXERS, or by the path of your own, `my_package.my_module:MyMixer`."""
     if name in MIXERS:
         return MIXERS[name]
-    module, colon, attribute = name.partition(":")
-    if not colon:
+    if ":" not in name:
         known = " ".join(MIXERS)
         raise ConfigError(
             "model.mixer", f"{name!r} is neither one of {known} nor of the form package.module:Name"
         )
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError("model.mixer", f"{name!r} cannot be imported: {error}") from error
+    return imported("model.mixer", name)

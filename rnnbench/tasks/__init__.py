@@ -3,6 +3,7 @@
 from dataclasses import fields
 
 from rnnbench.config import ConfigError
+from rnnbench.tasks import outside
 from rnnbench.tasks.bit_parity import BitParity
 from rnnbench.tasks.controlled_bit_parity import ControlledBitParity
 from rnnbench.tasks.dyck import Dyck
@@ -18,6 +19,8 @@ TASKS = {
 
 def build(config):
     """The task that `config.task` names; fields come from `config.task`, `eval_*` from `config.eval`."""
+    if config.task["module"]:
+        return outside.build(config)
     if (name := config.task["name"]) not in TASKS:
         raise ConfigError("task.name", f"no task {name!r}, choose one of {', '.join(TASKS)}")
     settings = {key: config.task[key] for key in config.task}

@@ -1,0 +1,207 @@
+"""Tasks from outside the package: built from a path, held to the contract, trained from another folder."""
+
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from helpers import tiny
+from launched import launch, refusal
+from outside_task import Copy
+
+from rnnbench import config as configs
+from rnnbench import tasks
+from rnnbench.config import KEYS, ConfigError, label, put
+from rnnbench.metrics import read_jsonl
+from rnnbench.population import prepare
+
+
+def outside(module="outside_task:Copy", **options):
+    config = tiny("lstm", {"task.module": module, "task.train_lengths": (9, 9), "eval.lengths": (9, 18)})
+    for name, value in options.items():
+        config.task.options[name] = value
+    return config
+
+
+def test_its_fields_are_its_options_and_what_every_task_has():
+    task = prepare(outside(symbols=7)).task
+    assert task == Copy(symbols=7, delay=1, train_lengths=(9, 9), eval_lengths=(9, 18))
+    assert prepare(outside()).make  # a model for its vocabulary can be built
+
+
+def test_the_package_s_own_tasks_can_be_named_by_path():
+    task = tasks.build(outside("rnnbench.tasks.bit_parity:BitParity", supervision="last"))
+    assert task.supervision == "last" and task.train_lengths == (9, 9)
+
+
+def without(name):
+    """Copy with an attribute that cannot be read."""
+
+    def missing(self):
+        raise AttributeError(name)
+
+    return dataclass(frozen=True)(type("Lacking", (Copy,), {name: property(missing)}))
+
+
+@dataclass(frozen=True)
+class Long(Copy):
+    def sample(self, key, case):
+        return super().sample(key, {"length": 40})
+
+
+@dataclass(frozen=True)
+class Soft(Copy):
+    def sample(self, key, case):
+        batch = super().sample(key, case)
+        return batch._replace(mask=batch.mask.astype(float))
+
+
+@dataclass(frozen=True)
+class Failing(Copy):
+    def sample(self, key, case):
+        raise RuntimeError("two\nlines")
+
+
+@dataclass(frozen=True)
+class Homeless(Copy):
+    def selection_case(self):
+        return {"length": 5}
+
+    def cases(self):
+        return ({"length": 6},)
+
+
+@dataclass(frozen=True)
+class Twice(Copy):
+    def cases(self):
+        return super().cases() * 2
+
+
+Proud = dataclass(frozen=True)(type("Proud", (Copy,), {"headline": "f2"}))
+Sure = dataclass(frozen=True)(type("Sure", (Copy,), {"chance": lambda self, case: 1.0}))
+NOT_A_TASK = 3
+Nothing = {name: without(name) for name in tasks.outside.MEMBERS}
+
+HERE = "test_outside_task"
+REFUSED = [
+    ("no_such_module:Task", {}, "task.module", "cannot be imported .*no_such_module"),
+    ("outside_task:Missing", {}, "task.module", "cannot be imported .*Missing"),
+    ("outside_task", {}, "task.module", "must read my_package.my_module:Name"),
+    (f"{HERE}:NOT_A_TASK", {}, "task.module", "is not a dataclass"),
+    (f"{HERE}:Long", {}, "task.module", r"inputs that are int32 of shape \(40,\).*must be integer.*\(9,\)"),
+    (f"{HERE}:Soft", {}, "task.module", "mask that are float32.*must be bool"),
+    (f"{HERE}:Failing", {}, "task.module", r"cannot be used \(RuntimeError: two lines\)"),
+    (f"{HERE}:Homeless", {}, "task.module", "selection case"),
+    (f"{HERE}:Twice", {}, "task.module", "the same case twice"),
+    (f"{HERE}:Proud", {}, "task.module", "headline 'f2'; choose one of accuracy"),
+    (f"{HERE}:Sure", {}, "task.module", "chance level 1.0"),
+    ("outside_task:Copy", {"delay": 9}, "task.module", "0 supervised positions"),
+    ("outside_task:Copy", {"delay": "x"}, "task.module", "TypeError"),
+    ("outside_task:Copy", {"colours": 3}, "task.options.colours", "Copy has no such option"),
+    (
+        "outside_task:Copy",
+        {"train_lengths": (3, 3)},
+        "task.options.train_lengths",
+        "--config.task.train_lengths",
+    ),
+    ("outside_task:Copy", {"eval_lengths": (3,)}, "task.options.eval_lengths", "--config.eval.lengths"),
+]
+
+
+@pytest.mark.parametrize("module, options, key, words", REFUSED)
+def test_refusals(module, options, key, words):
+    with pytest.raises(ConfigError) as error:
+        prepare(outside(module, **options))
+    assert error.value.key == key and re.search(words, str(error.value)), error.value
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", tasks.outside.MEMBERS)
+def test_every_member_of_the_contract_is_asked_for(name):
+    with pytest.raises(ConfigError, match=f"--config.task.module: .* has no {name};"):
+        tasks.outside.check(Nothing[name](), outside())
+
+
+def test_settings_of_the_registry_s_tasks_are_not_for_it():
+    config = outside()
+    config.task.depth = 7
+    with pytest.raises(ConfigError, match=r"--config.task.depth: .*--config.task.options.NAME"):
+        prepare(config)
+
+
+@pytest.mark.parametrize("key", ["task.name", "model.name"])
+def test_a_label_has_to_be_fit_for_a_folder(key):
+    config = outside()
+    config.model.mixer = "outside_mixer:RunningSum"
+    put(config, key, "a/b")
+    with pytest.raises(ConfigError, match=f"--config.{key}: must be of letters"):
+        prepare(config)
+
+
+def test_in_place_of_a_task_of_the_registry_it_takes_over_what_all_tasks_have():
+    pristine = tiny("lstm", {"task.num_keys": 5}, task="mqar")
+    config = pristine.copy_and_resolve_references()
+    config.task.module = "outside_task:Copy"
+    config = label(config, pristine)
+    assert config.task.name == "Copy" and config.protocol == "custom"
+    assert config.task.num_keys == KEYS["task.num_keys"][0]
+    assert config.task.train_lengths == pristine.task.train_lengths
+
+
+def test_options_in_tables_listings_and_comparisons():
+    config = outside(symbols=3)
+    assert configs.comment("task.options.symbols", config) == "option of outside_task:Copy"
+    assert configs.ordered(config) == configs.flat(config)
+    saved = json.loads(json.dumps(config.to_dict()))
+    assert configs.differences(saved, config) == []
+    assert configs.differences(saved, outside(symbols=4)) == ["task.options.symbols"]
+    table = tiny("lstm", {"task.module": "outside_task:Copy", "task.options.symbols": 5})
+    assert table.task.options.symbols == 5
+    with pytest.raises(ConfigError, match=r"task\.options\.symbols: there is no such key"):
+        tiny("lstm", {"task.options.symbols": 5})
+
+
+EXPERIMENT = """
+from beside_it import DELAY
+from rnnbench.config import base
+
+def get_config():
+    config = base()
+    config.task.name, config.task.module = "copy", "my_task:Copy"
+    config.task.options.delay = DELAY
+    config.task.train_lengths, config.eval.lengths = (8, 8), (8, 16)
+    config.model.name, config.model.mixer = "sum", "my_mixer:RunningSum"
+    config.model.options.gain = 0.5
+    config.model.dim, config.model.layers = 8, 1
+    config.train.steps, config.train.chunk, config.train.batch_size, config.eval.batches = 4, 2, 4, 2
+    return config
+"""
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory):
+    """A folder outside the package with a config, a task, a mixer and a helper of one's own."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    (folder / "my_experiment.py").write_text(EXPERIMENT)
+    (folder / "beside_it.py").write_text("DELAY = 2\n")
+    shutil.copy(Path(__file__).with_name("outside_task.py"), folder / "my_task.py")
+    shutil.copy(Path(__file__).with_name("outside_mixer.py"), folder / "my_mixer.py")
+    return folder
+
+
+def test_an_experiment_outside_the_package(elsewhere, tmp_path):
+    config = f"--config={elsewhere / 'my_experiment.py'}"
+    done = launch(config, f"--workdir={tmp_path / 'run'}", "--config.task.options.delay=3")
+    assert done.returncode == 0, done.stderr
+    rows = read_jsonl(tmp_path / "run" / "results.jsonl")
+    assert [row["case"]["length"] for row in rows] == [8, 16]
+    assert {(row["task"], row["model"], row["chance"]) for row in rows} == {("copy", "sum", 0.25)}
+    assert rows[0]["overrides"] == {"task.options.delay": 3}
+    for flag, words in {
+        "--config.task.options.dealy=3": "did you mean --config.task.options.delay",
+        "--config.task.module=my_task:Nothing": "--config.task.module: .*cannot be imported",
+    }.items():
+        assert re.search(words, refusal(config, flag, f"--workdir={tmp_path / 'other'}"))
+    assert not (tmp_path / "other").exists()
