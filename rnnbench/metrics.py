@@ -5,7 +5,7 @@ import math
 import os
 import struct
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tensorboard.compat.proto import event_pb2, summary_pb2
@@ -53,19 +53,26 @@ def member_name(member: Mapping) -> str:
 
 def read_jsonl(path) -> list[dict]:
     """The rows of a JSONL file; none if there is no such file. InputError names a line that is no object."""
+    rows = []
+    for number, row, wrong in jsonl_lines(path):
+        if row is None:
+            raise InputError(f"{path}:{number}: {wrong}")
+        rows.append(row)
+    return rows
+
+
+def jsonl_lines(path) -> Iterator[tuple[int, dict | None, str]]:
+    """(line number, row, "") per line of a JSONL file, or (line number, None, what is wrong with it)."""
     path = Path(path)
     if not path.exists():
-        return []
-    rows = []
+        return
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
-            raise InputError(f"{path}:{number}: not a line of JSON ({error.msg})") from None
-        if not isinstance(row, dict):
-            raise InputError(f"{path}:{number}: not a JSON object")
-        rows.append(row)
-    return rows
+            yield number, None, f"not a line of JSON ({error.msg})"
+            continue
+        yield (number, row, "") if isinstance(row, dict) else (number, None, "not a JSON object")
 
 
 def write_jsonl(path, rows: Sequence[Mapping]) -> None:

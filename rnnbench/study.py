@@ -7,11 +7,13 @@ from typing import Any
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from rnnbench import report, tables, train, workdir
+from rnnbench import train, workdir
 from rnnbench.config import PRESETS, ConfigError, differences, flat, label, put
 from rnnbench.distributed import is_main
 from rnnbench.population import prepare
 from rnnbench.progress import Progress
+from rnnbench.report import tables
+from rnnbench.report.write import write
 
 
 def cells(
@@ -70,7 +72,7 @@ def run(cells: dict[str, ConfigDict], folder: str | Path) -> list[dict[str, Any]
     with Progress(len(cells)) as progress:
         for name, cell in cells.items():
             rows += train.run(cell, folder / "cells" / name, progress)
-    Console().print(tables.table(report.write(folder)))
+    Console().print(tables.terminal(write([folder])[0]))
     return rows
 
 

@@ -22,7 +22,7 @@ from rnnbench.distributed import is_main, to_host
 from rnnbench.metrics import RunLog, case_name, finite
 from rnnbench.population import Setup, TrainState, init_state, make_train_chunk, prepare, state_shapes
 from rnnbench.progress import Progress
-from rnnbench.report import accuracy_vs_length, png
+from rnnbench.report import draw
 from rnnbench.tasks.base import bounds
 
 
@@ -201,7 +201,7 @@ class _Session:
         finals = []
         for member in self.members:
             mine = [row for row in rows if all(row[k] == v for k, v in member.items())]
-            self.log.image("accuracy_vs_length", png(accuracy_vs_length(mine)), self.step, member)
+            self.log.image("accuracy_vs_length", draw.png(draw.of_rows(mine)), self.step, member)
             chosen = next(row for row in mine if row["selection"])
             headlines = {case_name(row["case"]): row[row["headline"]] for row in mine}
             finals.append({"headline": chosen[chosen["headline"]], **headlines})

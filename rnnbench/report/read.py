@@ -1,0 +1,150 @@
+"""Workdirs → what they hold, line by line: rows of results, positions and curves, configs, failures."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from numbers import Real
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rnnbench.config import InputError
+from rnnbench.metrics import case_name, jsonl_lines
+
+# What a line must have to be one of ours. A metric may be null: the member diverged.
+_MEMBER = {"cell": str, "seed": int, "learning_rate": Real, "step": int}
+NEEDED: dict[str, dict[str, Any]] = {
+    "results.jsonl": _MEMBER
+    | {"task": str, "protocol": str, "model": str, "overrides": dict, "case": dict, "final": bool}
+    | {"selection": bool, "headline": str, "chance": Real, "diverged": bool, "loss": Real | None}
+    | {"params": int, "state_size": int, "train_seconds": Real},
+    "positions.jsonl": _MEMBER | {"case": dict, "starts": list, "accuracy": list},
+    "metrics.jsonl": _MEMBER | {"loss": Real | None},
+}
+
+
+class Results(NamedTuple):
+    """What the workdirs hold. Every row has the workdir it is from as `workdir`, as it was given.
+
+    configs: (workdir, cell) → config.  failures: {"workdir", "cell", "error", "traceback"}.
+    missing: (workdir, cell) of a study's cells without rows.  problems: a line of text per line skipped.
+    """
+
+    rows: list[dict]
+    positions: list[dict]
+    curves: list[dict]
+    configs: dict[tuple[str, str], dict]
+    failures: list[dict]
+    missing: list[tuple[str, str]]
+    problems: list[str]
+
+
+def read(workdirs: Sequence[str | Path]) -> Results:
+    """The results of runs, studies and folders of tables. InputError for one that has none."""
+    results = Results([], [], [], {}, [], [], [])
+    for workdir in dict.fromkeys(map(str, workdirs)):
+        _read_workdir(workdir, results)
+    seen: dict[tuple, str] = {}
+    for row in results.rows:  # the same member in two workdirs would stand there twice, or hide another
+        first = seen.setdefault((row["cell"], row["seed"], row["learning_rate"]), row["workdir"])
+        row["again"] = first != row["workdir"]
+    again = [row for row in results.rows if row["again"]]
+    for workdir, cell in dict.fromkeys((row["workdir"], row["cell"]) for row in again):
+        results.problems.append(f"{workdir}: members of {cell} that an earlier folder has too are left out")
+    kept = [row for row in results.rows if not row.pop("again")]
+    return results._replace(rows=kept)
+
+
+def _read_workdir(workdir: str, results: Results) -> None:
+    folder = Path(workdir)
+    if not folder.is_dir():
+        raise InputError(f"{workdir}: there is no such folder")
+    planned = _json(folder / "study.json", results).get("cells", {})
+    planned = planned if isinstance(planned, dict) else {}
+    place = {name: i for i, name in enumerate(planned)}
+    cells = sorted(folder.glob("cells/*"), key=lambda cell: (place.get(cell.name, len(place)), cell.name))
+    before = len(results.rows)
+    failures = []
+    for part in (folder, *cells):
+        found = {name: _rows(part / name, workdir, results.problems) for name in NEEDED}
+        results.rows.extend(found["results.jsonl"])
+        results.positions.extend(found["positions.jsonl"])
+        results.curves.extend(found["metrics.jsonl"])
+        if (part / "config.json").exists():
+            cell = found["results.jsonl"][0]["cell"] if found["results.jsonl"] else part.name
+            results.configs[workdir, cell] = _json(part / "config.json", results)
+        if (part / "error.json").exists():
+            failures.append(
+                {"error": "", "traceback": ""} | _json(part / "error.json", results) | {"cell": part.name}
+            )
+    tables = _json(folder / "configs.json", results)
+    configs = planned | tables.get("cells", tables)
+    results.configs.update({(workdir, cell): c for cell, c in configs.items() if isinstance(c, dict)})
+    results.failures.extend({**failure, "workdir": workdir} for failure in failures)
+    rows = results.rows[before:]
+    if not rows:
+        failed = f"; {len(failures)} cells failed, {failures[0]['cell']} first" if failures else ""
+        where = "no results.jsonl, no cells/*/results.jsonl with rows"
+        raise InputError(f"{workdir}: no results here ({where}{failed})")
+    done = {row["cell"] for row in rows} | {failure["cell"] for failure in failures}
+    results.missing.extend((workdir, cell) for cell in planned if cell not in done)
+
+
+def _rows(path: Path, workdir: str, problems: list[str]) -> list[dict]:
+    rows = []
+    for number, row, wrong in jsonl_lines(path):
+        if wrong := wrong or _foreign(row, NEEDED[path.name]):
+            problems.append(f"{path}:{number}: {wrong}; skipped")
+        else:
+            rows.append({"workdir": workdir} | row)
+    return rows
+
+
+def _foreign(row: dict, needed: dict[str, Any]) -> str:
+    """Why a row is not one of ours, or nothing."""
+    for key, kind in needed.items():
+        if key not in row:
+            return f"no row of ours (it has no {key!r})"
+        if not isinstance(row[key], kind):
+            return f"no row of ours ({key!r} is {row[key]!r})"
+    if "case" in row and "length" not in row["case"]:
+        return "no row of ours (its case has no 'length')"
+    if "headline" in row and not isinstance(row.get(row["headline"], ""), Real | None):
+        return f"no row of ours (it has no {row['headline']!r})"
+    return ""
+
+
+def _json(path: Path, results: Results) -> dict:
+    """A JSON object; an empty one where there is none."""
+    if not path.exists():
+        return {}
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        value = error
+    if not isinstance(value, dict):
+        results.problems.append(f"{path}: not a JSON object; skipped")
+        return {}
+    return value
+
+
+def flat_row(row: dict) -> dict:
+    """A row as a line of a table: `case` by its name, its longest `length` beside it, objects as JSON."""
+    flat = {key: json.dumps(value) if isinstance(value, dict) else value for key, value in row.items()}
+    flat["case"] = case_name(row["case"])
+    place = list(flat).index("case") + 1
+    length = row["case"]["length"]
+    longest = max(length) if isinstance(length, list) else length
+    items = list(flat.items())
+    return dict([*items[:place], ("length", longest), *items[place:]])
+
+
+def to_csv(rows: Sequence[dict]) -> str:
+    """All rows, at every evaluation, as a CSV file with a heading."""
+    flat = [flat_row(row) for row in rows]
+    columns = dict.fromkeys(key for row in flat for key in row)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    return text.getvalue()
