@@ -155,13 +155,21 @@ def _forget_task(config: ConfigDict, changed: dict[str, Any]) -> None:
 
 
 def differences(saved: dict[str, Any], config: ConfigDict) -> list[str]:
-    """The keys in which `config` differs from the one saved in a workdir, of those that must agree."""
+    """The keys in which `config` differs from the one saved in a workdir, of those that must agree.
+
+    A key that came into being after the config was saved counts as saved at its default.
+    """
 
     def leaves(tree: dict[str, Any]) -> dict[str, Any]:
         return flat(ConfigDict({name: tree.get(name) for name in FIXED}))
 
     before, after = leaves(saved), leaves(plain(config.to_dict()))
-    return sorted(key for key in before | after if before.get(key) != after.get(key))
+    defaults = leaves(plain(base().to_dict()))
+    if before.get("model.name") in PRESETS:
+        defaults |= {f"model.options.{name}": value for name, value in options(before["model.name"]).items()}
+    missing = object()
+    then = lambda key: before.get(key, defaults.get(key, missing))
+    return sorted(key for key in before | after if then(key) != after.get(key, missing))
 
 
 def comment(key: str, config: ConfigDict) -> str:

@@ -186,6 +186,17 @@ def test_differences_name_the_keys_and_survive_json():
     assert "model.options.negative_eigenvalues" in differences(saved, tiny("mamba", {}, task="dyck"))
 
 
+def test_a_key_that_a_saved_config_does_not_know_yet_counts_as_its_default():
+    config = tiny("lru", {})
+    saved = json.loads(json.dumps(config.to_dict()))
+    del saved["train"]["accumulate"], saved["model"]["options"]["r_min"]
+    assert differences(saved, config) == []
+    other = changed(config, train__accumulate=2, model__options__r_min=0.5)
+    assert differences(saved, other) == ["model.options.r_min", "train.accumulate"]
+    saved["train"]["gone"] = 1
+    assert differences(saved, config) == ["train.gone"]
+
+
 def test_comments_of_options_come_from_the_preset():
     config = experiment("dyck", "lru", PROTOCOLS)
     for key in configs.ordered(config):
