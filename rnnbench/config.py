@@ -230,7 +230,7 @@ _CHECKS: dict[str, tuple[Any, str]] = {
     "checkpoint.keep": (lambda x: x >= 1, "at least 1"),
     "mesh.seed": (lambda x: x >= 0, "at least 0"),
     "mesh.data": (lambda x: x >= 0, "at least 0"),
-    "mesh.time": (lambda x: x == 1, "1: sharding over the sequence is reserved"),
+    "mesh.time": (lambda x: x >= 1, "at least 1"),
     "mesh.members": (lambda x: x in ("auto", "map", "vmap"), "auto, map or vmap"),
 }
 

@@ -1,6 +1,6 @@
 """Processes, the mesh of devices, and what lies where on it.
 
-Axes of the mesh: `seed` splits the members of a population, `data` the batch, `time` (reserved) the sequence.
+Axes of the mesh: `seed` splits the members of a population, `data` the batch, `time` the sequence.
 """
 
 import os
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
@@ -47,7 +48,9 @@ def is_main() -> bool:
 
 def make_mesh(config: ConfigDict, members: int, batch_size: int) -> Mesh:
     """The mesh (seed, data, time) of `config.mesh`; an axis of 0 takes as many devices as divide its work."""
-    devices = len(jax.devices())
+    devices = len(jax.devices()) // config.time
+    if not devices:
+        raise ConfigError("mesh.time", f"{config.time} devices over time do not fit on {len(jax.devices())}")
 
     def most(work: int, available: int) -> int:
         return max(n for n in range(1, available + 1) if work % n == 0 and available % n == 0)
@@ -62,12 +65,15 @@ def make_mesh(config: ConfigDict, members: int, batch_size: int) -> Mesh:
         )
     if seed * data > devices:
         axis = "mesh.seed" if config.seed else "mesh.data"
-        raise ConfigError(axis, f"a mesh of {seed} x {data} devices does not fit on {devices}")
+        each = f" of {config.time} over time" if config.time > 1 else ""
+        raise ConfigError(
+            axis, f"a mesh of {seed} x {data} devices{each} does not fit on {len(jax.devices())}"
+        )
     return jax.make_mesh(
-        (seed, data, 1),
+        (seed, data, config.time),
         ("seed", "data", "time"),
         axis_types=(AxisType.Auto,) * 3,
-        devices=jax.devices()[: seed * data],
+        devices=jax.devices()[: seed * data * config.time],
     )
 
 
@@ -82,7 +88,8 @@ def over_members(fn: Callable[[Any, Any], Any], mesh: Mesh, mode: str) -> Callab
     """`fn(member, shared)` for every member of a population: trees with a leading member axis in and out.
 
     The members are split over the mesh axis `seed` by shard_map, so that a `map` runs over the local
-    ones only; the other axes stay with the compiler (see `shard_batch`).
+    ones only. Over `time` `fn` may split its sequences (see `time_axis`), and what it returns must be the
+    same on all devices of that axis; `data` stays with the compiler (see `shard_batch`).
     """
 
     def local(members: Any, shared: Any) -> Any:
@@ -91,7 +98,12 @@ def over_members(fn: Callable[[Any, Any], Any], mesh: Mesh, mode: str) -> Callab
         return jax.vmap(fn, in_axes=(0, None))(members, shared)
 
     return jax.shard_map(
-        local, mesh=mesh, in_specs=(P("seed"), P()), out_specs=P("seed"), axis_names={"seed"}, check_vma=False
+        local,
+        mesh=mesh,
+        in_specs=(P("seed"), P()),
+        out_specs=P("seed"),
+        axis_names={"seed", "time"},
+        check_vma=False,
     )
 
 
@@ -99,6 +111,38 @@ def shard_batch(tree: Any) -> Any:
     """Splits the leading (batch) axis over the mesh axis `data`; for use inside `over_members`."""
     sharding = NamedSharding(jax.sharding.get_abstract_mesh(), P("data"))
     return jax.lax.with_sharding_constraint(tree, sharding)
+
+
+def time_axis(mesh: Mesh) -> str | None:
+    """The axis over which a model's time is split inside `over_members`; None if it is not."""
+    return "time" if mesh.shape["time"] > 1 else None
+
+
+def part_of_time(tree: Any, axis_name: str | None) -> Any:
+    """This device's part [B, ⌈T/p⌉, ...] of arrays [B, T, ...] that all devices have; zeros after the end."""
+    if axis_name is None:
+        return tree
+    parts = jax.lax.axis_size(axis_name)
+
+    def part(x: jax.Array) -> jax.Array:
+        length = -(-x.shape[1] // parts)
+        x = jnp.pad(x, [(0, 0), (0, parts * length - x.shape[1])] + [(0, 0)] * (x.ndim - 2))
+        return jax.lax.dynamic_slice_in_dim(x, jax.lax.axis_index(axis_name) * length, length, axis=1)
+
+    return jax.tree.map(part, tree)
+
+
+def whole_time(tree: Any, length: int, axis_name: str | None) -> Any:
+    """The inverse of `part_of_time`."""
+    if axis_name is None:
+        return tree
+    gather = lambda x: jax.lax.all_gather(x, axis_name, axis=1, tiled=True)[:, :length]
+    return jax.tree.map(gather, tree)
+
+
+def sum_over_time(tree: Any, axis_name: str | None) -> Any:
+    """The sum over the devices that hold the parts of time."""
+    return tree if axis_name is None else jax.lax.psum(tree, axis_name)
 
 
 def by_member(mesh: Mesh) -> NamedSharding:

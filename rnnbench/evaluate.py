@@ -32,17 +32,23 @@ def make_evaluator(
 
     Every member sees the same data. The sums are replicated, so that every process can read them.
     """
+    axis_name = distributed.time_axis(mesh)
 
     def of_member(params: Any, key: jax.Array) -> dict[str, jax.Array]:
         def one(i: jax.Array, totals: dict[str, jax.Array]) -> dict[str, jax.Array]:
             keys = distributed.shard_batch(jax.random.split(jax.random.fold_in(key, i), batch_size))
             batch = distributed.shard_batch(jax.vmap(lambda key: task.sample(key, case))(keys))
-            return jax.tree.map(jnp.add, totals, batch_sums(apply(params, batch.inputs), batch))
+            part = distributed.part_of_time(batch, axis_name)
+            found = answers(apply(params, part.inputs, axis_name=axis_name), part.targets)
+            found = distributed.whole_time(found, batch.inputs.shape[1], axis_name)
+            return jax.tree.map(jnp.add, totals, batch_sums(found, batch))
 
         shapes = jax.eval_shape(
             lambda: jax.vmap(lambda k: task.sample(k, case))(jax.random.split(key, batch_size))
         )
-        zero = jax.eval_shape(lambda b: batch_sums(jnp.zeros((*b.inputs.shape, task.num_classes)), b), shapes)
+        zero = jax.eval_shape(
+            lambda b: batch_sums(answers(jax.nn.one_hot(b.inputs, task.num_classes), b.targets), b), shapes
+        )
         return jax.lax.fori_loop(0, batches, one, jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), zero))
 
     return jax.jit(
@@ -50,11 +56,15 @@ def make_evaluator(
     )
 
 
-def batch_sums(logits: jax.Array, batch: Batch) -> dict[str, jax.Array]:
-    """Everything the metrics need, summed over a batch. logits [B, T, classes]."""
-    mask = batch.mask
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.targets)
-    guess = logits.argmax(-1)
+def answers(logits: jax.Array, targets: jax.Array) -> dict[str, jax.Array]:
+    """What is counted of logits [B, T, classes], each [B, T]: the guess, its loss, are all logits finite?"""
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+    return {"guess": logits.argmax(-1), "losses": losses, "finite": jnp.isfinite(logits).all(-1)}
+
+
+def batch_sums(found: dict[str, jax.Array], batch: Batch) -> dict[str, jax.Array]:
+    """Everything the metrics need, summed over a batch, from its `answers`."""
+    mask, guess = batch.mask, found["guess"]
     right = (guess == batch.targets) & mask
     rank = jnp.cumsum(mask, axis=1)  # 1 at the first supervised position
     count = rank[:, -1:]
@@ -62,8 +72,8 @@ def batch_sums(logits: jax.Array, batch: Batch) -> dict[str, jax.Array]:
     quarter = mask & (4 * rank > 3 * count)
     is_one, says_one = mask & (batch.targets == 1), mask & (guess == 1)
     return {
-        "loss": jnp.where(mask, losses, 0.0).sum(),
-        "finite": jnp.isfinite(jnp.where(mask[..., None], logits, 0.0)).all(axis=(1, 2)).sum(),
+        "loss": jnp.where(mask, found["losses"], 0.0).sum(),
+        "finite": (found["finite"] | ~mask).all(axis=1).sum(),
         "sequences": jnp.asarray(mask.shape[0]),
         "count": mask.sum(axis=0),
         "right": right.sum(axis=0),

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from rnnbench import mixers
 from rnnbench.config import PRESETS, ConfigError
 from rnnbench.mixers.common import linear
+from rnnbench.ops import over_time
 from rnnbench.tasks.base import bounds
 
 
@@ -35,8 +36,8 @@ class Block(nnx.Module):
         self.mlp = MLP(config.dim, hidden, dtype=dtype, rngs=rngs) if hidden else None
         self.dropout = nnx.Dropout(config.dropout)
 
-    def __call__(self, x: jax.Array, state: Any, keys: Any) -> tuple[jax.Array, Any]:
-        y, state = self.mixer(self.norm(x), state)
+    def __call__(self, x: jax.Array, state: Any, keys: Any, split: dict[str, str]) -> tuple[jax.Array, Any]:
+        y, state = self.mixer(self.norm(x), state, **split)
         x = x + self.dropout(y, deterministic=keys is None, rngs=None if keys is None else keys[0])
         if self.mlp is not None:
             y = self.mlp(self.mlp_norm(x))
@@ -49,7 +50,9 @@ class SequenceModel(nnx.Module):
 
     `config` is `config.model`; `max_length` the longest sequence it will see (for learned positions).
     A `dropout_key` makes a training pass; without one the model is deterministic. With
-    `positions` [B, n] there are logits [B, n, classes] at those positions only.
+    `positions` [B, n] there are logits [B, n, classes] at those positions only. With `axis_name` the tokens
+    are this device's part of sequences split over that axis of a `jax.shard_map`, and so are positions and
+    logits; the states are those before and after the whole.
     """
 
     def __init__(
@@ -83,32 +86,36 @@ class SequenceModel(nnx.Module):
         *,
         dropout_key: jax.Array | None = None,
         positions: jax.Array | None = None,
+        axis_name: str | None = None,
     ) -> tuple[jax.Array, dict[str, Any]]:
-        x = self.embed(tokens)
         start = jnp.zeros((), jnp.int32) if state is None else state["position"]
-        if self.positions is not None:
-            # A position beyond the table gives NaN: loud, where clipping would be silently wrong.
-            where = start + jnp.arange(tokens.shape[1])
-            x = (
-                x
-                + self.positions.embedding[...]
-                .at[where]
-                .get(mode="fill", fill_value=jnp.nan)
-                .astype(x.dtype)[None]
-            )
+        x = self._embedded(tokens, over_time.positions(start, tokens.shape[1], axis_name))
+        split, length = {}, tokens.shape[1]
+        if axis_name is not None:
+            split, length = {"axis_name": axis_name}, length * jax.lax.axis_size(axis_name)
+            if dropout_key is not None:
+                dropout_key = jax.random.fold_in(dropout_key, jax.lax.axis_index(axis_name))
         keys = None if dropout_key is None else jax.random.split(dropout_key, (len(self.blocks) + 1, 2))
         x = self.dropout(x, deterministic=keys is None, rngs=None if keys is None else keys[-1, 0])
         layers = []
         for i, block in enumerate(self.blocks):
             with jax.named_scope(f"block_{i}"):
                 x, layer = block(
-                    x, None if state is None else state["layers"][i], None if keys is None else keys[i]
+                    x, None if state is None else state["layers"][i], None if keys is None else keys[i], split
                 )
             layers.append(layer)
         if positions is not None:
             x = jnp.take_along_axis(x, positions[..., None], axis=1)
         logits = self.head(self.norm(x)).astype(jnp.float32)
-        return logits, {"position": start + tokens.shape[1], "layers": layers}
+        return logits, {"position": start + length, "layers": layers}
+
+    def _embedded(self, tokens: jax.Array, positions: jax.Array) -> jax.Array:
+        x = self.embed(tokens)
+        if self.positions is None:
+            return x
+        # A position beyond the table gives NaN: loud, where clipping would be silently wrong.
+        table = self.positions.embedding[...]
+        return x + table.at[positions].get(mode="fill", fill_value=jnp.nan).astype(x.dtype)[None]
 
 
 def build_mixer(config: ConfigDict, dtype: Any, rngs: nnx.Rngs) -> nnx.Module:
@@ -131,6 +138,26 @@ def build_mixer(config: ConfigDict, dtype: Any, rngs: nnx.Rngs) -> nnx.Module:
             raise ConfigError(f"model.options.{name}", f"the mixer {kind.__name__} has no such option")
     settings = {name: value for name, value in settings.items() if name in known}
     return kind(config.dim, rngs=rngs, **settings, **config.options)
+
+
+def check_split(config: ConfigDict, task: Any) -> None:
+    """ConfigError unless the model can have its time split into `mesh.time` parts."""
+    parts = config.mesh.time
+    kind = mixers.find(mixer_name(config.model))
+    if parts > 1 and "axis_name" not in inspect.signature(kind.__call__).parameters:
+        raise ConfigError("mesh.time", f"the mixer {kind.__name__} cannot be split over time; set it to 1")
+    for length in lengths(task):
+        if length % parts and config.model.positions == "learned":
+            advice = (
+                f"learned positions end at the longest sequence: {parts} parts do not divide length {length}"
+            )
+            raise ConfigError("mesh.time", advice)
+
+
+def lengths(task: Any) -> list[int]:
+    """The longest sequence of every case of a task, in evaluation and in training."""
+    cases = [*task.cases(), *(case for case, _ in task.train_cases())]
+    return [bounds(case["length"])[1] for case in cases]
 
 
 def mixer_name(config: ConfigDict) -> str:
@@ -168,9 +195,7 @@ def state_size(model: SequenceModel, length: int) -> int:
 
 def build(config: ConfigDict, task: Any) -> Any:
     """A function of a PRNG key that makes the model of a whole config for a task."""
-    max_length = max(
-        bounds(case["length"])[1] for case in [*task.cases(), *(case for case, _ in task.train_cases())]
-    )
+    max_length = max(lengths(task))
 
     def make(key: jax.Array) -> SequenceModel:
         return SequenceModel(

@@ -68,6 +68,7 @@ def prepare(config: ConfigDict) -> Setup:
     """Checks everything that can be checked without compiling; raises ConfigError."""
     validate(config)
     task = tasks.build(config)
+    model.check_split(config, task)
     make = model.build(config, task)
     graphdef = nnx.graphdef(nnx.eval_shape(lambda: make(jax.random.key(0))))
     members = len(config.population.learning_rates) * len(config.population.seeds)
@@ -139,7 +140,10 @@ def loss_sum(
     setup: Setup, params: Any, batch: Batch, positions: jax.Array | None, dropout_key: jax.Array | None
 ) -> tuple[Any, jax.Array]:
     """Cross-entropy and right answers, both summed over the supervised positions."""
-    logits = setup.apply(params, batch.inputs, positions=positions, dropout_key=dropout_key)
+    axis_name = distributed.time_axis(setup.mesh)
+    logits = setup.apply(
+        params, batch.inputs, positions=positions, dropout_key=dropout_key, axis_name=axis_name
+    )
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.targets)
     correct = (logits.argmax(-1) == batch.targets) & batch.mask
     return jnp.where(batch.mask, losses, 0.0).sum(), correct.sum()
@@ -154,7 +158,8 @@ def gradient(setup: Setup, case: Any, member: Member, step: jax.Array) -> tuple[
     dropout_keys = jax.random.split(jax.random.fold_in(jax.random.fold_in(member.key, step), DROPOUT), pieces)
     training = setup.config.model.dropout > 0
     tokens = jnp.asarray(batch.inputs.size, jnp.float32)
-    data = asked(batch, setup.task.supervised(case))
+    axis_name = distributed.time_axis(setup.mesh)
+    data = asked(distributed.part_of_time(batch, axis_name), setup.task.supervised(case))
 
     def piece(batch: Batch, positions: jax.Array | None, dropout_key: jax.Array) -> Any:
         loss = lambda params: loss_sum(setup, params, batch, positions, dropout_key if training else None)
@@ -169,6 +174,7 @@ def gradient(setup: Setup, case: Any, member: Member, step: jax.Array) -> tuple[
         zero = jax.tree.map(jnp.zeros_like, jax.eval_shape(piece, *first, dropout_keys[0]))
         add = lambda total, part: (jax.tree.map(jnp.add, total, piece(*part[0], part[1])), None)
         (grads, loss, accuracy), _ = jax.lax.scan(add, zero, (cut, dropout_keys))
+    grads, loss, accuracy = distributed.sum_over_time((grads, loss, accuracy), axis_name)
     return grads, {"loss": loss, "accuracy": accuracy, "tokens": tokens}
 
 

@@ -243,7 +243,7 @@ REFUSED = {
     "checkpoint.keep": 0,
     "mesh.seed": -1,
     "mesh.data": -1,
-    "mesh.time": 2,
+    "mesh.time": 0,
     "mesh.members": "scan",
 }
 MORE = [

@@ -1,6 +1,7 @@
 """The mesh that a config gets, how members run on it, and when processes join."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -10,9 +11,9 @@ from rnnbench.config import ConfigError, base
 pytestmark = pytest.mark.fast
 
 
-def mesh_config(seed=0, data=0, members="auto"):
+def mesh_config(seed=0, data=0, members="auto", time=1):
     config = base().mesh
-    config.seed, config.data, config.members = seed, data, members
+    config.seed, config.data, config.members, config.time = seed, data, members, time
     return config
 
 
@@ -55,6 +56,33 @@ def test_a_mesh_that_cannot_be_names_its_flag(members, batch_size, seed, data, k
         distributed.make_mesh(mesh_config(seed, data), members, batch_size)
     assert error.value.key == key
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "seed,data,time,expected", [(0, 0, 2, (2, 2, 2)), (0, 0, 8, (1, 1, 8)), (1, 2, 3, (1, 2, 3))]
+)
+def test_devices_over_time_come_first(seed, data, time, expected):
+    mesh = distributed.make_mesh(mesh_config(seed, data, time=time), members=2, batch_size=64)
+    assert mesh.devices.shape == expected
+    assert distributed.time_axis(mesh) == "time"
+
+
+@pytest.mark.parametrize("seed,data,time,key", [(0, 0, 9, "time"), (2, 0, 8, "seed"), (0, 4, 4, "data")])
+def test_too_many_devices_over_time(seed, data, time, key):
+    with pytest.raises(ConfigError, match=f"--config.mesh.{key}: .* over time .*not fit on 8"):
+        distributed.make_mesh(mesh_config(seed, data, time=time), members=2, batch_size=64)
+
+
+@pytest.mark.parametrize("length", [8, 9, 3])
+def test_parts_of_time_make_the_whole(length):
+    mesh = distributed.make_mesh(mesh_config(1, 1, time=4), 1, 1)
+    x = jnp.arange(1, 2 * length + 1).reshape(1, 2, length)
+    part = lambda member, _: distributed.part_of_time(member, "time")
+    whole = lambda member, _: distributed.whole_time(part(member, _), length, "time")
+    total = lambda member, _: distributed.sum_over_time(part(member, _).sum(), "time")
+    run = lambda fn: jax.jit(distributed.over_members(fn, mesh, "map"))(x, 0)
+    np.testing.assert_array_equal(run(whole), x)
+    assert int(run(total)[0]) == int(x.sum())
 
 
 def test_members_mode(monkeypatch):

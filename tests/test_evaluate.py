@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from helpers import tiny
 
-from rnnbench.evaluate import batch_sums, by_position, case_key, make_evaluator, metrics
+from rnnbench.evaluate import answers, batch_sums, by_position, case_key, make_evaluator, metrics
 from rnnbench.population import init_state, prepare
 from rnnbench.tasks.base import Batch
 
@@ -64,7 +64,8 @@ def oracle(batches):
 
 def summed(batches):
     """As `make_evaluator` gives them for one member."""
-    each = [jax.jit(batch_sums)(jnp.asarray(logits, jnp.float32), batch) for logits, batch in batches]
+    sums = jax.jit(lambda logits, batch: batch_sums(answers(logits, batch.targets), batch))
+    each = [sums(jnp.asarray(logits, jnp.float32), batch) for logits, batch in batches]
     return jax.tree.map(lambda *parts: np.asarray(sum(parts)), *each)
 
 
@@ -145,16 +146,17 @@ def test_the_data_of_a_case_come_from_the_seed_and_the_case():
     assert numbers(0, {"pairs": 4, "length": 64}) == numbers(0, {"length": 64, "pairs": 4})
 
 
-def evaluated(mode, seed_axis, data_axis):
+def evaluated(mode, seed_axis, data_axis, time_axis=1, preset="lstm"):
     """The sums of four members on one case; the number of sequences divides over the devices."""
     grid = {"population.learning_rates": (1e-3, 1e-2), "population.seeds": (0, 1)}
     settings = {
         "mesh.members": mode,
         "mesh.seed": seed_axis,
         "mesh.data": data_axis,
+        "mesh.time": time_axis,
         "task.train_lengths": (3, 24),
     }
-    setup = prepare(tiny("lstm", grid | settings))
+    setup = prepare(tiny(preset, grid | settings))
     run = make_evaluator(
         setup.task,
         setup.apply,
@@ -167,17 +169,26 @@ def evaluated(mode, seed_axis, data_axis):
     return jax.tree.map(np.asarray, run(init_state(setup).members.params, case_key(1234, CASE)))
 
 
+def assert_same_sums(found, expected):
+    for name, value in expected.items():
+        if name == "loss":
+            np.testing.assert_allclose(found[name], value, rtol=1e-5)
+        else:
+            np.testing.assert_array_equal(found[name], value, err_msg=name)
+
+
 def test_devices_and_mode_change_nothing_and_members_see_the_same_data():
     one = evaluated("map", 1, 1)
-    many = evaluated("vmap", 2, 4)
     assert (one["sequences"] == 48).all()
+    assert_same_sums(evaluated("vmap", 2, 4), one)
     for name, value in one.items():
-        if name == "loss":
-            np.testing.assert_allclose(many[name], value, rtol=1e-5)
-        else:
-            np.testing.assert_array_equal(many[name], value, err_msg=name)
         np.testing.assert_array_equal(
             value[:2], value[2:], err_msg=name
         )  # members that differ in learning rate
     assert (one["count"][0] == one["count"][1]).all()
     assert one["loss"][0] != one["loss"][1]
+
+
+def test_time_split_over_devices_changes_nothing():
+    """24 tokens over 5 devices: the last of them has only 4 of its 5."""
+    assert_same_sums(evaluated("map", 1, 1, 5, "qlstm"), evaluated("map", 1, 1, 1, "qlstm"))

@@ -1,11 +1,13 @@
 """The backbone around every mixer: state, causality, sizes, and settings that do not fit."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from helpers import tiny
+from helpers import assert_trees_close, tiny
 
 from rnnbench.config import PRESETS, ConfigError, experiment, label, put
 from rnnbench.model import num_params, state_size
@@ -53,6 +55,56 @@ def test_in_pieces_equals_whole(preset, positions):
     assert whole.dtype == jnp.float32
     np.testing.assert_allclose(jnp.concatenate([first, second], axis=1), whole, rtol=1e-4, atol=1e-4)
     assert int(state["position"]) == LENGTH
+
+
+SPLIT = [("linear_transformer", 4), ("qlstm", 2), ("lru", 0), ("deltanet_neg", 4), ("mamba", 4)]
+
+
+@pytest.mark.parametrize("preset,conv_size", SPLIT)
+def test_time_split_over_devices_equals_one(preset, conv_size):
+    """Logits, state and the gradient of every parameter; 3 tokens a device, positions, a state before."""
+    model = build(preset, conv_size=conv_size, positions="learned")
+    graphdef, params = nnx.split(model)
+    weights = jax.random.normal(jax.random.key(2), (2, LENGTH, 2))
+    state = jax.tree.map(lambda leaf: leaf + jnp.asarray(0.1, leaf.dtype), model.init_state(2, LENGTH))
+
+    def loss(params, x, state, weights, axis_name):
+        logits, state = nnx.merge(graphdef, params)(x, state, axis_name=axis_name)
+        return jnp.sum(logits * weights), (logits, state)
+
+    def gradient(*inputs, axis_name=None):
+        (_, outputs), grads = jax.value_and_grad(loss, has_aux=True)(*inputs, axis_name)
+        return outputs, grads if axis_name is None else jax.lax.psum(grads, axis_name)
+
+    time = jax.P(None, "time")
+    mesh = jax.make_mesh((8,), ("time",), axis_types=(jax.sharding.AxisType.Auto,))
+    split = jax.shard_map(
+        functools.partial(gradient, axis_name="time"),
+        mesh=mesh,
+        in_specs=(jax.P(), time, jax.P(), time),
+        out_specs=((time, jax.P()), jax.P()),
+        check_vma=False,
+    )
+    inputs = params, tokens(), state, weights
+    found, expected = jax.jit(split)(*inputs), jax.jit(gradient)(*inputs)
+    assert int(found[0][1]["position"]) == LENGTH
+    assert_trees_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("preset,mixer", [("lstm", "LSTM"), ("gpt", "Attention")])
+def test_mixers_that_cannot_be_split_over_time_are_refused(preset, mixer):
+    with pytest.raises(ConfigError) as error:
+        prepare(tiny(preset, {"mesh.time": 2}))
+    assert str(error.value) == f"--config.mesh.time: the mixer {mixer} cannot be split over time; set it to 1"
+
+
+def test_learned_positions_must_divide_over_time():
+    config = configured("lru", {"positions": "learned"})
+    config.mesh.time = 4
+    prepare(config)
+    config.mesh.time = 8
+    with pytest.raises(ConfigError, match=r"mesh\.time: .* 8 parts do not divide length 12"):
+        prepare(config)
 
 
 def test_learned_positions_beyond_the_table_are_loud():

@@ -1,6 +1,7 @@
 """The population trainer: what a member is, and that devices, pieces and neighbours do not change it."""
 
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -50,6 +51,7 @@ def assert_close(actual, expected):
     assert_trees_close(actual, expected, rtol=1e-4, atol=2e-5)
 
 
+SPLIT = ("linear_transformer", "lru", "deltanet_neg", "mamba_neg")
 OTHER_PRESETS = [pytest.param(name, marks=pytest.mark.slow) for name in ("deltanet", "mamba", "gpt")]
 
 
@@ -64,6 +66,35 @@ def test_many_devices_equal_one(preset, seed_axis, data_axis, mode):
     assert_close(many.members.params, one.members.params)
     np.testing.assert_allclose(metrics["loss"], one_metrics["loss"], rtol=1e-5)
     assert jax.tree.leaves(many.members.params)[0].sharding.mesh.shape["seed"] == seed_axis
+
+
+TIME_MESHES = [
+    ((1, 1, 8), "map"),
+    ((2, 2, 2), "vmap"),
+    pytest.param((1, 2, 4), "map", marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize("mesh,mode", TIME_MESHES)
+@pytest.mark.parametrize("preset", ["qlstm", *[pytest.param(p, marks=pytest.mark.slow) for p in SPLIT]])
+def test_time_over_many_devices_equals_one(preset, mesh, mode):
+    """12 tokens over 8 devices are 2 each and none for the last two."""
+    axes = dict(zip(("mesh.seed", "mesh.data", "mesh.time"), mesh)) | {"mesh.members": mode}
+    (one, one_metrics), (many, metrics) = trained(GRID, preset), trained(GRID | axes, preset)
+    assert_close(many.members.params, one.members.params)
+    np.testing.assert_allclose(metrics["loss"], one_metrics["loss"], rtol=1e-5)
+    np.testing.assert_allclose(metrics["accuracy"], one_metrics["accuracy"], rtol=1e-5)
+    np.testing.assert_array_equal(metrics["tokens"], one_metrics["tokens"])
+
+
+def test_collectives_of_a_step_with_time_over_8_devices():
+    """Per layer M and S to the neighbour, then log2(8) rounds of both, the last of S alone, and back again in
+    the gradient; and one sum of gradients, loss and accuracy over time."""
+    setup = prepare(tiny("qlstm", {"mesh.time": 8}))
+    text = make_train_chunk(setup).lower(state_shapes(setup), np.int32(1)).compile().as_text()
+    names = ("collective-permute", "all-reduce", "all-gather", "all-to-all", "reduce-scatter")
+    counts = {name: len(re.findall(rf" {name}(?:-start)?\(", text)) for name in names}
+    assert counts == dict.fromkeys(names, 0) | {"collective-permute": 2 * (2 * 4 - 1), "all-reduce": 1}
 
 
 def test_a_member_alone_equals_itself_in_a_population():

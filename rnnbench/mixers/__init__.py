@@ -3,7 +3,8 @@
 `Mixer(dim, *, rngs, **options)`; `init_state(batch, max_length) -> state` of static shapes;
 `__call__(x [B, T, D], state=None) -> (y [B, T, D], state)`. One token (T = 1) is the decoding step, and a
 sequence fed in pieces with the state carried gives what it gives in one. `python -m rnnbench.check` tells
-whether a mixer of yours keeps these promises.
+whether a mixer of yours keeps these promises. A mixer whose call takes `axis_name` as well can be split over
+time (see ops/over_time.py): x is then this device's part of the sequence, the states are those of the whole.
 """
 
 from rnnbench.config import ConfigError, imported

@@ -43,14 +43,15 @@ class DeltaNet(nnx.Module):
         strength = jax.nn.sigmoid(self.beta(x).astype(jnp.float32))
         return 2 * strength if self.negative_eigenvalues else strength
 
-    def __call__(self, x: jax.Array, state: dict | None = None):
-        (q, k, v), state_out = self.qkv(x, state)
+    def __call__(self, x: jax.Array, state: dict | None = None, axis_name: str | None = None):
+        (q, k, v), state_out = self.qkv(x, state, axis_name)
         if self.qkv.conv is None:
             q, k = jax.nn.silu(q), jax.nn.silu(k)
         memory = None if state is None else state["memory"]
         # Keys stay in float32: rounding them in bfloat16 would push 1 − β‖k‖² below −1 at β = 2.
         q, k, v = normalise(q), normalise(k), v.astype(jnp.float32)
-        y, state_out["memory"] = delta_rule(q, k, v, self.write_strength(x), state=memory)
+        beta = self.write_strength(x)
+        y, state_out["memory"] = delta_rule(q, k, v, beta, state=memory, axis_name=axis_name)
         return self.output(merge_heads(self.norm(y))), state_out
 
 

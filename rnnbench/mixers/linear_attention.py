@@ -28,11 +28,12 @@ class LinearAttention(nnx.Module):
         memory = jnp.zeros((batch, self.heads, self.head_dim, self.head_dim + 1))
         return {"memory": memory} | self.qkv.init_state(batch)
 
-    def __call__(self, x: jax.Array, state: dict | None = None):
-        (q, k, v), state_out = self.qkv(x, state)
+    def __call__(self, x: jax.Array, state: dict | None = None, axis_name: str | None = None):
+        (q, k, v), state_out = self.qkv(x, state, axis_name)
         v = jnp.concatenate([v, jnp.ones_like(v[..., :1])], axis=-1)
         memory = None if state is None else state["memory"]
-        y, state_out["memory"] = linear_attention(jax.nn.elu(q) + 1, jax.nn.elu(k) + 1, v, state=memory)
+        q, k = jax.nn.elu(q) + 1, jax.nn.elu(k) + 1
+        y, state_out["memory"] = linear_attention(q, k, v, state=memory, axis_name=axis_name)
         # elu + 1 is above zero in theory and can be zero in floating point.
         y = y[..., :-1] / (y[..., -1:] + 1e-6)
         return self.output(merge_heads(y)), state_out

@@ -37,12 +37,12 @@ class QLSTM(nnx.Module):
         state = {"c": jnp.zeros((batch, self.dim))}
         return state | ({"conv": self.conv.init_state(batch)} if self.conv else {})
 
-    def __call__(self, x: jax.Array, state: dict | None = None):
+    def __call__(self, x: jax.Array, state: dict | None = None, axis_name: str | None = None):
         state, state_out = state or {}, {}
         if self.conv:
-            x, state_out["conv"] = self.conv(x, state.get("conv"))
+            x, state_out["conv"] = self.conv(x, state.get("conv"), axis_name)
         i, f, o, z = jnp.split(self.input(x).astype(jnp.float32), 4, axis=-1)
         write = jax.nn.sigmoid(i) * jnp.tanh(z)
-        c, state_out["c"] = linear_scan(jax.nn.sigmoid(f), write, state.get("c"))
+        c, state_out["c"] = linear_scan(jax.nn.sigmoid(f), write, state.get("c"), axis_name=axis_name)
         h = jax.nn.sigmoid(o) * jnp.tanh(c)
         return self.output(merge_heads(self.norm(split_heads(h, self.heads)))), state_out

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from rnnbench.config import ConfigError
+from rnnbench.ops import over_time
 
 
 class ShortConv(nnx.Module):
@@ -29,13 +30,17 @@ class ShortConv(nnx.Module):
     def init_state(self, batch: int) -> jax.Array:
         return jnp.zeros((batch, self.conv_size - 1, self.channels))
 
-    def __call__(self, x: jax.Array, state: jax.Array | None = None):
+    def __call__(self, x: jax.Array, state: jax.Array | None = None, axis_name: str | None = None):
         length = x.shape[1]
-        tail = self.init_state(x.shape[0]) if state is None else state
-        x = jnp.concatenate([tail.astype(self.dtype), x.astype(self.dtype)], axis=1)
+        tail = (self.init_state(x.shape[0]) if state is None else state).astype(self.dtype)
+        x = x.astype(self.dtype)
+        if axis_name is not None:
+            tail = over_time.tail_before(x, tail, axis_name)
+        x = jnp.concatenate([tail, x], axis=1)
         # A sum of w shifted slices fuses into one pass; a depthwise convolution call is slow on CPU.
         kernel = self.kernel.astype(self.dtype)
         y = sum(x[:, i : i + length] * kernel[i][None, None] for i in range(self.conv_size))
         if self.bias is not None:
             y = y + self.bias.astype(self.dtype)[None, None]
-        return jax.nn.silu(y), x[:, length:].astype(jnp.float32)
+        tail = x[:, length:].astype(jnp.float32)
+        return jax.nn.silu(y), tail if axis_name is None else over_time.of_last(tail, axis_name)

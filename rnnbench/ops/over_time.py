@@ -41,9 +41,10 @@ def of_last(tree, axis_name):
     return jax.lax.psum(jax.tree.map(lambda x: jnp.where(last, x, jnp.zeros_like(x)), tree), axis_name)
 
 
-def position(offset, length, axis_name):
-    """The position of this device's first token; `length` tokens per device, the whole begins at `offset`."""
-    return offset if axis_name is None else offset + jax.lax.axis_index(axis_name) * length
+def positions(offset, length, axis_name):
+    """The positions of this device's `length` tokens, where those of all devices begin at `offset`."""
+    part = 0 if axis_name is None else jax.lax.axis_index(axis_name)
+    return offset + part * length + jnp.arange(length)
 
 
 def state_at_start(transition, written, state, axis_name, times=jnp.multiply):
