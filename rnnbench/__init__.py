@@ -1,3 +1,16 @@
-"""rnnbench: what can a recurrence learn, does it extrapolate in length, and what does it cost?"""
+"""rnnbench: what can a recurrence learn, does it extrapolate in length, and what does it cost?
+
+In a notebook: `rnnbench.load(workdir)` is a trained member, `rnnbench.stream(model)` feeds it token by token,
+`rnnbench.results(*workdirs)` is a DataFrame of all rows.
+"""
 
 __version__ = "0.1.0"
+__all__ = ["load", "results", "stream"]
+
+
+def __getattr__(name: str):
+    if name in __all__:
+        from rnnbench import api  # only when asked for: JAX takes seconds to load
+
+        return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -141,7 +141,10 @@ def state_is_static(build: Build, x: jax.Array) -> None:
 
 def bfloat16_runs(build: Build, x: jax.Array) -> None:
     """In bfloat16: parameters stay float32, the output is bfloat16, finite and near that of float32."""
-    mixer = build(dtype=jnp.bfloat16)
+    try:
+        mixer = build(dtype=jnp.bfloat16)
+    except TypeError as error:
+        raise AssertionError(f"cannot be built with dtype=bfloat16: {error}") from error
     forward, params = functional(mixer)
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(params)), "parameters must stay float32"
     y, _ = forward(params, x, None)
@@ -183,6 +186,11 @@ def option(text: str) -> tuple[str, object]:
         return name, value
 
 
+def refuse(message: str) -> int:
+    print(message, file=sys.stderr)
+    return 2
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m rnnbench.check", description="Check a mixer's promises.")
     parser.add_argument("mixer", help="a name in MIXERS or package.module:Name")
@@ -190,6 +198,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--dim", type=int, default=16)
     parser.add_argument("--length", type=int, default=37)
     args = parser.parse_intermixed_args(arguments)
+    if args.length < 4:
+        return refuse(f"--length: must be at least 4; it is {args.length}")
     options = dict(args.options)
 
     def build(**more):
@@ -198,10 +208,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         mixer_class = find(args.mixer)
         mixer = build()
+        size = state_size(mixer, args.length)
     except ConfigError as error:
-        print(error, file=sys.stderr)
-        return 2
-    print(f"{args.mixer}: {parameter_count(mixer)} parameters, state {state_size(mixer, args.length)}")
+        return refuse(str(error))
+    except Exception as error:  # whatever the code of a stranger raises
+        return refuse(f"{args.mixer} cannot be built: {type(error).__name__}: {' '.join(str(error).split())}")
+    print(f"{args.mixer}: {parameter_count(mixer)} parameters, state {size} at length {args.length}")
     x = jax.random.normal(jax.random.key(0), (2, args.length, args.dim))
     failed = 0
     for name, check in CHECKS.items():

@@ -68,16 +68,20 @@ class Checkpoints:
         )
         self._writer.save(step, args=items)
 
-    def restore(self, like) -> tuple:
-        """The newest (state, extra, step), laid out as the `jax.ShapeDtypeStruct`s with shardings in `like`.
+    def restore(self, like, step: int | None = None) -> tuple:
+        """(state, extra, step), the newest or that of `step`.
 
-        The devices may be others than at the time of saving. CheckpointError if any of it cannot be read or
-        differs from what was saved: to fall back to an older step is the user's decision.
+        Laid out as the `jax.ShapeDtypeStruct`s with shardings in `like`; devices may be others than at the
+        time of saving. CheckpointError if any of it cannot be read or differs from what was saved: to fall
+        back to an older step is the user's decision.
         """
-        step = self.latest()
-        if step is None:
+        if self.latest() is None:
             raise CheckpointError(self._directory, "there is no checkpoint here")
         manager = self._writer or self._open_reader()
+        steps = sorted(manager.all_steps())
+        step = steps[-1] if step is None else step
+        if step not in steps:
+            raise CheckpointError(self._directory, f"there is none of step {step}, but of {steps}")
         # Damage is looked for before orbax reads the arrays: its failed reads print tracebacks of their own.
         self._verify(step)
         try:

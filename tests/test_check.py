@@ -1,5 +1,7 @@
 """The checks themselves: each catches the mixer that breaks its promise, and the command line reports it."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -98,6 +100,16 @@ class ForgetsItsDtype(Good):
         return y.astype(jnp.float32), state
 
 
+class NoDtype(Good):
+    def __init__(self, dim, *, rngs):
+        super().__init__(dim, rngs=rngs)
+
+
+class NoState(nnx.Module):
+    def __init__(self, dim, *, rngs):
+        self.linear = nnx.Linear(dim, dim, rngs=rngs)
+
+
 BROKEN = [
     (LooksAhead, "causal", "depends on the input at"),
     (NoMemory, "causal", "no memory"),
@@ -110,6 +122,7 @@ BROKEN = [
     (GrowingState, "state_is_static", "changes its shape"),
     (IntegerState, "state_is_static", "not of floats"),
     (ForgetsItsDtype, "bfloat16_runs", "the output is float32"),
+    (NoDtype, "bfloat16_runs", "cannot be built with dtype=bfloat16: .*unexpected keyword"),
 ]
 
 
@@ -138,7 +151,7 @@ def test_every_check_catches_something():
 def test_command_line(capsys):
     assert main(["lstm", "--dim", "4", "--length", "9", "forget_bias=0.5"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "lstm: 144 parameters, state 8"
+    assert lines[0] == "lstm: 144 parameters, state 8 at length 9"
     assert [line.split() for line in lines[1:]] == [["ok", name] for name in CHECKS]
 
     assert main([f"{__name__}:Forgets", "--dim", "4", "--length", "9"]) == 1
@@ -146,3 +159,18 @@ def test_command_line(capsys):
 
     assert main(["attention", "--dim", "6", "heads=4"]) == 2
     assert capsys.readouterr().err.startswith("--config.model.heads: dim 6 is not divisible by 4 heads")
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["lstm", "--length", "3"], "--length: must be at least 4; it is 3"),
+        (["lstm", "gates=4"], "lstm cannot be built: TypeError: .*gates"),
+        ([f"{__name__}:NoState"], "NoState cannot be built: AttributeError: .*init_state"),
+        (["no_such_file:Mixer"], "'no_such_file:Mixer' cannot be imported"),
+    ],
+)
+def test_what_cannot_be_checked_is_one_line(arguments, message, capsys):
+    assert main(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.count("\n") == 1 and re.search(message, printed.err)

@@ -1,15 +1,18 @@
-"""The README keeps its word: its recurrence passes the checks and trains, commands and sizes are right."""
+"""The README keeps its word: its recurrence ends in a report, commands and sizes are right."""
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import jax
 import pytest
 from flax import nnx
-from helpers import tiny
+from launched import TINY
 
-from rnnbench import check, model, population
+from rnnbench import model, population
 from rnnbench.config import PRESETS, experiment
 
 ROOT = Path(__file__).parent.parent
@@ -18,24 +21,37 @@ README = (ROOT / "README.md").read_text()
 pytestmark = pytest.mark.fast
 
 
-@pytest.fixture
-def own_recurrence(tmp_path, monkeypatch):
-    """The README's example as a module that can be imported."""
-    (tmp_path / "my_file.py").write_text(re.search(r"```python\n(.*?)```", README, re.DOTALL)[1])
+def block(language, holding):
+    """The README's code in this language that holds these words."""
+    (found,) = [
+        text for text in re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL) if holding in text
+    ]
+    return found
+
+
+def test_its_recurrence_ends_in_a_report_and_its_notebook_lines_run(tmp_path, monkeypatch):
+    """The commands as they stand, but for the workdirs and for smaller sizes."""
+    (tmp_path / "my_file.py").write_text(block("python", "class EMA"))
+    settings = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_backend_optimization_level=0"}
+    environment = os.environ | settings | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    commands = block("bash", "my_file:EMA").replace("runs/", f"{tmp_path}/").splitlines()
+    assert len(commands) == 4
+    for command in commands:
+        python, *arguments = shlex.split(command)
+        if arguments[0] == "launch.py":
+            arguments += ["--compilation_cache=off", *TINY[1:]]
+        done = subprocess.run(
+            [sys.executable, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True
+        )
+        assert python == "python" and done.returncode == 0, done.stdout + done.stderr
+    text = (tmp_path / "ema" / "report.md").read_text()
+    (table,) = [part for part in text.split("\n\n") if part.startswith("| model | ") and "seeds" in part]
+    assert [line.split("|")[1].strip() for line in table.splitlines()[2:]] == ["EMA", "deltanet"]
+
     monkeypatch.syspath_prepend(tmp_path)
-    return "my_file:EMA"
-
-
-def test_its_recurrence_passes_the_checks(own_recurrence, capsys):
-    assert check.main([own_recurrence]) == 0, capsys.readouterr().out
-
-
-def test_its_recurrence_trains(own_recurrence):
-    config = tiny("deltanet", {"model.mixer": own_recurrence, "model.heads": 0})
-    config.model.options = {}
-    setup = population.prepare(config)
-    state = population.init_state(setup)
-    assert "alpha" in state.members.params["blocks"][0]["mixer"]
+    names = {"tokens": jax.numpy.zeros((1, 4), int)}
+    exec(block("python", "rnnbench.load").replace("runs/parity", f"{tmp_path}/ema"), names)
+    assert names["logits"].shape == (1, 2) and set(names["table"].model) == {"EMA"}
 
 
 def test_its_commands_name_files_that_exist():
