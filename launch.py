@@ -70,17 +70,20 @@ def command(argv: list[str]) -> int:
             "--config: is missing; name a config file such as configs/quickstart.py, or try --list"
         )
     config, cells = FLAGS.config, {}
-    if not config.study.models:
+    several = bool(config.study.models or config.study.tasks or config.study.grid)
+    if not several:
+        if config.study.table:
+            raise ConfigError("study.table", "is for studies; a plain run keeps its rows in its workdir")
         config = configs.label(config, pristine)
     if FLAGS.show_config:
         return show_config(config)
     if not (FLAGS.workdir or FLAGS.show_batch):
         raise UsageError("--workdir: is missing; name a folder for the results, such as runs/first")
     # Only now: JAX takes seconds to load, and its processes join before anything touches a device.
-    from rnnbench import distributed, population, study, train
+    from rnnbench import distributed, grid, population, study, train
 
-    if config.study.models:
-        cells = study.cells(config, pristine, lambda task: beside(file, task))
+    if several:
+        cells = grid.cells(config, pristine, lambda task: beside(file, task))
     try:
         distributed.initialize(FLAGS.distributed)
     except (ValueError, RuntimeError) as error:
@@ -89,9 +92,9 @@ def command(argv: list[str]) -> int:
     if FLAGS.show_batch:
         return show_batch(population.prepare(next(iter(cells.values()), config)))
     if cells:
-        study.run(cells, FLAGS.workdir)
-    else:
-        train.run(config, FLAGS.workdir)
+        _, failed = study.run(cells, FLAGS.workdir, config.study.table)
+        return 1 if failed else 0
+    train.run(config, FLAGS.workdir)
     return 0
 
 

@@ -25,7 +25,7 @@ class ConfigError(InputError):
 
     def __init__(self, key: str, message: str):
         super().__init__(f"--config.{key}: {message}" if key else f"--config: {message}")
-        self.key = key
+        self.key, self.message = key, message
 
 
 # What `config.task` has for every task; the rest belongs to single ones of the registry.

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
@@ -44,6 +45,11 @@ def keep_compiled(folder: str | None) -> None:
 def is_main() -> bool:
     """Whether this process is the one that writes logs and results."""
     return jax.process_index() == 0
+
+
+def from_main(value: bool) -> bool:
+    """What the main process says, on all processes: they must agree on what to do next."""
+    return bool(multihost_utils.broadcast_one_to_all(np.asarray(value))) if jax.process_count() > 1 else value
 
 
 def make_mesh(config: ConfigDict, members: int, batch_size: int) -> Mesh:

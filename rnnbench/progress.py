@@ -26,6 +26,7 @@ class Progress:
         self._console = console or Console(highlight=False)
         self._total_runs = total_runs
         self._run = 0
+        self._name = self._task = None
         self._depth = 0
         self._live = _live_display(self._console) if self._console.is_terminal else None
         self._line_at = float("-inf")
@@ -82,20 +83,33 @@ class Progress:
         seconds = _duration(time.monotonic() - self._started)
         if self._live:
             self._live.remove_task(self._task)
+            self._task = None
             line = f"[green]✓[/] {self._title('green')} {escape(summary)}  [dim]{seconds}[/]"
             self._console.print(line, soft_wrap=True)
         else:
             self._line(f"done: {summary}  ({seconds})")
 
-    def skip(self, name: str, summary: str) -> None:
-        """A run that was finished before counts too, and says so."""
+    def skip(self, name: str, summary: str, why: str = "already finished") -> None:
+        """A run that was finished before, or that another process has, counts too, and says so."""
         self._run += 1
         self._name = name
         if self._live:
-            line = f"[green]✓[/] {self._title('green')} {escape(summary)}  [dim]already finished[/]"
+            line = f"[green]✓[/] {self._title('green')} {escape(summary)}  [dim]{escape(why)}[/]"
             self._console.print(line, soft_wrap=True)
         else:
-            self._line(f"already finished: {summary}")
+            self._line(": ".join(filter(None, (why, summary))))
+
+    def fail(self, name: str, reason: str) -> None:
+        """A run has ended in an error, perhaps before it began."""
+        if self._name != name:
+            self._run, self._name = self._run + 1, name
+        if self._live:
+            if self._task is not None:
+                self._live.remove_task(self._task)
+                self._task = None
+            self._console.print(f"[red]✗[/] {self._title('red')} {escape(reason)}", soft_wrap=True)
+        else:
+            self._line(f"failed: {reason}")
 
     def _speed(self) -> str:
         if self._rate is None:

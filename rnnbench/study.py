@@ -1,93 +1,143 @@
-"""A grid of runs in one workdir: what its cells are, and running them one after another."""
+"""Running the cells of a study in one workdir: each once, whatever happens to the others."""
 
-from collections.abc import Callable
+import json
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
+import jax
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from rnnbench import train, workdir
-from rnnbench.config import PRESETS, ConfigError, differences, flat, label, put
-from rnnbench.distributed import is_main
+from rnnbench import collect, train, workdir
+from rnnbench.config import ConfigError, differences
+from rnnbench.distributed import from_main, is_main
+from rnnbench.metrics import write_text
 from rnnbench.population import prepare
 from rnnbench.progress import Progress
 from rnnbench.report import tables
 from rnnbench.report.write import write
 
+Rows = list[dict[str, Any]]
 
-def cells(
-    config: ConfigDict, pristine: ConfigDict, get_config: Callable[[str], Callable]
-) -> dict[str, ConfigDict]:
-    """The configs of a study's cells by name: every one of `study.tasks` with every one of `study.models`.
 
-    A cell is what the task's own file says for (model, protocol), changed where `config` leaves `pristine`,
-    that is by the flags. `get_config(task)` is the get_config of a task's file.
+def run(
+    cells: dict[str, ConfigDict], folder: str | Path, table: str | Path = "", shard: tuple[int, int] = (1, 1)
+) -> tuple[Rows, list[str]]:
+    """Runs the cells of a shard in turn and writes the report: (all their final rows, the cells that failed).
+
+    Every cell is checked before the first one runs. Finished ones are skipped, half-finished ones resumed,
+    those that another process is at left to it. `table` is a folder whose cells count as finished, and to
+    which those finished here are added; "" is none. An error ends a cell, not the study.
     """
-    before = flat(pristine)
-    changed = {key: value for key, value in flat(config).items() if before.get(key) != value}
-    found = {}
-    for task in names(config.study.tasks):
-        for name in names(config.study.models):
-            if name not in PRESETS:
-                advice = f"unknown model {name!r}; choose among: {' '.join(PRESETS)}"
-                raise ConfigError("study.models", advice)
-            plain = get_config(task)(f"{name},{pristine.protocol}")
-            cell = plain.copy_and_resolve_references()
-            for key, value in changed.items():
-                if key.startswith("model.options.") and key not in flat(plain):
-                    raise ConfigError(key, f"the model {name} of this study has no such option")
-                if not key.startswith("study.") and not _lacks(name, key):
-                    put(cell, key, value)
-            cell = label(cell, plain)
-            found[train.cell_name(cell)] = cell
-    if not found:
-        raise ConfigError("study.tasks", "names no task; give one, or no study.models for a plain run")
-    return found
-
-
-def _lacks(preset: str, key: str) -> bool:
-    """Whether a key sets something that this preset's mixer has not: it then holds for the other cells."""
-    return key in ("model.heads", "model.conv_size") and key.partition(".")[2] not in PRESETS[preset]["takes"]
-
-
-def names(value: tuple[Any, ...]) -> list[str]:
-    """The names in a tuple; a flag such as --config.study.models=lstm,lru gives them as one, with commas."""
-    return [name.strip() for entry in value for name in str(entry).split(",")]
-
-
-def run(cells: dict[str, ConfigDict], folder: str | Path) -> list[dict[str, Any]]:
-    """Runs the cells in turn, skipping finished ones, and writes the report. Returns all final rows.
-
-    Every cell is checked before the first one runs.
-    """
-    folder = Path(folder).resolve()
-    check(folder, cells)
-    for cell in cells.values():
-        prepare(cell)
-    saved = {name: cell.to_dict() for name, cell in cells.items()}
+    folder, table = Path(folder).resolve(), Path(table).resolve() if table else None
+    setups = check(folder, cells, table)
     if is_main():
+        saved = {name: cell.to_dict() for name, cell in cells.items()}
         workdir.claim(folder, "study.json", {"cells": saved})
-    rows = []
-    with Progress(len(cells)) as progress:
-        for name, cell in cells.items():
-            rows += train.run(cell, folder / "cells" / name, progress)
-    Console().print(tables.terminal(write([folder])[0]))
-    return rows
+        check_owner(folder, cells)  # another study may have been quicker
+    rows, failed = [], []
+    mine = part(cells, shard)
+    with Progress(len(mine)) as progress:
+        for name, cell in mine.items():
+            cases = setups[name].task.cases()
+            there = collect.done(table, name, cell, cases) if table else []
+            if from_main(bool(there)):
+                progress.skip(name, "", f"already in {table}")
+                rows += there
+                continue
+            run_folder = folder / "cells" / name
+            found = attempt(name, cell, run_folder, progress)
+            if found is None:
+                failed.append(name)
+                continue
+            rows += found
+            if found and table and is_main():
+                collect.add(table, list(cells), cell, found, run_folder)
+    if is_main():
+        report(folder, table)
+    return rows, failed
 
 
-def check(folder: Path, cells: dict[str, ConfigDict]) -> None:
-    """Refuses a workdir that belongs to another study, or one of whose cells does not fit; writes nothing."""
+def report(folder: Path, table: Path | None) -> None:
+    """Writes the report of the rows that there are, those of cells that are only in the table included."""
+    here = {path.parent.name for path in folder.glob("cells/*/results.jsonl")}
+    there = {row["cell"] for row in collect.rows(table)} if table else set()
+    planned = workdir.read_config(folder / "study.json")["cells"]
+    places = [folder] * bool(here) + [table] * bool(there & planned.keys() - here)
+    if places:
+        Console().print(tables.terminal(write(places, folder)[0]))
+
+
+def part(cells: dict[str, ConfigDict], shard: tuple[int, int]) -> dict[str, ConfigDict]:
+    """The cells of shard (i, n): the i-th of every n, so that each has some of every task."""
+    number, count = shard
+    return dict(list(cells.items())[number - 1 :: count])
+
+
+def attempt(name: str, cell: ConfigDict, folder: Path, progress: Progress) -> Rows | None:
+    """The final rows of a cell; [] if another process is at it, None if it has failed.
+
+    An error is written to error.json in the cell's folder, and removed once the cell succeeds.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with held_by_main(folder / ".lock") as held:
+            if not held:
+                progress.skip(name, "", "left to the process that is running it")
+                return []
+            rows = train.run(cell, folder, progress)
+            if is_main():
+                (folder / "error.json").unlink(missing_ok=True)
+            return rows
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        progress.fail(name, reason)
+        content = {"cell": name, "error": reason, "traceback": traceback.format_exc()}
+        with suppress(OSError):  # a disk that is full may well be the error
+            write_text(folder / "error.json", json.dumps(content, indent=1) + "\n")
+        if jax.process_count() > 1:
+            raise  # the others wait for this process within the cell
+        return None
+
+
+@contextmanager
+def held_by_main(path: Path) -> Iterator[bool]:
+    """Whether the main process holds the lock, told to all processes of a run."""
+    with workdir.locked(path, wait=False) if is_main() else nullcontext(True) as held:
+        yield from_main(held)
+
+
+def check(folder: Path, cells: dict[str, ConfigDict], table: Path | None = None) -> dict[str, Any]:
+    """Refuses what cannot run to its end, naming the cell; writes nothing. Returns the cells' setups."""
     workdir.check_writable(folder)
     if (folder / "config.json").exists():
         raise workdir.WorkdirError(f"{folder} holds a single run; choose another folder")
-    if (folder / "study.json").exists():
-        before = workdir.read_config(folder / "study.json").get("cells", {})
-        if set(before) != set(cells):
-            names = sorted(set(before) ^ set(cells))
-            raise workdir.WorkdirError(
-                f"{folder} holds another study (not in both: {names[0]}); choose another folder"
-            )
-        for name, cell in cells.items():
-            if keys := differences(before[name], cell):
-                raise workdir.WorkdirError(f"{folder} holds another study ({name} differs in {keys[0]})")
+    check_owner(folder, cells)
+    setups = {}
+    for name, cell in cells.items():
+        try:
+            setups[name] = prepare(cell)
+        except ConfigError as error:
+            raise ConfigError(error.key, f"{error.message} (cell {name})") from error
+        workdir.check(folder / "cells" / name, cell)
+    if table:
+        collect.check(table, cells)
+    return setups
+
+
+def check_owner(folder: Path, cells: dict[str, ConfigDict]) -> None:
+    """Refuses a workdir that belongs to another study."""
+    if not (folder / "study.json").exists():
+        return
+    before = workdir.read_config(folder / "study.json").get("cells", {})
+    if set(before) != set(cells):
+        names = sorted(set(before) ^ set(cells))
+        raise workdir.WorkdirError(
+            f"{folder} holds another study (not in both: {names[0]}); choose another folder"
+        )
+    for name, cell in cells.items():
+        if keys := differences(before[name], cell):
+            raise workdir.WorkdirError(f"{folder} holds another study ({name} differs in {keys[0]})")

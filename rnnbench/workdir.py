@@ -1,7 +1,10 @@
 """What a run's folder tells before anything is done in it: foreign, unwritable, finished or fresh."""
 
+import fcntl
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -47,15 +50,19 @@ def check_writable(folder: Path) -> None:
 def claim(folder: Path, name: str, content: dict) -> None:
     """Makes the folder and writes whose it is: `content` as the JSON file `name`, unless that is there.
 
-    Done before anything is compiled: looking does not tell everything, root may write where nobody can.
+    Done before anything is compiled: looking does not tell everything, root may write where nobody can. Of
+    several processes at once one wins, with the whole file; the others have to look what it says.
     """
+    mine = folder / f".{name}.{os.getpid()}.claim"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if (folder / name).exists():
-            (folder / f".{name}.{os.getpid()}").touch()
-            (folder / f".{name}.{os.getpid()}").unlink()
-        else:
-            write_text(folder / name, json.dumps(content, indent=1) + "\n")
+        try:
+            write_text(mine, json.dumps(content, indent=1) + "\n")
+            os.link(mine, folder / name)  # unlike a rename it fails where there is a file already
+        except FileExistsError:
+            pass
+        finally:
+            mine.unlink(missing_ok=True)
     except OSError as error:
         raise unwritable(folder, error) from None
 
@@ -88,3 +95,18 @@ def finished(workdir: Path, checkpoint_step: int | None) -> list[dict] | None:
     """The final rows of a run that is done: all of them written and its last checkpoint too. Else None."""
     rows = [row for row in read_rows(workdir / "results.jsonl") if row["final"]]
     return rows if rows and rows[0]["step"] == checkpoint_step else None
+
+
+@contextmanager
+def locked(path: Path, wait: bool = True) -> Iterator[bool]:
+    """Holds the lock of the file `path`, at the longest until the process ends; yields whether it is held.
+
+    Without `wait` it is not held if another process holds it.
+    """
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+        else:
+            yield True

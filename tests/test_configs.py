@@ -9,7 +9,7 @@ from flax import nnx
 
 from configs import bit_parity, controlled_bit_parity, dyck, mqar, quickstart
 from rnnbench import config as configs
-from rnnbench import model, population, study
+from rnnbench import grid, model, population
 from rnnbench.config import PRESETS, flat
 
 FILES = {
@@ -125,7 +125,7 @@ def test_literature_is_as_published():
 
 def test_the_quickstart_is_all_presets_on_parity():
     config = quickstart.get_config()
-    found = study.cells(config, quickstart.get_config(), lambda task: FILES[task].get_config)
+    found = grid.cells(config, quickstart.get_config(), lambda task: FILES[task].get_config)
     assert [cell.model.name for cell in found.values()] == list(PRESETS)
     for cell in found.values():
         assert (cell.protocol, cell.task.name) == ("quickstart", "bit_parity")
@@ -136,7 +136,7 @@ def test_the_quickstart_is_all_presets_on_parity():
 def test_flags_of_a_study_reach_every_cell():
     config = quickstart.get_config()
     config.train.steps, config.mesh.data = 3, 1
-    found = study.cells(config, quickstart.get_config(), lambda task: FILES[task].get_config)
+    found = grid.cells(config, quickstart.get_config(), lambda task: FILES[task].get_config)
     assert {cell.train.steps for cell in found.values()} == {3}
     assert {cell.mesh.data for cell in found.values()} == {1}
     assert {cell.overrides for cell in found.values()} == {(("train.steps", 3),)}

@@ -1,11 +1,12 @@
 """A study: its cells, running them once, its report, and what it refuses."""
 
 import json
+import shutil
 
 import pytest
 from helpers import tiny
 
-from rnnbench import study, train
+from rnnbench import grid, study, train
 from rnnbench.config import ConfigError, put
 from rnnbench.metrics import read_jsonl
 from rnnbench.workdir import WorkdirError
@@ -21,7 +22,7 @@ def cells(flags, models=MODELS, tasks=("bit_parity",)):
     config = pristine.copy_and_resolve_references()
     for key, value in flags.items():
         put(config, key, value)
-    return study.cells(config, pristine, lambda task: lambda argument: tiny(argument.split(",")[0], {}, task))
+    return grid.cells(config, pristine, lambda task: lambda argument: tiny(argument.split(",")[0], {}, task))
 
 
 def bytes_of(folder):
@@ -31,7 +32,7 @@ def bytes_of(folder):
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
     folder = tmp_path_factory.mktemp("studies") / "study"
-    return folder, study.run(cells({"train.steps": 4}), folder)
+    return folder, study.run(cells({"train.steps": 4}), folder)[0]
 
 
 def test_a_cell_per_task_and_model():
@@ -92,7 +93,7 @@ def test_finished_cells_are_skipped(ran, monkeypatch):
     folder, rows = ran
     before = bytes_of(folder / "cells")
     monkeypatch.setattr(train, "compile_all", lambda *args: pytest.fail("trained again"))
-    assert study.run(cells({"train.steps": 4}), folder) == rows
+    assert study.run(cells({"train.steps": 4}), folder) == (rows, [])
     assert bytes_of(folder / "cells") == before
 
 
@@ -144,3 +145,20 @@ def test_a_study_of_no_task():
     with pytest.raises(ConfigError) as error:
         cells({}, tasks=())
     assert error.value.key == "study.tasks"
+
+
+def test_a_table_is_filled_and_counts_as_done(ran, tmp_path, monkeypatch):
+    """Cells finished in one workdir are put into the table, and are skipped in another one's study."""
+    folder, rows = ran
+    here, table, elsewhere = tmp_path / "here", tmp_path / "table", tmp_path / "elsewhere"
+    shutil.copytree(folder, here)
+    monkeypatch.setattr(train, "compile_all", lambda *args: pytest.fail("trained again"))
+    assert study.run(cells({"train.steps": 4}), here, table) == (rows, [])
+    assert read_jsonl(table / "results.jsonl") == rows
+    assert study.run(cells({"train.steps": 4}), elsewhere, table) == (rows, [])
+    assert not (elsewhere / "cells").exists()
+    assert all(name in (elsewhere / "report.md").read_text() for name in MODELS)
+    before = bytes_of(tmp_path)
+    with pytest.raises(ConfigError, match=r"--config.study.table: .*population\.seeds"):
+        study.run(cells({"train.steps": 4, "population.seeds": (1,)}), tmp_path / "third", table)
+    assert bytes_of(tmp_path) == before

@@ -1,0 +1,100 @@
+"""Which cells a study has: models × tasks × a grid over any key, by flags and from files."""
+
+import pytest
+from helpers import tiny
+
+from rnnbench import grid
+from rnnbench.config import ConfigError, put
+
+
+def cells(flags, pristine=None):
+    pristine = pristine or tiny("deltanet", {})
+    config = pristine.copy_and_resolve_references()
+    for key, value in flags.items():
+        put(config, key, value)
+    return grid.cells(config, pristine, lambda task: lambda argument: tiny(argument.split(",")[0], {}, task))
+
+
+GRID = (("model.dim", (16, 32)), ("train.steps", (20, 40)))
+STUDY = {"study.models": ("lstm", "gpt"), "study.tasks": ("bit_parity",)}
+
+
+def test_the_product_of_all():
+    found = list(cells(STUDY | {"study.grid": GRID}).values())
+    assert [(c.model.name, c.model.dim, c.train.steps) for c in found] == [
+        (model, dim, steps) for model in ("lstm", "gpt") for dim in (16, 32) for steps in (20, 40)
+    ]
+    assert found[0].protocol == "tiny" and found[0].overrides == ()  # the protocol's own point
+    assert (found[1].protocol, found[1].overrides) == ("custom", (("train.steps", 40),))
+
+
+def test_names_of_cells_are_stable():
+    """A longer grid, in another order, has the cells of the shorter one under the same names."""
+    short = cells(STUDY | {"study.grid": GRID})
+    longer = cells(STUDY | {"study.grid": (("train.steps", (10, 40, 20)), ("model.dim", (32, 16, 64)))})
+    assert len(short) == 8 and len(longer) == 18
+    assert all(longer[name] == cell for name, cell in short.items())
+
+
+def test_flags_hold_for_every_point():
+    found = cells(STUDY | {"study.grid": (("model.dim", (16, 32)),), "train.steps": 5})
+    assert {cell.train.steps for cell in found.values()} == {5}
+    assert {cell.protocol for cell in found.values()} == {"custom"}
+
+
+def test_a_mixer_that_lacks_the_setting_has_one_cell():
+    found = cells(STUDY | {"study.grid": (("model.heads", (2, 4, 8)),)})
+    assert [(cell.model.name, cell.model.heads) for cell in found.values()] == [
+        ("lstm", 0),
+        ("gpt", 2),
+        ("gpt", 4),
+        ("gpt", 8),
+    ]
+
+
+def test_a_grid_alone_is_over_the_file_s_own_config():
+    pristine = tiny("lru", {"task.module": "outside_task:Copy", "task.options.symbols": 4})
+    pristine.study.grid = (("task.options.symbols", (4, 6)), ("model.options.r_min", (0.5, 0.9)))
+    found = list(cells({}, pristine).values())
+    assert [(c.task.options.symbols, c.model.options.r_min) for c in found] == [
+        (4, 0.5),
+        (4, 0.9),
+        (6, 0.5),
+        (6, 0.9),
+    ]
+    assert all(cell.study.grid == () for cell in found)
+
+
+REFUSED = [
+    ({"study.tasks": ()}, "study.tasks", "names no task"),
+    ({"study.models": ()}, "study.models", "names no model"),
+    ({"study.models": ("lstm", "gru")}, "study.models", "'gru'"),
+    ({"study.grid": ("model.dim", (1, 2))}, "study.grid", "must read"),
+    ({"study.grid": (("model.dim", 16),)}, "study.grid", "tuple of values"),
+    ({"study.grid": (("model.dim", ()),)}, "study.grid", "tuple of values"),
+    ({"study.grid": (*GRID, GRID[0])}, "study.grid", "model.dim is there twice"),
+    ({"study.grid": (("model.width", (1,)),)}, "study.grid", "no key model.width"),
+    ({"study.grid": (("model.dim", ("wide",)),)}, "study.grid", "model.dim: 'wide' is not of the type of 16"),
+    ({"study.grid": (("model.options.r_min", (0.5,)),)}, "study.grid", "lstm on bit_parity has no model.opt"),
+    ({"study.grid": GRID, "train.steps": 7}, "train.steps", "--config.study.grid too"),
+    *(({"study.grid": ((key, (1,)),)}, "study.grid", key) for key in (
+        "study.table", "protocol", "overrides", "model.name", "task.name", "population.seeds", "mesh.data",
+        "checkpoint.every", "train.chunk",
+    )),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("flags, key, words", REFUSED)
+def test_refusals(flags, key, words):
+    with pytest.raises(ConfigError) as error:
+        cells(STUDY | flags)
+    assert error.value.key == key and words in str(error.value) and "\n" not in str(error.value)
+
+
+def test_two_cells_of_one_name():
+    """Two task files that give their task the same label."""
+    pristine = tiny("deltanet", {})
+    pristine.study.models, pristine.study.tasks = ("lstm",), ("one", "two")
+    settings = {"one": {}, "two": {"model.dim": 32}}
+    with pytest.raises(ConfigError, match="two different cells called bit_parity-tiny-lstm"):
+        grid.cells(pristine, pristine, lambda task: lambda argument: tiny("lstm", settings[task]))
