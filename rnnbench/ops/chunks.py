@@ -44,25 +44,27 @@ def join_time(x, length):
     return x.reshape(x.shape[0], -1, *x.shape[4:])[:, :length]
 
 
-def scan_chunks(body, state, xs):
-    """`lax.scan` whose backward keeps only the states between the bodies and recomputes inside them."""
+def scan_chunks(body, state, xs, kept=()):
+    """`lax.scan` whose backward keeps the states between the bodies and what a body gave one of the `kept`
+    names (`checkpoint_name`), and recomputes all else inside them."""
     if jax.tree.leaves(xs)[0].shape[0] > 1:
-        body = jax.checkpoint(body, prevent_cse=False)
+        policy = jax.checkpoint_policies.save_only_these_names(*kept)
+        body = jax.checkpoint(body, prevent_cse=False, policy=policy)
     return jax.lax.scan(body, state, xs)
 
 
-def scan_heads(body, state, xs, chunk, max_group):
+def scan_heads(body, state, xs, chunk, max_group, kept=()):
     """Run a matrix-state recurrence over time in chunks.
 
     xs: pytree of [B, T, H, ·]. `body(state, xs) -> (state, y)` sees a group of up to `max_group` chunks,
-    [group, B, H, C, ·], to work on them side by side where it need not wait for the state.
+    [group, B, H, C, ·], to work on them side by side where it need not wait for the state. kept: see `scan_chunks`.
     """
     length = jax.tree.leaves(xs)[0].shape[1]
     chunks = -(-length // chunk)
     groups = -(-chunks // max_group)
     group = -(-chunks // groups)
     xs = jax.tree.map(lambda x: jnp.swapaxes(split_time(x, chunk, group), 3, 4), xs)
-    state, y = scan_chunks(body, state, xs)
+    state, y = scan_chunks(body, state, xs, kept)
     return join_time(jnp.swapaxes(y, 3, 4), length), state
 
 

@@ -4,6 +4,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
 from rnnbench.ops import over_time
 from rnnbench.ops.chunks import (
@@ -21,6 +22,8 @@ from rnnbench.ops.chunks import (
 IMPLS = ("chunked", "sequential")
 # impl, names, chunk, how many chunks are worked on side by side.
 DEFAULTS = {"cpu": ("chunked", IMPLS, 32, 1), "accelerator": ("chunked", IMPLS, 64, 16)}
+# What the gradient does not compute again: the inverse [C, C] and what is written [C, V] of every chunk.
+KEPT = ("inverse", "W")
 
 
 def delta_rule(q, k, v, beta, log_decay=None, state=None, *, impl=None, chunk=None, axis_name=None):
@@ -48,7 +51,8 @@ def delta_rule(q, k, v, beta, log_decay=None, state=None, *, impl=None, chunk=No
     if impl == "sequential":
         y, state = _sequential(q, k, v, beta, log_decay, state)
     else:
-        y, state = scan_heads(_chunks, state, (q, k, v, beta, log_decay), chunk, group)
+        # β goes into k and v here: its gradient is then a sum over all of time at once, outside the loop.
+        y, state = scan_heads(_chunks, state, (q, k, beta * k, beta * v, log_decay), chunk, group, KEPT)
     return y.astype(dtype), state if axis_name is None else over_time.of_last(state, axis_name)
 
 
@@ -59,16 +63,16 @@ def _chunks(state, inputs):
     L_ij = β_i k_iᵀ exp(Σ_{j<t≤i} g_t) k_j, and K' are the keys decayed since the start. So
     W = U − P S, and U, P need not wait for S.
     """
-    q, k, v, beta, log_decay = inputs  # [group, B, H, C, ·]
-    inverse = unit_lower_inverse(jnp.tril(beta * causal_scores(k, k, log_decay), -1))
+    q, k, written_k, written_v, log_decay = inputs  # [group, B, H, C, ·]; written: times β
+    inverse = unit_lower_inverse(jnp.tril(causal_scores(written_k, k, log_decay), -1))
     scores = causal_scores(q, k, log_decay)
-    decay, k_since_start, k_until_end = None, k, k
+    decay, k_until_end = None, k
     if log_decay is not None:
         since_start = decay_since_start(log_decay)
-        q, k_since_start = q * since_start, k * since_start
+        q, written_k = q * since_start, written_k * since_start
         k_until_end = k * decay_until_end(log_decay)
         decay = jnp.exp(jnp.sum(log_decay, axis=-2))[..., None]
-    U, P = matmul(inverse, beta * v), matmul(inverse, beta * k_since_start)
+    U, P = matmul(inverse, written_v), matmul(inverse, written_k)
 
     def next_chunk(state, inputs):
         U, P, k, decay = inputs
@@ -77,6 +81,7 @@ def _chunks(state, inputs):
         return decayed + matmul(jnp.swapaxes(k, -1, -2), W), (W, state)
 
     state, (W, starts) = jax.lax.scan(next_chunk, state, (U, P, k_until_end, decay))
+    W = checkpoint_name(W, "W")
     return state, matmul(q, starts) + matmul(scores, W)
 
 
@@ -96,11 +101,17 @@ def _inverse(L):
         return jax.lax.expand_dims(jnp.eye(size, dtype=L.dtype), range(L.ndim - 2)) - L
     half = size // 2
     A, D = _inverse(jnp.stack([L[..., :half, :half], L[..., half:, half:]]))
-    return join_blocks(A, -matmul(D, matmul(L[..., half:, :half], A)), D)
+    times = matmul if half > 4 else _small_product
+    return join_blocks(A, -times(D, times(L[..., half:, :half], A)), D)
+
+
+def _small_product(x, y):
+    """x y as a sum of outer products: a CPU's library would take longer to call than to compute."""
+    return sum(x[..., :, i : i + 1] * y[..., i : i + 1, :] for i in range(x.shape[-1]))
 
 
 def _inverse_forward(L):
-    inverse = _inverse(L)
+    inverse = checkpoint_name(_inverse(L), "inverse")
     return inverse, inverse
 
 
