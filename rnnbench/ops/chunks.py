@@ -57,7 +57,8 @@ def scan_heads(body, state, xs, chunk, max_group, kept=()):
     """Run a matrix-state recurrence over time in chunks.
 
     xs: pytree of [B, T, H, ·]. `body(state, xs) -> (state, y)` sees a group of up to `max_group` chunks,
-    [group, B, H, C, ·], to work on them side by side where it need not wait for the state. kept: see `scan_chunks`.
+    [group, B, H, C, ·], to work on them side by side where it need not wait for the state; kept as in
+    `scan_chunks`.
     """
     length = jax.tree.leaves(xs)[0].shape[1]
     chunks = -(-length // chunk)
