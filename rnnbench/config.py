@@ -205,6 +205,7 @@ _CHECKS: dict[str, tuple[Any, str]] = {
     "train.steps": (lambda x: x >= 1, "at least 1"),
     "train.batch_size": (lambda x: x >= 1, "at least 1"),
     "train.chunk": (lambda x: x >= 1, "at least 1"),
+    "train.windows": (lambda x: x >= 1, "at least 1"),
     "train.accumulate": (lambda x: x >= 1, "at least 1"),
     "train.dtype": (lambda x: x in ("float32", "bfloat16"), "float32 or bfloat16"),
     "train.stop_accuracy": (lambda x: 0 <= x <= 1, "in [0, 1]"),

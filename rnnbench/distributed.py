@@ -156,6 +156,11 @@ def by_member(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, P("seed"))
 
 
+def by_member_and_batch(mesh: Mesh) -> NamedSharding:
+    """Where a tree lies that has a member axis and then a batch axis."""
+    return NamedSharding(mesh, P("seed", "data"))
+
+
 def everywhere(mesh: Mesh) -> NamedSharding:
     """Replicated, so that every process can read it."""
     return NamedSharding(mesh, P())

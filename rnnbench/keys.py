@@ -65,6 +65,10 @@ KEYS: dict[str, tuple[Any, str]] = {
     "train.steps": (1000, "optimiser steps"),
     "train.batch_size": (64, "sequences per step, over all devices of a member"),
     "train.chunk": (100, "steps per dispatch to the device; metrics are logged once per chunk"),
+    "train.windows": (
+        1,
+        "windows that a training sequence is cut into, a step each, the state carried from one to the next",
+    ),
     "train.accumulate": (1, "gradient accumulation: pieces a batch is cut into"),
     "train.dtype": ("float32", "compute type, float32 | bfloat16; parameters and states stay float32"),
     "train.stop_accuracy": (

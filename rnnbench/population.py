@@ -14,7 +14,7 @@ from flax import nnx
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from rnnbench import distributed, model, optim, tasks
+from rnnbench import distributed, model, optim, tasks, windows
 from rnnbench.config import validate
 from rnnbench.tasks.base import Batch, supervised_positions
 from rnnbench.tasks.examples import shuffled_index
@@ -32,6 +32,7 @@ class Member:
     key: jax.Array
     learning_rate: jax.Array
     diverged: jax.Array
+    carried: Any  # the model's state after the window before, [B, ...]; () unless train.windows > 1
 
 
 @flax.struct.dataclass
@@ -69,6 +70,7 @@ def prepare(config: ConfigDict) -> Setup:
     validate(config)
     task = tasks.build(config)
     model.check_split(config, task)
+    windows.check(config, task)
     make = model.build(config, task)
     graphdef = nnx.graphdef(nnx.eval_shape(lambda: make(jax.random.key(0))))
     members = len(config.population.learning_rates) * len(config.population.seeds)
@@ -82,16 +84,26 @@ def init_state(setup: Setup) -> TrainState:
     init, grid = _start(setup)
     # Run once: on CPU not worth the compiler's time.
     quick = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
-    members = jax.jit(init, out_shardings=distributed.by_member(setup.mesh), compiler_options=quick)(grid)
+    places = _places(setup, jax.eval_shape(init, grid))
+    members = jax.jit(init, out_shardings=places, compiler_options=quick)(grid)
     return TrainState(jax.device_put(jnp.zeros((), jnp.int32), distributed.everywhere(setup.mesh)), members)
 
 
 def state_shapes(setup: Setup) -> TrainState:
     """The population as shapes with their places on the mesh: what a checkpoint is restored into."""
-    by_member, everywhere = distributed.by_member(setup.mesh), distributed.everywhere(setup.mesh)
-    place = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=by_member)
-    members = jax.tree.map(place, jax.eval_shape(*_start(setup)))
+    placed = lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place)
+    members = jax.eval_shape(*_start(setup))
+    everywhere = distributed.everywhere(setup.mesh)
+    members = jax.tree.map(placed, members, _places(setup, members))
     return TrainState(jax.ShapeDtypeStruct((), jnp.int32, sharding=everywhere), members)
+
+
+def _places(setup: Setup, members: Member) -> Member:
+    """Where the leaves of the members lie: by member, and the states of their sequences by batch as well."""
+    by_member, by_batch = distributed.by_member(setup.mesh), distributed.by_member_and_batch(setup.mesh)
+    places = jax.tree.map(lambda _: by_member, members)
+    carried = jax.tree.map(lambda leaf: by_batch if leaf.ndim > 1 else by_member, members.carried)
+    return places.replace(carried=carried)
 
 
 def _start(setup: Setup) -> tuple[Any, dict[str, jax.Array]]:
@@ -100,9 +112,9 @@ def _start(setup: Setup) -> tuple[Any, dict[str, jax.Array]]:
     def init(member: dict[str, jax.Array], _: Any) -> Member:
         built = setup.make(jax.random.fold_in(member["key"], INIT))
         params = nnx.to_pure_dict(nnx.state(built, nnx.Param))
-        return Member(
-            params, setup.tx.init(params), member["key"], member["learning_rate"], jnp.zeros((), bool)
-        )
+        carried = windows.fresh_state(built, setup.config, setup.task)
+        no = jnp.zeros((), bool)
+        return Member(params, setup.tx.init(params), member["key"], member["learning_rate"], no, carried)
 
     names = setup.member_names()
     grid = {
@@ -114,7 +126,7 @@ def _start(setup: Setup) -> tuple[Any, dict[str, jax.Array]]:
 
 
 def example_keys(setup: Setup, key: jax.Array, step: jax.Array) -> jax.Array:
-    """The keys [B] of a step's sequences: fresh ones, or those of a finite training set."""
+    """The keys [B] of the sequences of the step-th batch: fresh ones, or those of a finite training set."""
     batch, size = setup.config.train.batch_size, setup.config.task.examples
     if not size:
         return jax.random.split(jax.random.fold_in(key, step), batch)
@@ -137,45 +149,66 @@ def asked(batch: Batch, most: int) -> tuple[Batch, jax.Array | None]:
 
 
 def loss_sum(
-    setup: Setup, params: Any, batch: Batch, positions: jax.Array | None, dropout_key: jax.Array | None
-) -> tuple[Any, jax.Array]:
-    """Cross-entropy and right answers, both summed over the supervised positions."""
+    setup: Setup,
+    params: Any,
+    batch: Batch,
+    positions: jax.Array | None,
+    state: Any,
+    dropout_key: jax.Array | None,
+) -> tuple[jax.Array, tuple[jax.Array, Any]]:
+    """Cross-entropy and right answers, summed over the supervised positions, and the model's state after."""
     axis_name = distributed.time_axis(setup.mesh)
-    logits = setup.apply(
-        params, batch.inputs, positions=positions, dropout_key=dropout_key, axis_name=axis_name
+    logits, state = nnx.merge(setup.graphdef, params)(
+        batch.inputs, state, positions=positions, dropout_key=dropout_key, axis_name=axis_name
     )
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.targets)
     correct = (logits.argmax(-1) == batch.targets) & batch.mask
-    return jnp.where(batch.mask, losses, 0.0).sum(), correct.sum()
+    return jnp.where(batch.mask, losses, 0.0).sum(), (correct.sum(), state)
 
 
-def gradient(setup: Setup, case: Any, member: Member, step: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
-    """Gradient of the mean loss over a batch of a training case, summed over `train.accumulate` pieces."""
-    pieces = setup.config.train.accumulate
-    keys = distributed.shard_batch(example_keys(setup, member.key, step))
+def gradient(
+    setup: Setup, case: Any, member: Member, step: jax.Array
+) -> tuple[Any, dict[str, jax.Array], Any]:
+    """Gradient of the mean loss over a batch of a training case, summed over `train.accumulate` pieces.
+
+    With it come the metrics and, where a sequence is trained on in windows, the state after this one.
+    """
+    pieces, count_windows = setup.config.train.accumulate, setup.config.train.windows
+    window = step % count_windows
+    keys = distributed.shard_batch(example_keys(setup, member.key, step // count_windows))
     batch = distributed.shard_batch(jax.vmap(lambda key: setup.task.sample(key, case))(keys))
+    batch = windows.cut(batch, window, count_windows)
+    fresh = windows.fresh_state(nnx.merge(setup.graphdef, member.params), setup.config, setup.task)
+    state = windows.state_before(window, fresh, member.carried)
     count = jnp.maximum(batch.mask.sum(), 1).astype(jnp.float32)
     dropout_keys = jax.random.split(jax.random.fold_in(jax.random.fold_in(member.key, step), DROPOUT), pieces)
     training = setup.config.model.dropout > 0
     tokens = jnp.asarray(batch.inputs.size, jnp.float32)
     axis_name = distributed.time_axis(setup.mesh)
-    data = asked(distributed.part_of_time(batch, axis_name), setup.task.supervised(case))
+    data = *asked(distributed.part_of_time(batch, axis_name), setup.task.supervised(case)), state
 
-    def piece(batch: Batch, positions: jax.Array | None, dropout_key: jax.Array) -> Any:
-        loss = lambda params: loss_sum(setup, params, batch, positions, dropout_key if training else None)
-        (loss, correct), grads = jax.value_and_grad(loss, has_aux=True)(member.params)
-        return jax.tree.map(lambda g: g / count, grads), loss / count, correct / count
+    def piece(batch: Batch, positions: jax.Array | None, state: Any, dropout_key: jax.Array) -> Any:
+        dropout_key = dropout_key if training else None
+        loss = lambda params: loss_sum(setup, params, batch, positions, state, dropout_key)
+        (loss, (correct, after)), grads = jax.value_and_grad(loss, has_aux=True)(member.params)
+        sums = jax.tree.map(lambda g: g / count, grads), loss / count, correct / count
+        return sums, () if state is None else after
 
     if pieces == 1:
-        grads, loss, accuracy = piece(*data, dropout_keys[0])
+        sums, carried = piece(*data, dropout_keys[0])
     else:
-        cut = jax.tree.map(lambda x: jnp.moveaxis(x.reshape(-1, pieces, *x.shape[1:]), 1, 0), data)
+        cut = windows.in_pieces(data, pieces)
         first = jax.tree.map(lambda x: x[0], cut)
-        zero = jax.tree.map(jnp.zeros_like, jax.eval_shape(piece, *first, dropout_keys[0]))
-        add = lambda total, part: (jax.tree.map(jnp.add, total, piece(*part[0], part[1])), None)
-        (grads, loss, accuracy), _ = jax.lax.scan(add, zero, (cut, dropout_keys))
-    grads, loss, accuracy = distributed.sum_over_time((grads, loss, accuracy), axis_name)
-    return grads, {"loss": loss, "accuracy": accuracy, "tokens": tokens}
+        zero = jax.tree.map(jnp.zeros_like, jax.eval_shape(piece, *first, dropout_keys[0])[0])
+
+        def add(total: Any, part: Any) -> Any:
+            sums, after = piece(*part[0], part[1])
+            return jax.tree.map(jnp.add, total, sums), after
+
+        sums, carried = jax.lax.scan(add, zero, (cut, dropout_keys))
+        carried = windows.from_pieces(carried)
+    grads, loss, accuracy = distributed.sum_over_time(sums, axis_name)
+    return grads, {"loss": loss, "accuracy": accuracy, "tokens": tokens}, carried
 
 
 def train_step(setup: Setup, member: Member, step: jax.Array) -> tuple[Member, dict[str, jax.Array]]:
@@ -183,12 +216,13 @@ def train_step(setup: Setup, member: Member, step: jax.Array) -> tuple[Member, d
     cases = setup.task.train_cases()
     branches = [lambda m, case=case: gradient(setup, case, m, step) for case, _ in cases]
     if len(branches) == 1:
-        grads, metrics = branches[0](member)
+        grads, metrics, carried = branches[0](member)
     else:
         # The case depends on the step alone, so that under vmap over members the switch stays a switch.
+        sequences = step // setup.config.train.windows
         weights = jnp.log(jnp.array([weight for _, weight in cases], jnp.float32))
-        which = jax.random.categorical(jax.random.fold_in(jax.random.key(0), step), weights)
-        grads, metrics = jax.lax.switch(which, branches, member)
+        which = jax.random.categorical(jax.random.fold_in(jax.random.key(0), sequences), weights)
+        grads, metrics, carried = jax.lax.switch(which, branches, member)
     norm = optax.tree.norm(grads)
     updates, opt_state = setup.tx.update(grads, member.opt_state, member.params)
     rate = member.learning_rate * optim.schedule(setup.config.optim, setup.config.train.steps, step)
@@ -196,7 +230,10 @@ def train_step(setup: Setup, member: Member, step: jax.Array) -> tuple[Member, d
     diverged = member.diverged | ~jnp.isfinite(norm) | ~jnp.isfinite(metrics["loss"])
     keep = lambda new, old: jax.tree.map(lambda n, o: jnp.where(diverged, o, n), new, old)
     member = member.replace(
-        params=keep(params, member.params), opt_state=keep(opt_state, member.opt_state), diverged=diverged
+        params=keep(params, member.params),
+        opt_state=keep(opt_state, member.opt_state),
+        diverged=diverged,
+        carried=keep(carried, member.carried),
     )
     return member, metrics | {"grad_norm": norm}
 
@@ -228,7 +265,6 @@ def make_train_chunk(setup: Setup) -> Any:
         metrics["diverged"] = members.diverged
         return TrainState(state.step + n, members), metrics
 
-    by_member, everywhere = distributed.by_member(setup.mesh), distributed.everywhere(setup.mesh)
-    return jax.jit(
-        train_chunk, donate_argnums=0, out_shardings=(TrainState(everywhere, by_member), everywhere)
-    )
+    everywhere = distributed.everywhere(setup.mesh)
+    places = TrainState(everywhere, _places(setup, jax.eval_shape(*_start(setup))))
+    return jax.jit(train_chunk, donate_argnums=0, out_shardings=(places, everywhere))

@@ -227,6 +227,7 @@ REFUSED = {
     "train.steps": 0,
     "train.batch_size": 0,
     "train.chunk": 0,
+    "train.windows": 0,
     "train.accumulate": 0,
     "train.dtype": "float16",
     "train.stop_accuracy": 1.1,

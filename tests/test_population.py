@@ -206,7 +206,7 @@ def test_logits_where_asked_give_the_loss_and_gradient_of_logits_everywhere():
     batch = jax.vmap(lambda key: setup.task.sample(key, setup.task.train_cases()[0][0]))(keys)
     thin, positions = population.asked(batch, 3)
     assert positions.shape == (6, 3) and population.asked(batch, 9)[1] is None
-    loss = lambda params, *data: population.loss_sum(setup, params, *data, None)
+    loss = lambda params, *data: population.loss_sum(setup, params, *data, None, None)
     value_and_grad = jax.value_and_grad(loss, has_aux=True)
     expected, found = value_and_grad(params, batch, None), value_and_grad(params, thin, positions)
     assert_trees_close(found, expected, rtol=1e-5, atol=1e-5)
