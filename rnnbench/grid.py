@@ -67,24 +67,42 @@ def _plain(study: ConfigDict, pristine: ConfigDict, get_config: Callable[[str], 
 
 
 def points(grid: tuple) -> Iterator[dict[str, Any]]:
-    """(("a.b", (1, 2)), ("c.d", (3,))) -> {"a.b": 1, "c.d": 3}, {"a.b": 2, "c.d": 3}; () -> {}."""
-    axes = {}
-    for axis in grid:
-        if not (isinstance(axis, tuple) and len(axis) == 2 and isinstance(axis[0], str)):
-            raise ConfigError("study.grid", f"must read (('train.steps', (100, 200)),); it has {axis!r}")
-        key, values = axis
-        if not (isinstance(values, tuple) and values):
-            raise ConfigError("study.grid", f"{key} needs a tuple of values, (1, 2); it has {values!r}")
-        if key in axes:
-            raise ConfigError("study.grid", f"{key} is there twice")
-        for name, reason in ELSEWHERE.items():
-            if key == name or key.startswith(f"{name}."):
-                raise ConfigError("study.grid", f"{key} {reason}")
-        if key not in KEYS and not key.startswith(("model.options.", "task.options.")):
-            raise ConfigError("study.grid", f"there is no key {key}; --show_config lists them all")
-        axes[key] = values
-    for values in itertools.product(*axes.values()):
-        yield dict(zip(axes, values))
+    """(("a.b", (1, 2)), ("c.d", (3,))) -> {"a.b": 1, "c.d": 3}, {"a.b": 2, "c.d": 3}; () -> {}.
+
+    Keys that go together make one axis: ((("a.b", "c.d"), ((1, 2), (3, 4))),) -> {"a.b": 1, "c.d": 2},
+    {"a.b": 3, "c.d": 4}.
+    """
+    axes = [_axis(axis) for axis in grid]
+    keys = [key for axis_keys, _ in axes for key in axis_keys]
+    for key in keys:
+        _check_key(key, keys)
+    for choice in itertools.product(*(values for _, values in axes)):
+        yield dict(zip(keys, itertools.chain(*choice)))
+
+
+def _axis(axis: Any) -> tuple[tuple[str, ...], tuple[tuple, ...]]:
+    """An axis of the grid as its keys, and the tuples of values that these take together."""
+    if not (isinstance(axis, tuple) and len(axis) == 2 and isinstance(axis[0], str | tuple)):
+        raise ConfigError("study.grid", f"must read (('train.steps', (100, 200)),); it has {axis!r}")
+    key, values = axis
+    if not (isinstance(values, tuple) and values):
+        raise ConfigError("study.grid", f"{key} needs a tuple of values such as (1, 2); it has {values!r}")
+    if isinstance(key, str):
+        return (key,), tuple((value,) for value in values)
+    for value in values:
+        if not (isinstance(value, tuple) and len(value) == len(key)):
+            raise ConfigError("study.grid", f"{key} needs {len(key)} values at a time; it has {value!r}")
+    return key, values
+
+
+def _check_key(key: str, keys: list[str]) -> None:
+    if keys.count(key) > 1:
+        raise ConfigError("study.grid", f"{key} is there twice")
+    for name, reason in ELSEWHERE.items():
+        if key == name or key.startswith(f"{name}."):
+            raise ConfigError("study.grid", f"{key} {reason}")
+    if key not in KEYS and not key.startswith(("model.options.", "task.options.")):
+        raise ConfigError("study.grid", f"there is no key {key}; --show_config lists them all")
 
 
 def _cell(plain: ConfigDict, changes: dict[str, Any], point: dict[str, Any]) -> ConfigDict:

@@ -92,7 +92,10 @@ KEYS: dict[str, tuple[Any, str]] = {
     "mesh.members": ("auto", "how a device runs its members: map (one by one) | vmap | auto (map on CPU)"),
     "study.models": ((), "a study: the presets to run, one cell each; () = a plain run"),
     "study.tasks": ((), "a study: the tasks, by the names of their config files"),
-    "study.grid": ((), "a study: ((key, (value, ...)), ...), a cell for every combination of the values"),
+    "study.grid": (
+        (),
+        "a study: ((key or keys, (value, ...)), ...), a cell for every combination of the values",
+    ),
     "study.table": ("", "a study: folder of finished cells, such as results/parity; they are not run again"),
 }
 

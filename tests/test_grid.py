@@ -65,6 +65,17 @@ def test_a_grid_alone_is_over_the_file_s_own_config():
     assert all(cell.study.grid == () for cell in found)
 
 
+def test_keys_that_go_together():
+    together = (("model.dim", "task.train_lengths"), ((16, (3, 8)), (32, (3, 12))))
+    found = cells(STUDY | {"study.models": ("lstm",), "study.grid": (together, ("train.steps", (20, 40)))})
+    assert [(c.model.dim, c.task.train_lengths, c.train.steps) for c in found.values()] == [
+        (16, (3, 8), 20),
+        (16, (3, 8), 40),
+        (32, (3, 12), 20),
+        (32, (3, 12), 40),
+    ]
+
+
 REFUSED = [
     ({"study.tasks": ()}, "study.tasks", "names no task"),
     ({"study.models": ()}, "study.models", "names no model"),
@@ -73,6 +84,9 @@ REFUSED = [
     ({"study.grid": (("model.dim", 16),)}, "study.grid", "tuple of values"),
     ({"study.grid": (("model.dim", ()),)}, "study.grid", "tuple of values"),
     ({"study.grid": (*GRID, GRID[0])}, "study.grid", "model.dim is there twice"),
+    ({"study.grid": (("model.dim", (8,)), (("train.steps", "model.dim"), ((1, 2),)))}, "study.grid", "twice"),
+    ({"study.grid": ((("model.dim", "train.steps"), ((1, 2), (3,))),)}, "study.grid", "2 values at a time"),
+    ({"study.grid": ((("model.dim", "train.steps"), (1, 2)),)}, "study.grid", "2 values at a time"),
     ({"study.grid": (("model.width", (1,)),)}, "study.grid", "no key model.width"),
     ({"study.grid": (("model.dim", ("wide",)),)}, "study.grid", "model.dim: 'wide' is not of the type of 16"),
     ({"study.grid": (("model.options.r_min", (0.5,)),)}, "study.grid", "lstm on bit_parity has no model.opt"),
