@@ -2,6 +2,7 @@
 
     python launch.py --config=configs/bit_parity.py:lstm,small --workdir=runs/x [--config.train.steps=500 ...]
     python launch.py --help | --list | --config=... --show_config | --config=... --show_batch
+    python launch.py --config=configs/study.py --workdir=runs/study [--shard=3/8] [--dry_run]
 
 Whatever cannot work ends in one line that names the flag to change and exit code 2, before anything is
 compiled or written.
@@ -28,6 +29,8 @@ config_flags.DEFINE_config_file(
     "config", None, "config file, configs/TASK.py:MODEL,PROTOCOL", lock_config=True
 )
 flags.DEFINE_string("workdir", None, "folder of the run or study; the same command there resumes")
+flags.DEFINE_string("shard", None, "I/N, such as 3/8: of a study only the I-th of N disjoint parts")
+flags.DEFINE_bool("dry_run", False, "list the cells with sizes and predicted times; run nothing")
 flags.DEFINE_bool("list", False, "list tasks, models and protocols")
 flags.DEFINE_bool("show_config", False, "print every key with its value and comment")
 flags.DEFINE_bool("show_batch", False, "print three training samples with their targets")
@@ -71,7 +74,11 @@ def command(argv: list[str]) -> int:
         )
     config, cells = FLAGS.config, {}
     several = bool(config.study.models or config.study.tasks or config.study.grid)
+    shard = part(FLAGS.shard)
     if not several:
+        for flag in ("shard", "dry_run"):
+            if FLAGS[flag].value:
+                raise UsageError(f"--{flag}: is for studies; this config is a plain run")
         if config.study.table:
             raise ConfigError("study.table", "is for studies; a plain run keeps its rows in its workdir")
         config = configs.label(config, pristine)
@@ -80,10 +87,12 @@ def command(argv: list[str]) -> int:
     if not (FLAGS.workdir or FLAGS.show_batch):
         raise UsageError("--workdir: is missing; name a folder for the results, such as runs/first")
     # Only now: JAX takes seconds to load, and its processes join before anything touches a device.
-    from rnnbench import distributed, grid, population, study, train
+    from rnnbench import distributed, grid, population, train
 
     if several:
-        cells = grid.cells(config, pristine, lambda task: beside(file, task))
+        values = configs.flat(config)
+        changed = {key: values[key] for key in config_flags.get_override_values(FLAGS["config"])}
+        cells = grid.cells(pristine, changed, lambda task: beside(file, task))
     try:
         distributed.initialize(FLAGS.distributed)
     except (ValueError, RuntimeError) as error:
@@ -92,10 +101,32 @@ def command(argv: list[str]) -> int:
     if FLAGS.show_batch:
         return show_batch(population.prepare(next(iter(cells.values()), config)))
     if cells:
-        _, failed = study.run(cells, FLAGS.workdir, config.study.table)
-        return 1 if failed else 0
+        return run_study(cells, config.study.table, shard)
     train.run(config, FLAGS.workdir)
     return 0
+
+
+def run_study(cells: dict[str, ConfigDict], table: str, shard: tuple[int, int]) -> int:
+    """Runs the cells, or lists them; the exit code is 1 if one of them failed."""
+    from rnnbench import study
+
+    if FLAGS.dry_run:
+        study.plan(cells, FLAGS.workdir, table, shard)
+        return 0
+    _, failed = study.run(cells, FLAGS.workdir, table, shard)
+    for name in failed:
+        print(f"launch.py: failed: {FLAGS.workdir}/cells/{name}/error.json", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def part(text: str | None) -> tuple[int, int]:
+    """--shard=3/8 as (3, 8); the whole if it is not given."""
+    if text is None:
+        return 1, 1
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise UsageError(f"--shard: must read I/N with I from 1 to N, such as 3/8; it is {text!r}")
+    return int(match[1]), int(match[2])
 
 
 def config_argument(argv: list[str]) -> str | None:

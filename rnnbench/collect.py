@@ -6,7 +6,6 @@ configs.json      {cell: its whole config}: what else may be put into this table
 """
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,8 @@ from ml_collections import ConfigDict
 
 from rnnbench.config import ConfigError, InputError, differences, plain
 from rnnbench.metrics import case_name, read_jsonl, write_jsonl, write_text
+from rnnbench.population import Setup
+from rnnbench.train import cell_name
 from rnnbench.workdir import check_writable, locked, read_config
 
 Rows = list[dict[str, Any]]
@@ -43,15 +44,15 @@ def rows(folder: Path) -> Rows:
     return read_jsonl(folder / "results.jsonl")
 
 
-def done(folder: Path, name: str, cell: ConfigDict, cases: Iterable[dict[str, Any]]) -> Rows:
+def done(folder: Path, setup: Setup) -> Rows:
     """The rows of a cell in the table if every member has its final one for every case, else []."""
+    name = cell_name(setup.config)
     mine = [row for row in rows(folder) if row["cell"] == name and row["final"]]
     found = {(row["learning_rate"], row["seed"], case_name(row["case"])) for row in mine}
     wanted = {
-        (rate, seed, case_name(case))
-        for rate in cell.population.learning_rates
-        for seed in cell.population.seeds
-        for case in cases
+        (member["learning_rate"], member["seed"], case_name(case))
+        for member in setup.member_names()
+        for case in setup.task.cases()
     }
     return mine if found == wanted else []
 

@@ -24,18 +24,18 @@ ELSEWHERE = {
 
 
 def cells(
-    config: ConfigDict, pristine: ConfigDict, get_config: Callable[[str], Callable]
+    pristine: ConfigDict, flags: dict[str, Any], get_config: Callable[[str], Callable]
 ) -> dict[str, ConfigDict]:
     """The configs of a study's cells by name: `study.tasks` × `study.models` × the points of `study.grid`.
 
-    A cell is what the task's own file says for (model, protocol), changed where `config` leaves `pristine`,
-    that is by the flags, and by a point of the grid. Without models and tasks there is a cell of this very
-    config per point. `get_config(task)` is the get_config of a task's file.
+    A cell is what the task's own file says for (model, protocol), changed by the flags and by a point of the
+    grid. Without models and tasks there is a cell of the study's own config, `pristine`, per point.
+    `get_config(task)` is the get_config of a task's file.
     """
-    before = flat(pristine)
-    changed = {key: value for key, value in flat(config).items() if before.get(key) != value}
-    flags = {key: value for key, value in changed.items() if not key.startswith("study.")}
-    found = {}
+    config, found = pristine.copy_and_resolve_references(), {}
+    for key in [key for key in flags if key.startswith("study.")]:
+        put(config, key, flags[key])
+    flags = {key: value for key, value in flags.items() if not key.startswith("study.")}
     for plain in _plain(config.study, pristine, get_config):
         for point in points(config.study.grid):
             if both := sorted(point.keys() & flags):

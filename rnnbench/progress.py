@@ -26,7 +26,8 @@ class Progress:
         self._console = console or Console(highlight=False)
         self._total_runs = total_runs
         self._run = 0
-        self._name = self._task = None
+        self._name = self._task = self._study = None
+        self._after = 0.0
         self._depth = 0
         self._live = _live_display(self._console) if self._console.is_terminal else None
         self._line_at = float("-inf")
@@ -56,6 +57,20 @@ class Progress:
         else:
             self._line(f"{steps} steps" + (f", resumed at {step}" if step else ""))
 
+    def expect(self, seconds: float, after: float) -> None:
+        """How long the next run will take, and how long all those after it."""
+        self._expected, self._after = seconds, after
+        if self._live:
+            if self._study is None:
+                self._study = self._live.add_task(
+                    f"[bold]{'study':<18}[/]", total=self._total_runs, status=""
+                )
+            self._show_study(seconds)
+
+    def _show_study(self, seconds: float) -> None:
+        status = f"cells ETA {duration(seconds + self._after)}"
+        self._live.update(self._study, completed=self._run, status=status)
+
     def update(self, step: int, loss: float | None, accuracy: float | None) -> None:
         """The run has reached `step`; None stands for a population that has diverged."""
         now = time.monotonic()
@@ -80,7 +95,7 @@ class Progress:
 
     def done(self, summary: str) -> None:
         """The run is over; its summary stays on the screen."""
-        seconds = _duration(time.monotonic() - self._started)
+        seconds = duration(time.monotonic() - self._started)
         if self._live:
             self._live.remove_task(self._task)
             self._task = None
@@ -116,7 +131,11 @@ class Progress:
             return ""
         rate = f"{self._rate:.0f}" if self._rate >= 10 else f"{self._rate:.1f}"
         unit = " steps/s," if self._console.width >= WIDE else "/s"
-        return f" {rate}{unit} ETA {_duration((self._steps - self._step) / self._rate)}"
+        left = (self._steps - self._step) / self._rate
+        if self._live and self._study is not None:
+            self._show_study(left)
+        study = f", study {duration(left + self._after)}" if self._after and not self._live else ""
+        return f" {rate}{unit} ETA {duration(left)}{study}"
 
     def _title(self, colour: str = "cyan") -> str:
         digits = len(str(self._total_runs))
@@ -143,7 +162,7 @@ def _live_display(console: Console) -> LiveDisplay:
     )
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """`0:07`, `12:34`, `3:25:01`."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

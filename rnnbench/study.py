@@ -11,11 +11,11 @@ import jax
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from rnnbench import collect, train, workdir
+from rnnbench import collect, forecast, train, workdir
 from rnnbench.config import ConfigError, differences
 from rnnbench.distributed import from_main, is_main
 from rnnbench.metrics import write_text
-from rnnbench.population import prepare
+from rnnbench.population import Setup, prepare
 from rnnbench.progress import Progress
 from rnnbench.report import tables
 from rnnbench.report.write import write
@@ -38,27 +38,61 @@ def run(
         saved = {name: cell.to_dict() for name, cell in cells.items()}
         workdir.claim(folder, "study.json", {"cells": saved})
         check_owner(folder, cells)  # another study may have been quicker
-    rows, failed = [], []
-    mine = part(cells, shard)
+    mine, found, failed = part(cells, shard), {}, []
+    known = finished(folder, table, setups)
+    sizes = {name: forecast.size(setup) for name, setup in setups.items()}
     with Progress(len(mine)) as progress:
-        for name, cell in mine.items():
-            cases = setups[name].task.cases()
-            there = collect.done(table, name, cell, cases) if table else []
+        for name in mine:
+            progress.expect(*ahead(name, list(mine), sizes, known))
+            there = collect.done(table, setups[name]) if table else []
             if from_main(bool(there)):
                 progress.skip(name, "", f"already in {table}")
-                rows += there
+                found[name] = there
                 continue
-            run_folder = folder / "cells" / name
-            found = attempt(name, cell, run_folder, progress)
-            if found is None:
+            found[name] = attempt(name, cells[name], folder / "cells" / name, progress)
+            if found[name] is None:
                 failed.append(name)
-                continue
-            rows += found
-            if found and table and is_main():
-                collect.add(table, list(cells), cell, found, run_folder)
+            elif found[name]:
+                known[name] = found[name]
+                if table and is_main():
+                    collect.add(table, list(cells), cells[name], found[name], folder / "cells" / name)
+    rows = [row for of_cell in found.values() for row in of_cell or []]
     if is_main():
         report(folder, table)
+        if rows:
+            print(forecast.shares(rows))
     return rows, failed
+
+
+def plan(
+    cells: dict[str, ConfigDict], folder: str | Path, table: str | Path = "", shard: tuple[int, int] = (1, 1)
+) -> None:
+    """Prints what `run` would do, after the same checks; writes nothing."""
+    folder, table = Path(folder).resolve(), Path(table).resolve() if table else None
+    setups = check(folder, cells, table)
+    sizes = {name: forecast.size(setup) for name, setup in setups.items()}
+    status = {name: forecast.status(folder / "cells" / name) for name in part(cells, shard)}
+    forecast.show(sizes, forecast.measured(finished(folder, table, setups)), status)
+
+
+def finished(folder: Path, table: Path | None, setups: dict[str, Setup]) -> dict[str, Rows]:
+    """The final rows of the cells that have them, in the table or in the workdir."""
+    found = {}
+    for name, setup in setups.items():
+        rows = workdir.read_rows(folder / "cells" / name / "results.jsonl")
+        rows = (collect.done(table, setup) if table else []) or [row for row in rows if row["final"]]
+        if rows:
+            found[name] = rows
+    return found
+
+
+def ahead(
+    name: str, order: list[str], sizes: dict[str, forecast.Size], known: dict[str, Rows]
+) -> tuple[float, float]:
+    """The seconds that a cell will take and those after it in this order, as far as they are not finished."""
+    speeds = forecast.measured(known)
+    seconds = lambda cell: 0.0 if cell in known else forecast.predict(cell, sizes, speeds)[0]
+    return seconds(name), sum(map(seconds, order[order.index(name) + 1 :]))
 
 
 def report(folder: Path, table: Path | None) -> None:
@@ -110,7 +144,7 @@ def held_by_main(path: Path) -> Iterator[bool]:
         yield from_main(held)
 
 
-def check(folder: Path, cells: dict[str, ConfigDict], table: Path | None = None) -> dict[str, Any]:
+def check(folder: Path, cells: dict[str, ConfigDict], table: Path | None = None) -> dict[str, Setup]:
     """Refuses what cannot run to its end, naming the cell; writes nothing. Returns the cells' setups."""
     workdir.check_writable(folder)
     if (folder / "config.json").exists():

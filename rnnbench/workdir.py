@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,7 +54,7 @@ def claim(folder: Path, name: str, content: dict) -> None:
     Done before anything is compiled: looking does not tell everything, root may write where nobody can. Of
     several processes at once one wins, with the whole file; the others have to look what it says.
     """
-    mine = folder / f".{name}.{os.getpid()}.claim"
+    mine = folder / f".{name}.{uuid.uuid4().hex}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         try:

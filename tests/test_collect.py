@@ -9,6 +9,7 @@ from helpers import tiny
 from rnnbench import collect
 from rnnbench.config import ConfigError, plain
 from rnnbench.metrics import read_jsonl, write_jsonl
+from rnnbench.population import prepare
 from rnnbench.train import cell_name
 
 CASES = ({"length": 12}, {"length": 24})
@@ -96,16 +97,18 @@ def test_writers_at_once_lose_nothing(table):
 
 
 def test_done_is_every_member_at_every_case(table):
-    name, config = NAMES[0], CELLS[NAMES[0]]
-    assert collect.done(table, name, config, CASES) == []
+    name, setup = NAMES[0], prepare(CELLS[NAMES[0]])
+    assert collect.done(table, setup) == []
     rows = add(table, name)
-    assert collect.done(table, name, config, CASES) == rows
-    assert collect.done(table, NAMES[1], CELLS[NAMES[1]], CASES) == []
-    assert collect.done(table, name, config, [*CASES, {"length": 48}]) == []
+    assert collect.done(table, setup) == rows
+    assert collect.done(table, prepare(CELLS[NAMES[1]])) == []
+    longer = CELLS[name].copy_and_resolve_references()
+    longer.eval.lengths = (12, 24, 48)
+    assert collect.done(table, prepare(longer)) == []
     write_jsonl(table / "results.jsonl", rows[:-1])
-    assert collect.done(table, name, config, CASES) == []
+    assert collect.done(table, setup) == []
     write_jsonl(table / "results.jsonl", [*rows[:-1], rows[-1] | {"final": False}])
-    assert collect.done(table, name, config, CASES) == []
+    assert collect.done(table, setup) == []
 
 
 def refusal(table, cells=CELLS):

@@ -8,9 +8,10 @@ import pytest
 from flax import nnx
 
 from configs import bit_parity, controlled_bit_parity, dyck, mqar, quickstart
+from configs import study as study_file
 from rnnbench import config as configs
 from rnnbench import grid, model, population
-from rnnbench.config import PRESETS, flat
+from rnnbench.config import PRESETS, ConfigError, flat
 
 FILES = {
     "bit_parity": bit_parity,
@@ -124,8 +125,7 @@ def test_literature_is_as_published():
 
 
 def test_the_quickstart_is_all_presets_on_parity():
-    config = quickstart.get_config()
-    found = grid.cells(config, quickstart.get_config(), lambda task: FILES[task].get_config)
+    found = grid.cells(quickstart.get_config(), {}, lambda task: FILES[task].get_config)
     assert [cell.model.name for cell in found.values()] == list(PRESETS)
     for cell in found.values():
         assert (cell.protocol, cell.task.name) == ("quickstart", "bit_parity")
@@ -133,10 +133,25 @@ def test_the_quickstart_is_all_presets_on_parity():
         population.prepare(cell)
 
 
+@pytest.mark.parametrize("protocol, tasks", [("small", 4), ("original", 4), ("literature", 3)])
+def test_the_study_is_every_preset_on_every_task_of_the_protocol(protocol, tasks):
+    found = grid.cells(study_file.get_config(protocol), {}, lambda task: FILES[task].get_config)
+    assert len(found) == tasks * len(PRESETS) == len({(c.task.name, c.model.name) for c in found.values()})
+    assert {cell.protocol for cell in found.values()} == {protocol}
+    with pytest.raises(ConfigError, match="no protocol 'large'"):
+        study_file.get_config("large")
+
+
+def test_a_flag_counts_even_where_it_says_what_the_study_s_own_file_says():
+    """2000 steps are bit parity's, whose file the study begins with, but not MQAR's."""
+    flags = {"study.models": ("lstm,lru",), "study.tasks": ("mqar",), "train.steps": 2000}
+    found = grid.cells(study_file.get_config(), flags, lambda task: FILES[task].get_config)
+    assert [(cell.model.name, cell.train.steps) for cell in found.values()] == [("lstm", 2000), ("lru", 2000)]
+
+
 def test_flags_of_a_study_reach_every_cell():
-    config = quickstart.get_config()
-    config.train.steps, config.mesh.data = 3, 1
-    found = grid.cells(config, quickstart.get_config(), lambda task: FILES[task].get_config)
+    flags = {"train.steps": 3, "mesh.data": 1}
+    found = grid.cells(quickstart.get_config(), flags, lambda task: FILES[task].get_config)
     assert {cell.train.steps for cell in found.values()} == {3}
     assert {cell.mesh.data for cell in found.values()} == {1}
     assert {cell.overrides for cell in found.values()} == {(("train.steps", 3),)}
@@ -148,6 +163,6 @@ def test_docstrings_name_a_command_that_loads(path):
         r"python launch\.py --config=configs/(\w+)\.py(?::(\S+))? --workdir=\S+", path.read_text()
     )
     assert command and command[1] == path.stem
-    file = quickstart if path.stem == "quickstart" else FILES[path.stem]
+    file = {"quickstart": quickstart, "study": study_file, **FILES}[path.stem]
     config = file.get_config(command[2]) if command[2] else file.get_config()
     assert set(flat(config)) >= set(configs.KEYS) - {"model.options", "task.options"}

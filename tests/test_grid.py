@@ -4,15 +4,12 @@ import pytest
 from helpers import tiny
 
 from rnnbench import grid
-from rnnbench.config import ConfigError, put
+from rnnbench.config import ConfigError
 
 
 def cells(flags, pristine=None):
     pristine = pristine or tiny("deltanet", {})
-    config = pristine.copy_and_resolve_references()
-    for key, value in flags.items():
-        put(config, key, value)
-    return grid.cells(config, pristine, lambda task: lambda argument: tiny(argument.split(",")[0], {}, task))
+    return grid.cells(pristine, flags, lambda task: lambda argument: tiny(argument.split(",")[0], {}, task))
 
 
 GRID = (("model.dim", (16, 32)), ("train.steps", (20, 40)))
@@ -111,4 +108,4 @@ def test_two_cells_of_one_name():
     pristine.study.models, pristine.study.tasks = ("lstm",), ("one", "two")
     settings = {"one": {}, "two": {"model.dim": 32}}
     with pytest.raises(ConfigError, match="two different cells called bit_parity-tiny-lstm"):
-        grid.cells(pristine, pristine, lambda task: lambda argument: tiny("lstm", settings[task]))
+        grid.cells(pristine, {}, lambda task: lambda argument: tiny("lstm", settings[task]))

@@ -63,6 +63,13 @@ REFUSED = {
     "study without tasks": ([f"{PARITY}:lstm", "--config.study.models=lstm"], "--config.study.tasks", ""),
     "table of a plain run": ([f"{PARITY}:lstm", "--config.study.table=x"], "--config.study.table",
                              "plain run"),
+    "shard 0": (["--config=configs/quickstart.py", "--shard=0/8"], "--shard", "from 1 to N.*'0/8'"),
+    "shard 9 of 8": (["--config=configs/quickstart.py", "--shard=9/8"], "--shard", "'9/8'"),
+    "shard in words": (["--config=configs/quickstart.py", "--shard=third"], "--shard", "such as 3/8"),
+    "shard of a run": ([f"{PARITY}:lstm", "--shard=1/2"], "--shard", "plain run"),
+    "plan of a run": ([f"{PARITY}:lstm", "--dry_run"], "--dry_run", "plain run"),
+    "invalid cell in a plan": (["--config=configs/study.py", "--config.model.heads=3", "--dry_run"],
+                               "--config.model.heads", r"\(cell bit_parity-custom-gpt-"),
     "grid": ([f"{PARITY}:lstm", "--config.study.grid=(('model.dim', (8, 'x')),)"],
              "--config.study.grid", "'x'"),
     "cell of a study": (["--config=configs/quickstart.py", "--config.model.heads=3"],
@@ -106,7 +113,7 @@ def test_broken_config_files(name, tmp_path):
 def test_help():
     done = launch("--help")
     assert done.returncode == 0
-    for flag in ("config", "workdir", "list", "show_config", "show_batch", "distributed"):
+    for flag in ("config", "workdir", "shard", "dry_run", "list", "show_config", "show_batch", "distributed"):
         assert f"--{flag} " in done.stdout
 
 
@@ -115,7 +122,7 @@ def test_list():
     assert (done.returncode, done.stderr) == (0, "")
     words = done.stdout.split()
     assert set(PRESETS) < set(words)
-    assert {f"configs/{name}.py" for name in [*TASKS, "quickstart"]} < set(words)
+    assert {f"configs/{name}.py" for name in [*TASKS, "quickstart", "study"]} < set(words)
     assert {"original", "small", "literature", "quickstart"} < set(words)
 
 
