@@ -9,19 +9,15 @@ compiled or written.
 """
 
 import difflib
-import importlib.util
-import inspect
 import os
 import re
 import sys
-import traceback
-from collections.abc import Callable
-from pathlib import Path
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from rnnbench import config as configs
+from rnnbench import files
 from rnnbench.config import ConfigError, InputError
 
 FLAGS = flags.FLAGS
@@ -63,7 +59,7 @@ def command(argv: list[str]) -> int:
         return show_help()
     pristine, file = None, config_argument(argv)
     if file:
-        pristine = make(file)
+        pristine = files.make(file)
         check_keys(argv, pristine)
     parse(argv, pristine)
     if FLAGS.list:
@@ -92,11 +88,11 @@ def command(argv: list[str]) -> int:
     if several:
         values = configs.flat(config)
         changed = {key: values[key] for key in config_flags.get_override_values(FLAGS["config"])}
-        cells = grid.cells(pristine, changed, lambda task: beside(file, task))
+        cells = grid.cells(pristine, changed, lambda task: files.beside(file, task))
     try:
         distributed.initialize(FLAGS.distributed)
     except (ValueError, RuntimeError) as error:
-        raise UsageError(f"--distributed: {first_line(error)}") from None
+        raise UsageError(f"--distributed: {files.first_line(error)}") from None
     distributed.keep_compiled(FLAGS.compilation_cache)
     if FLAGS.show_batch:
         return show_batch(population.prepare(next(iter(cells.values()), config)))
@@ -139,76 +135,6 @@ def config_argument(argv: list[str]) -> str | None:
     return None
 
 
-def load(file: str | Path) -> Callable[..., ConfigDict]:
-    """get_config of a config file."""
-    path = Path(file)
-    if not path.is_file():
-        there = " ".join(sorted(str(other) for other in path.parent.glob("*.py")))
-        raise UsageError(f"--config: there is no file {path}" + (f"; there are: {there}" if there else ""))
-    # What lies beside a config file can be imported by it, and named as a mixer or task; nothing is hidden.
-    if (folder := str(path.parent.resolve())) not in sys.path:
-        sys.path.append(folder)
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None:
-        raise UsageError(f"--config: {path} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except InputError:
-        raise
-    except Exception as error:
-        raise UsageError(
-            f"--config: {where(error, path)}: {type(error).__name__}: {first_line(error)}"
-        ) from None
-    if not hasattr(module, "get_config"):
-        raise UsageError(f"--config: {path} has no get_config()")
-    return module.get_config
-
-
-def make(argument: str) -> ConfigDict:
-    """The config that `FILE:ARGUMENT` or `FILE` stands for, before any override."""
-    file, colon, text = argument.partition(":")
-    get_config = load(file)
-    takes = inspect.signature(get_config).parameters
-    if colon and not takes:
-        raise UsageError(f"--config: {file} takes no argument; leave out {colon + text}")
-    try:
-        config = get_config(*([text] if colon else []))
-    except InputError:
-        raise
-    except Exception as error:
-        raise UsageError(
-            f"--config: {where(error, file)}: {type(error).__name__}: {first_line(error)}"
-        ) from None
-    if not isinstance(config, ConfigDict) or "study" not in config:
-        raise UsageError(f"--config: get_config() of {file} does not return a config made by rnnbench.config")
-    return config
-
-
-def beside(file: str, task: str) -> Callable[..., ConfigDict]:
-    """get_config of a task's file, which lies beside the study's or else in configs/."""
-    places = [Path(file.partition(":")[0]).parent, Path(__file__).parent / "configs"]
-    for path in (place / f"{task}.py" for place in places):
-        if path.is_file():
-            return load(path)
-    raise ConfigError("study.tasks", f"there is no file {places[0] / task}.py")
-
-
-def where(error: Exception, file: str | Path) -> str:
-    """FILE:LINE of the last line of that file that the error passed through."""
-    lines = [
-        frame.lineno
-        for frame in traceback.extract_tb(error.__traceback__)
-        if Path(frame.filename) == Path(file)
-    ]
-    line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
-    return f"{file}:{line}" if line else str(file)
-
-
-def first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), "")
-
-
 def check_keys(argv: list[str], pristine: ConfigDict) -> None:
     """Refuses overrides of keys that do not exist, with the nearest one that does."""
     known = list(configs.flat(pristine))
@@ -236,7 +162,7 @@ def parse(argv: list[str], pristine: ConfigDict | None) -> None:
         if match := re.match(r"Unknown command line flag '(.*?)'\.?(?: Did you mean: (\S+) \?)?", text):
             hint = f"; did you mean --{match[2]}?" if match[2] else "; --help lists them all"
             raise UsageError(f"--{match[1]}: there is no such flag{hint}") from None
-        raise UsageError(first_line(error)) from None
+        raise UsageError(files.first_line(error)) from None
     if rest:
         raise UsageError(f"unexpected argument {rest[0]!r}; flags look like --workdir=runs/first")
 
@@ -256,8 +182,8 @@ def show_list() -> int:
         options = " ".join(f"{key}={value}" for key, value in preset["options"].items())
         print(f"  {name:20} mixer {preset['mixer']}  {options}".rstrip())
     print("tasks and their protocols")
-    for path in sorted((Path(__file__).parent / "configs").glob("*.py")):
-        protocols = load(path).__globals__.get("PROTOCOLS")
+    for path in sorted(files.CONFIGS.glob("*.py")):
+        protocols = files.load(path).__globals__.get("PROTOCOLS")
         print(f"  configs/{path.name:26} {' '.join(protocols) if protocols else 'a study: needs no MODEL'}")
     return 0
 
