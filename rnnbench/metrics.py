@@ -183,7 +183,8 @@ class _TensorBoardRun:
         # Tells TensorBoard to forget what an earlier, killed process wrote at this step and later.
         start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
         self._event(step=step + 1, session_log=start)
-        self._summary(summary_v2.hparams_pb(hparams, trial_id=str(folder)).value, 0)
+        trial = f"{folder.parents[1].name}/{folder.name}"  # a study's cell, or the name of the run's workdir
+        self._summary(summary_v2.hparams_pb(hparams, trial_id=trial).value, 0)
 
     def scalars(self, values: Mapping, step: int) -> None:
         kept = [(tag, finite(value)) for tag, value in values.items()]

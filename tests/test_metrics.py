@@ -183,10 +183,9 @@ def test_resume_equals_an_undisturbed_run(tmp_path):
         for tag in ("train/loss", "eval/length=64/accuracy"):
             assert points(killed, tag) == points(whole, tag)
         start = killed.SummaryMetadata(metadata.SESSION_START_INFO_TAG).plugin_data.content
-        assert (
-            metadata.parse_session_start_info_plugin_data(start).hparams["seed"].number_value
-            == member["seed"]
-        )
+        session = metadata.parse_session_start_info_plugin_data(start)
+        assert session.hparams["seed"].number_value == member["seed"]
+        assert session.group_name == f"killed/{member_name(member)}"  # the name of the trial
 
 
 def test_rows_unflushed_are_not_in_the_files(tmp_path):
