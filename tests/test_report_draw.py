@@ -7,7 +7,8 @@ import pytest
 from report_rows import LENGTHS, member, row, write_study
 
 from rnnbench.report import draw, interactive
-from rnnbench.report.panels import _log_ticks, plots
+from rnnbench.report.figures import plots
+from rnnbench.report.panels import log_ticks
 from rnnbench.report.read import Results, read
 from rnnbench.report.style import STYLES
 from rnnbench.report.summary import summarise
@@ -176,4 +177,4 @@ def read_like(rows):
     ],
 )
 def test_ticks_enclose_the_values(values, ticks):
-    assert [text for _, text in _log_ticks(values)] == ticks
+    assert [text for _, text in log_ticks(values)] == ticks

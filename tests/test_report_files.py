@@ -62,13 +62,21 @@ def test_several_workdirs_make_one_report(tmp_path):
     assert not (tmp_path / "first" / "report.md").exists()
 
 
-def test_the_same_member_twice_is_read_once_and_said(tmp_path):
-    for name, accuracy in (("first", 0.9), ("second", 0.5)):
-        write_run(tmp_path / name, member((accuracy,) * 3))
-    found = read([tmp_path / "first", tmp_path / "second", tmp_path / "first"])
+def test_the_same_member_twice_is_read_once_and_said_where_it_differs(tmp_path):
+    for name, accuracy in (("first", 0.9), ("second", 0.5), ("same", 0.9)):
+        write_run(tmp_path / name, member((accuracy,) * 3), {"name": name})
+    found = read([tmp_path / "first", tmp_path / "second", tmp_path / "first", tmp_path / "same"])
     assert {each["accuracy"] for each in found.rows} == {0.9} and len(found.rows) == 3
+    assert found.configs == {(str(tmp_path / "first"), "cell-lstm"): {"name": "first"}}
     (problem,) = found.problems
-    assert problem.startswith(f"{tmp_path / 'second'}: members of cell-lstm that an earlier folder has too")
+    assert problem.startswith(f"{tmp_path / 'second'}: other rows of members of cell-lstm")
+
+
+def test_cells_that_are_in_the_table_are_not_missing(tmp_path):
+    write_run(tmp_path / "study" / "cells" / "a", member((0.9, 0.8, 0.7), cell="a"))
+    (tmp_path / "study" / "study.json").write_text(json.dumps({"cells": {"a": {}, "b": {}, "c": {}}}))
+    write_run(tmp_path / "table", member((0.9, 0.8, 0.7), cell="b"))
+    assert read([tmp_path / "study", tmp_path / "table"]).missing == [(str(tmp_path / "study"), "c")]
 
 
 BAD_LINES = {

@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from rnnbench.report.panels import Heatmap, Line, Panel, Plot, accuracy_vs_length
+from rnnbench.report.figures import accuracy_vs_length
+from rnnbench.report.panels import Heatmap, Line, Panel, Plot, y_range
 from rnnbench.report.summary import summarise
 
 MARKERS = {
@@ -115,14 +116,8 @@ def _set_scales(axes: Axes, panel: Panel) -> float:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: texts.get(x, f"{x:g}")))
     axes.set_xlabel(panel.x_title, color=INK, fontsize=10)
     axes.set_ylabel(panel.y_title, color=INK, fontsize=10)
-    shown = [y for line in panel.lines for y in (*line.y, *line.low, *line.high) if y is not None]
-    shown = [*shown, *(y for _, y in panel.chance)] or [0.0]
-    if panel.share:
-        bottom = max(min(shown) - 0.08, -0.03)
-        axes.set_ylim(bottom, 1 + 0.07 * (1 - bottom))
-    else:
-        bottom = min(0.0, *shown)
-        axes.set_ylim(bottom, 1.05 * max(shown) or 1.0)
+    bottom, top = y_range(panel)
+    axes.set_ylim(bottom, top)
     axes.grid(axis="y", color="#E6E6E6", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

@@ -4,7 +4,7 @@ import math
 
 import plotly.graph_objects as go
 
-from rnnbench.report.panels import Heatmap, Line, Panel
+from rnnbench.report.panels import Heatmap, Line, Panel, y_range
 
 CLEAR = "rgba(0,0,0,0)"
 GREY = "#808080"  # readable on white and on black, should the page's style be missing
@@ -66,61 +66,39 @@ def _heatmap(panel: Heatmap) -> go.Figure:
 
 
 def _panel(panel: Panel) -> go.Figure:
-    bottom, top = _range(panel)
+    bottom, top = y_range(panel)
     traces = [trace for line in panel.lines for trace in _traces(line, bottom)]
-    shapes = []
-    if panel.trained is not None:
-        shapes.append(
-            {"type": "rect", "xref": "x", "yref": "paper", "y0": 0, "y1": 1, "layer": "below"}
-            | {"x0": min(x for line in panel.lines for x in line.x) / 1.1, "x1": panel.trained}
-            | {"fillcolor": "rgba(128,128,128,0.13)", "line": {"width": 0}}
-            | {"label": {"text": "trained", "textposition": "top left", "font": {"size": 11, "color": GREY}}}
-        )
     if panel.chance:
         xs, ys = zip(*panel.chance)
         dotted = {"color": GREY, "width": 1.2, "dash": "dot"}
         traces.insert(0, go.Scatter(x=xs, y=ys, mode="lines", line=dotted, name="chance", hoverinfo="skip"))
-    x_axis = {"title": {"text": panel.x_title}, "type": "log" if panel.x_log else "linear"}
-    x_axis |= {"showgrid": False, "zeroline": False, "showline": True, "linecolor": GREY}
-    texts = [""]
+    x_axis = _x_axis(panel)
+    shapes, notes = [], []
+    if panel.trained is not None:
+        area = {"x0": 10 ** x_axis["range"][0], "x1": panel.trained, "yref": "paper", "y0": 0, "y1": 1}
+        look = {"fillcolor": "rgba(128,128,128,0.13)", "line": {"width": 0}, "layer": "below"}
+        shapes.append({"type": "rect"} | area | look)
+        place = {"xref": "paper", "x": 0, "xanchor": "left", "yref": "paper", "y": 1, "yanchor": "top"}
+        notes.append({"text": "trained", "showarrow": False, "font": {"size": 11}} | place)
+    y_axis = {"title": {"text": panel.y_title}, "range": [bottom, top], "gridcolor": "rgba(128,128,128,0.25)"}
+    legend = {"orientation": "h", "x": 0, "xanchor": "left", "y": -0.28, "yanchor": "top"}
+    more = {"margin": {"l": 58, "r": 16, "t": 62, "b": 60}, "hovermode": "closest"}
+    more |= {"xaxis": x_axis, "yaxis": y_axis | {"zeroline": False}, "shapes": shapes, "annotations": notes}
+    return go.Figure(traces, _layout(panel, 430, legend=legend | {"font": {"size": 11}}, **more))
+
+
+def _x_axis(panel: Panel) -> dict:
+    axis = {"title": {"text": panel.x_title}, "type": "log" if panel.x_log else "linear"}
+    axis |= {"showgrid": False, "zeroline": False, "showline": True, "linecolor": GREY}
     if panel.x_log:
         xs = [x for line in panel.lines for x in line.x] + [tick for tick, _ in panel.x_ticks]
-        ends = math.log10(min(xs)), math.log10(max(xs))
-        margin = 0.05 * max(ends[1] - ends[0], 0.1)
-        x_axis["range"] = [ends[0] - margin, ends[1] + margin]
+        low, high = math.log10(min(xs)), math.log10(max(xs))
+        margin = 0.05 * max(high - low, 0.1)
+        axis["range"] = [low - margin, high + margin]
     if panel.x_ticks:
         values, texts = zip(*panel.x_ticks)
-        x_axis |= {"tickvals": values, "ticktext": [text.replace("\n", "<br>") for text in texts]}
-    y_axis = {"title": {"text": panel.y_title}, "range": [bottom, top], "gridcolor": "rgba(128,128,128,0.25)"}
-    legend = {
-        "orientation": "h",
-        "x": 0,
-        "xanchor": "left",
-        "y": -0.28,
-        "yanchor": "top",
-        "font": {"size": 11},
-    }
-    return go.Figure(
-        traces,
-        _layout(
-            panel,
-            430,
-            margin={"l": 58, "r": 16, "t": 62, "b": 60},
-            xaxis=x_axis,
-            yaxis=y_axis | {"zeroline": False},
-            legend=legend,
-            shapes=shapes,
-            hovermode="closest",
-        ),
-    )
-
-
-def _range(panel: Panel) -> tuple[float, float]:
-    shown = [y for line in panel.lines for y in (*line.y, *line.low, *line.high) if y is not None]
-    shown = [*shown, *(y for _, y in panel.chance)] or [0.0]
-    if panel.share:
-        return max(min(shown) - 0.08, -0.03), 1.06
-    return min(0.0, *shown), 1.05 * max(shown) or 1.0
+        axis |= {"tickvals": values, "ticktext": [text.replace("\n", "<br>") for text in texts]}
+    return axis
 
 
 def _traces(line: Line, bottom: float) -> list[go.Scatter]:

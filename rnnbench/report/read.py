@@ -40,19 +40,37 @@ class Results(NamedTuple):
 
 
 def read(workdirs: Sequence[str | Path]) -> Results:
-    """The results of runs, studies and folders of tables. InputError for one that has none."""
+    """The results of runs, studies and folders of tables. InputError for one that has none.
+
+    A member that two folders have, such as a study and the table it was added to, is taken from the first.
+    """
     results = Results([], [], [], {}, [], [], [])
     for workdir in dict.fromkeys(map(str, workdirs)):
         _read_workdir(workdir, results)
-    seen: dict[tuple, str] = {}
-    for row in results.rows:  # the same member in two workdirs would stand there twice, or hide another
-        first = seen.setdefault((row["cell"], row["seed"], row["learning_rate"]), row["workdir"])
-        row["again"] = first != row["workdir"]
-    again = [row for row in results.rows if row["again"]]
-    for workdir, cell in dict.fromkeys((row["workdir"], row["cell"]) for row in again):
-        results.problems.append(f"{workdir}: members of {cell} that an earlier folder has too are left out")
-    kept = [row for row in results.rows if not row.pop("again")]
-    return results._replace(rows=kept)
+    first: dict[tuple, str] = {}
+    kept, again, seen = [], {}, set()
+    for row in results.rows:
+        content = (*_member(row), row["step"], case_name(row["case"]), row["loss"])
+        if first.setdefault(_member(row), row["workdir"]) == row["workdir"]:
+            kept.append(row)
+            seen.add(content)
+        elif content not in seen:
+            again[row["workdir"], row["cell"]] = None
+    for workdir, cell in again:
+        problem = f"{workdir}: other rows of members of {cell} that an earlier folder has are left out"
+        results.problems.append(problem)
+    cells = {row["cell"] for row in kept}
+    shown = {(row["workdir"], row["cell"]) for row in kept}
+    shown |= {(failure["workdir"], failure["cell"]) for failure in results.failures}
+    return results._replace(
+        rows=kept,
+        configs={where: config for where, config in results.configs.items() if where in shown},
+        missing=[(workdir, cell) for workdir, cell in results.missing if cell not in cells],
+    )
+
+
+def _member(row: dict) -> tuple:
+    return row["cell"], row["seed"], row["learning_rate"]
 
 
 def _read_workdir(workdir: str, results: Results) -> None:

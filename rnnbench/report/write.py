@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rnnbench.config import InputError
 from rnnbench.metrics import write_bytes
-from rnnbench.report import draw, page, panels, text
+from rnnbench.report import draw, figures, page, text
 from rnnbench.report.read import read, to_csv
 from rnnbench.report.summary import summarise
 
@@ -24,7 +24,7 @@ def write(workdirs: Sequence[str | Path], folder: str | Path | None = None) -> t
     for problem in found.problems:
         print(problem, file=sys.stderr)
     entries = summarise(found.rows)
-    drawn = panels.plots(entries, found)
+    drawn = figures.plots(entries, found)
     files: dict[str, bytes] = {"results.csv": to_csv(found.rows).encode()}
     for plot in drawn:
         figure = draw.draw(plot)
