@@ -10,6 +10,42 @@ trained on many pairs alone, a model stays on the plateau far longer.
 
 from rnnbench.config import experiment
 
+# What the published settings share: 8,192 tokens, two layers without MLP, no warm-up, no clipping. Zoology's
+# attention has learned positions and no convolution; our recurrent mixers have a short one, as its Mamba has.
+LITERATURE = {
+    "model.dim": 64,
+    "model.layers": 2,
+    "model.heads": 1,
+    "model.mlp_dim": 0,
+    "model.conv_size": 4,
+    "model.dropout": 0.1,
+    "task.num_keys": 4095,
+    "task.num_values": 4096,
+    "eval.every": 1000,
+    "optim.weight_decay": 0.1,
+    "optim.warmup": 0.0,
+    "optim.b2": 0.999,
+    "optim.clip": 0.0,
+    "population.learning_rates": (1e-4, 4.64e-4, 2.15e-3, 1e-2),
+    "population.seeds": (0, 1, 2),
+}
+
+
+def zoology(length, pairs, batch):
+    """100,000 examples, seen 64 times; 3,072 test sequences."""
+    return LITERATURE | {
+        "task.train_lengths": (length, length),
+        "task.train_pairs": (pairs, pairs),
+        "task.examples": 100_000,
+        "eval.lengths": (length,),
+        "eval.pairs": (pairs,),
+        "eval.batches": 3072 // batch,
+        "train.batch_size": batch,
+        "train.steps": 64 * 100_000 // batch,
+        "only": {"gpt": {"model.positions": "learned"}},
+    }
+
+
 PROTOCOLS = {
     # The PyTorch original's setting: three keys and six values, re-used, records with a separator, one query.
     "original": {
@@ -52,32 +88,24 @@ PROTOCOLS = {
         "population.learning_rates": (1e-3, 3e-3, 1e-2),
         "population.seeds": (0, 1, 2),
     },
-    # Zoology (Arora et al. 2024), figure 2, its setting of length 256 with 16 pairs at width 64. The others:
-    # task.train_lengths, task.train_pairs, train.batch_size = 64, 4, 512 | 128, 8, 512 | 512, 64, 128.
-    "literature": {
-        "model.dim": 64,
-        "model.layers": 2,
-        "model.heads": 1,
-        "model.mlp_dim": 0,
-        "model.conv_size": 4,
-        "model.dropout": 0.1,
-        "task.num_keys": 4095,
-        "task.num_values": 4096,
-        "task.train_lengths": (256, 256),
-        "task.train_pairs": (16, 16),
-        "task.examples": 100_000,
-        "eval.lengths": (256,),
-        "eval.pairs": (16,),
-        "eval.batches": 12,
-        "eval.every": 1000,
+    # Zoology (Arora et al. 2024), figure 2. Its widths: model.dim = 64, 128, 256, 512.
+    "literature": zoology(length=256, pairs=16, batch=256),
+    "literature_64": zoology(length=64, pairs=4, batch=512),
+    "literature_128": zoology(length=128, pairs=8, batch=512),
+    "literature_512": zoology(length=512, pairs=64, batch=128),
+    # Length generalisation as in Based (Arora et al. 2024, arXiv 2402.18668), figure 2, from its public code:
+    # 180,000 examples, 32 epochs. There each part of the mix has its own examples, here they share one set.
+    # There attention has no positions but a convolution before it, here it has RoPE.
+    "literature_mix": LITERATURE
+    | {
+        "task.train_mix": ((64, 4, 5), (128, 8, 1), (256, 16, 1), (256, 32, 1), (256, 64, 1)),
+        "task.examples": 180_000,
+        "eval.lengths": (64, 64, 64, 128, 128, 256, 256, 256, 512, 1024),
+        "eval.pairs": (4, 8, 16, 8, 32, 16, 32, 64, 128, 256),
+        "eval.batches": 4,
         "train.batch_size": 256,
-        "train.steps": 25_000,
-        "optim.weight_decay": 0.1,
-        "optim.warmup": 0.0,
-        "optim.b2": 0.999,
-        "population.learning_rates": (1e-4, 4.64e-4, 2.15e-3, 1e-2),
-        "population.seeds": (0, 1, 2),
-        "only": {"gpt": {"model.positions": "learned"}},
+        "train.steps": 22_500,
+        "population.learning_rates": (1e-3, 3.16e-3, 1e-2, 3.16e-2),
     },
 }
 

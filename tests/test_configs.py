@@ -7,7 +7,17 @@ import jax
 import pytest
 from flax import nnx
 
-from configs import bit_parity, controlled_bit_parity, dyck, mqar, quickstart
+from configs import (
+    bit_parity,
+    controlled_bit_parity,
+    conv_ablation,
+    dyck,
+    mqar,
+    mqar_capacity,
+    mqar_long,
+    quickstart,
+    table,
+)
 from configs import study as study_file
 from rnnbench import config as configs
 from rnnbench import grid, model, population
@@ -20,13 +30,22 @@ FILES = {
     "mqar": mqar,
 }
 EXPERIMENTS = [(task, protocol) for task, file in FILES.items() for protocol in file.PROTOCOLS]
+STUDIES = {
+    "quickstart": quickstart,
+    "study": study_file,
+    "table": table,
+    "mqar_long": mqar_long,
+    "mqar_capacity": mqar_capacity,
+    "conv_ablation": conv_ablation,
+}
+ALIKE = ("literature_64", "literature_128", "literature_512", "literature_mix")  # but for lengths and pairs
 
 
 def num_params(setup):
     return model.num_params(nnx.state(nnx.eval_shape(lambda: setup.make(jax.random.key(0))), nnx.Param))
 
 
-@pytest.mark.parametrize("task, protocol", EXPERIMENTS)
+@pytest.mark.parametrize("task, protocol", [each for each in EXPERIMENTS if each[1] not in ALIKE])
 def test_every_preset_can_be_set_up_at_the_size_of_the_others(task, protocol):
     setups = {}
     for preset in PRESETS:
@@ -55,6 +74,7 @@ def test_the_protocols_that_there_are():
         *((task, "small") for task in FILES),
         *((task, "literature") for task in ("bit_parity", "dyck", "mqar")),
         ("bit_parity", "quickstart"),
+        *(("mqar", protocol) for protocol in ALIKE),
     }
 
 
@@ -124,6 +144,35 @@ def test_literature_is_as_published():
     assert recall.train.steps * recall.train.batch_size == pytest.approx(64 * recall.task.examples, rel=0.01)
 
 
+@pytest.mark.parametrize(
+    "protocol, length, pairs, batch",
+    [
+        ("literature_64", 64, 4, 512),
+        ("literature_128", 128, 8, 512),
+        ("literature", 256, 16, 256),
+        ("literature_512", 512, 64, 128),
+    ],
+)
+def test_the_settings_of_zoology(protocol, length, pairs, batch):
+    config = mqar.get_config(f"mamba,{protocol}")
+    (case, _), *others = population.prepare(config).task.train_cases()
+    assert case == {"length": length, "pairs": pairs} and not others
+    assert population.prepare(config).task.cases() == (case,)
+    assert config.train.batch_size == batch and config.eval.batches * batch == 3072
+    assert config.train.steps * batch == pytest.approx(64 * 100_000, rel=0.001)
+    assert (config.optim.clip, config.optim.warmup, config.optim.weight_decay) == (0.0, 0.0, 0.1)
+
+
+def test_the_mix_of_based():
+    config = mqar.get_config("deltanet,literature_mix")
+    task = population.prepare(config).task
+    parts = {(case["length"], case["pairs"]): weight for case, weight in task.train_cases()}
+    assert parts == {(64, 4): 5, (128, 8): 1, (256, 16): 1, (256, 32): 1, (256, 64): 1}
+    unseen = {(64, 8), (64, 16), (128, 32), (512, 128), (1024, 256)}
+    assert unseen <= {(case["length"], case["pairs"]) for case in task.cases()}
+    assert config.train.steps * config.train.batch_size == 32 * config.task.examples
+
+
 def test_the_quickstart_is_all_presets_on_parity():
     found = grid.cells(quickstart.get_config(), {}, lambda task: FILES[task].get_config)
     assert [cell.model.name for cell in found.values()] == list(PRESETS)
@@ -163,6 +212,6 @@ def test_docstrings_name_a_command_that_loads(path):
         r"python launch\.py --config=configs/(\w+)\.py(?::(\S+))? --workdir=\S+", path.read_text()
     )
     assert command and command[1] == path.stem
-    file = {"quickstart": quickstart, "study": study_file, **FILES}[path.stem]
-    config = file.get_config(command[2]) if command[2] else file.get_config()
+    file = (FILES | STUDIES)[path.stem]
+    config = file.get_config(command[2]) if command[2] and command[2] != "PART" else file.get_config()
     assert set(flat(config)) >= set(configs.KEYS) - {"model.options", "task.options"}

@@ -1,0 +1,34 @@
+"""The short convolution both ways, with one layer: recall needs it, parity's extrapolation suffers from it.
+
+    python launch.py --config=configs/conv_ablation.py:PART --workdir=runs/conv_PART
+
+PART: `mqar` (DeltaNet, the Linear Transformer and Mamba with and without a convolution), `attention` (the
+same for attention, whose preset has none) or `parity` (DeltaNet and Mamba with negative eigenvalues). One
+layer cannot look at the token before but by the convolution, and a pair is two tokens. For parity it is a
+window in which to count. Cost: half an hour to an hour each on two CPU cores.
+"""
+
+from pathlib import Path
+
+from configs import bit_parity, mqar
+from rnnbench.config import ConfigError
+
+PARTS = {
+    "mqar": (mqar, ("deltanet", "linear_transformer", "mamba")),
+    "attention": (mqar, ()),
+    "parity": (bit_parity, ("deltanet_neg", "mamba_neg")),
+}
+
+
+def get_config(argument="mqar"):
+    if argument not in PARTS:
+        raise ConfigError("", f"conv_ablation has no part {argument!r}; choose one of: {' '.join(PARTS)}")
+    file, models = PARTS[argument]
+    config = file.get_config(f"{models[0] if models else 'gpt'},small")
+    if models:
+        config.study.models, config.study.tasks = models, (file.__name__.rpartition(".")[2],)
+    else:
+        config.model.name, config.model.mixer = "attention", "rnnbench.mixers.attention:Attention"
+    config.study.grid = (("model.layers", (1,)), ("model.conv_size", (0, 4)))
+    config.study.table = str(Path(__file__).parents[1] / "results" / "conv_ablation")
+    return config

@@ -1,0 +1,43 @@
+"""How many pairs a memory of d_k × d_k holds: accuracy against pairs / d_k for d_k of 16, 32 and 64.
+
+    python launch.py --config=configs/mqar_capacity.py --workdir=runs/mqar_capacity
+
+DeltaNet of width 64 with four, two and one heads, so that only the memory differs: a head stores at most d_k
+keys that are told apart exactly, but taking the likeliest value goes further. Trained on up to 64 pairs.
+Cost: about an hour and a half on two CPU cores.
+"""
+
+from pathlib import Path
+
+from rnnbench.config import experiment
+
+PAIRS = (4, 8, 12, 16, 24, 32, 48, 64, 96, 128)
+
+PROTOCOLS = {
+    "capacity": {
+        "model.dim": 64,
+        "model.layers": 2,
+        "model.heads": 1,
+        "model.mlp_dim": 0,
+        "model.conv_size": 4,
+        "task.num_keys": 256,
+        "task.num_values": 256,
+        "task.train_mix": ((64, 8), (64, 16), (128, 32), (256, 64)),
+        "eval.lengths": tuple(max(64, 4 * pairs) for pairs in PAIRS),
+        "eval.pairs": PAIRS,
+        "eval.batches": 8,
+        "eval.every": 0,
+        "train.batch_size": 64,
+        "train.steps": 3000,
+        "optim.weight_decay": 0.1,
+        "population.learning_rates": (3e-3,),
+        "population.seeds": (0, 1, 2),
+    },
+}
+
+
+def get_config(argument="deltanet,capacity"):
+    config = experiment("mqar", argument, PROTOCOLS)
+    config.study.grid = (("model.heads", (4, 2, 1)),)
+    config.study.table = str(Path(__file__).parents[1] / "results" / "mqar_capacity")
+    return config

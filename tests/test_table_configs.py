@@ -1,0 +1,61 @@
+"""The studies behind the tables of results/: their cells, and what is the same in all of them."""
+
+from pathlib import Path
+
+import pytest
+
+from configs import conv_ablation, mqar_capacity, mqar_long, table
+from configs.study import TASKS
+from rnnbench import grid, population
+from rnnbench.config import PRESETS, ConfigError
+
+
+def cells_of(file, argument):
+    pristine = file.get_config(argument)
+    return grid.cells(pristine, {}, lambda task: TASKS[task].get_config)
+
+
+@pytest.mark.parametrize("name", table.TABLES)
+def test_a_table_is_of_one_protocol_and_all_presets(name):
+    tasks, protocol, changes = table.TABLES[name]
+    found = list(cells_of(table, name).values())
+    assert [(c.task.name, c.model.name) for c in found] == [(t, m) for t in tasks for m in PRESETS]
+    assert {cell.protocol for cell in found} == {"custom" if changes else protocol}
+    assert Path(table.get_config(name).study.table) == Path("results").resolve() / name
+
+
+def test_the_original_table_states_its_steps():
+    assert {cell.overrides for cell in cells_of(table, "original").values()} == {(("train.steps", 4000),)}
+
+
+def test_memories_of_the_capacity_study():
+    """Three sizes of key, and the same width, layers and data."""
+    found = list(cells_of(mqar_capacity, "deltanet,capacity").values())
+    assert [cell.model.dim // cell.model.heads for cell in found] == [16, 32, 64]
+    assert len({str(population.prepare(cell).task.cases()) for cell in found}) == 1
+
+
+def test_the_long_study_goes_beyond_its_training():
+    found = list(cells_of(mqar_long, "deltanet,long").values())
+    assert [(cell.model.dim, cell.model.heads) for cell in found] == [(64, 1), (128, 2)]
+    for cell in found:
+        task = population.prepare(cell).task
+        trained = [(case["length"], case["pairs"]) for case, _ in task.train_cases()]
+        assert max(trained) == (256, 64) == tuple(task.selection_case().values())
+        assert {"length": 512, "pairs": 128} in task.cases()
+
+
+@pytest.mark.parametrize("part", conv_ablation.PARTS)
+def test_the_ablation_of_the_convolution(part):
+    found = [population.prepare(cell).config for cell in cells_of(conv_ablation, part).values()]
+    convolutions = {}
+    for cell in found:
+        assert cell.model.layers == 1
+        convolutions.setdefault(cell.model.name, []).append(cell.model.conv_size)
+    assert set(map(tuple, convolutions.values())) == {(0, 4)}
+
+
+@pytest.mark.parametrize("file, words", [(table, "no table 'none'"), (conv_ablation, "no part 'none'")])
+def test_unknown_arguments_of_studies(file, words):
+    with pytest.raises(ConfigError, match=words):
+        file.get_config("none")
