@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import pytest
 
 from rnnbench.bench import __main__ as bench
-from rnnbench.bench import peers, plan, rows, timing
+from rnnbench.bench import peers, plan, rows, targets, timing
 from rnnbench.bench.cost import count
 from rnnbench.bench.timing import Budget, Prepared, Skip, spread
 from rnnbench.config import PRESETS
@@ -89,6 +89,80 @@ def test_sampling_and_population(tmp_path, monkeypatch):
 def test_sampling_is_planned_for_every_task():
     (section,) = plan.plan(bench.parse(["--sampling", "--lengths=16"]), dict)
     assert [job.label.split()[0] for job in section.jobs] == [f"sampling:{task}" for task in TASKS]
+
+
+def test_targets_of_a_cpu_as_a_page(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(targets, "DISTINCT", ("lru",))
+    monkeypatch.setattr(targets, "RECURRENT", ("lru",))
+    monkeypatch.setattr(targets, "POPULATIONS", ("lru",))
+    found = results(tmp_path, "--targets=cpu", "--lengths=2", "--what=long,population")
+    planned = targets.plan(bench.parse(["--targets=cpu"]), dict)
+    assert [section.what for section in planned] == ["steps", "peers", "long", "population", "sampling"]
+    assert planned[0].jobs[0].label == "step:lru step, T = 256"
+    (long,), (members,) = found["long"], found["population"]
+    assert (long["b"], long["length"]) == ("16 steps at T = 2", 32)
+    assert members["a"] == "8 members:lru"
+    assert_sane(long)
+    capsys.readouterr()
+    assert bench.main([f"--from_json={tmp_path / 'bench.json'}"]) == 0
+    said = capsys.readouterr().out
+    assert "| step:lru: time per token at T = 32 against T = 2 " in said
+    assert f"{found['population'][0]['ratio']:.3f}×" in said and found["command"] in said
+    assert "unmeasured" in said and "PyTorch original, T = 256" not in said
+
+
+def test_targets_of_a_gpu_run_at_a_tiny_size(tmp_path, monkeypatch):
+    monkeypatch.setattr(targets, "DISTINCT", ("lru",))
+    found = results(tmp_path, "--targets=gpu", "--lengths=1")
+    assert [row["a"] for row in found["population"]] == ["16 members:lru"]
+    names = [row["name"] for row in found["ops"]]
+    assert names == [n for n in ("delta_rule", "linear_attention", "selective_scan") for _ in range(2)]
+    for row in found["population"] + found["ops"]:
+        assert_sane(row)
+    assert {(row["batch"], row["length"], row["dim"], row["heads"]) for row in found["ops"]} == {(2, 1, 8, 2)}
+    sections = targets.plan(bench.parse(["--targets=gpu"]), dict)
+    assert [section.what for section in sections] == ["population", "ops", "peers"]
+    assert sections[1].jobs[0].label == "delta_rule forward, T = 2048"
+
+
+def test_verdicts():
+    sizes = dict(batch=32, dim=64, heads=4, layers=2, mlp_dim=128, dtype="float32", length=256, note=None)
+    seconds = {name: ms / 4000 for name, ms in targets.PYTORCH[256].items()} | {"lru": 0.2}
+    steps = [dict(sizes, name=f"step:{name}", seconds=s) for name, s in seconds.items()]
+    torch = dict(sizes, a="torch:lstm", b="mixer:lstm", kind="gradient", ratio=0.8)
+    found = {
+        "steps": steps,
+        "peers": [torch, dict(torch, length=1024)],
+        "long": [dict(sizes, a="step:lru", ratio=1.2, peak_bytes_a=17.0, peak_bytes_b=1.0)],
+        "population": [
+            dict(sizes, a="8 members:lru", b="8 runs:lru", ratio=1.06),
+            dict(torch, a="16 x", ratio=0.1),
+        ],
+        "sampling": [dict(sizes, kind="mqar", b="step:lru", ratio=0.049)],
+    }
+    verdicts = [(verdict["measured"], verdict["met"]) for verdict in targets.verdicts(found)]
+    mean = 4 ** (5 / 6) * (0.183 / 0.2) ** (1 / 6)
+    assert verdicts == [
+        (f"{mean:.1f}×", True),
+        ("0.9× (lru)", False),
+        ("0.80×", True),
+        ("0.80×", False),
+        ("1.20×", True),
+        ("17.0×", False),
+        ("1.060×", False),
+        ("10.0×", True),
+        ("4.9 %", True),
+    ]
+    larger = [dict(row, batch=64) for row in steps]
+    assert targets.verdicts({"steps": larger}) == targets.verdicts({"steps": steps[1:]}) == []
+
+
+def test_a_sample_of_steps_is_a_longer_dispatch(monkeypatch):
+    monkeypatch.setattr(timing, "SAMPLE_SECONDS", 0.02)
+    seconds = iter([0.0, 0.01] * 2)
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: next(seconds))
+    assert timing.calibrate(Prepared(lambda n: None)) == 2
+    assert timing.calibrate(Prepared(lambda n: None, longer=timing.STEPS_LONGER)) == 20
 
 
 def test_what_does_not_fit_the_budget_is_noted(tmp_path, capsys):
@@ -184,7 +258,7 @@ def test_torch_where_it_is_installed(tmp_path):
     rows = [row for row in found["peers"] if row["a"] == "torch:lstm"]
     assert [row["kind"] for row in rows] == ["forward", "gradient"]
     for row in rows:
-        assert_sane(row, optional=("note", "compile_seconds_a"))
+        assert_sane(row, optional=("note", "compile_seconds_a", "peak_bytes_a"))
 
 
 @pytest.mark.parametrize(
@@ -209,6 +283,12 @@ def test_torch_where_it_is_installed(tmp_path):
         (["--compare", "step:lstm", "mixer:lstm"], "--compare"),
         (["--what=mixers", "--names=gpt", "--dim=2"], "--heads"),
         (["--sampling", "--lengths=5"], "--lengths"),
+        (["--targets=tpu"], "--targets"),
+        (["--targets=cpu", "--names=gpt"], "--names"),
+        (["--targets=cpu", "--what=everything"], "--what"),
+        (["--targets=cpu", "--lengths=5"], "--lengths"),
+        (["--from_json=/no/such/file.json"], "--from_json"),
+        ([f"--from_json={__file__}"], "--from_json"),
     ],
 )
 def test_refusals_are_one_line_and_write_nothing(arguments, hint, tmp_path, capsys):

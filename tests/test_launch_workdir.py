@@ -14,13 +14,19 @@ def contents(folder):
     return {path.relative_to(folder): path.is_file() and path.read_bytes() for path in folder.rglob("*")}
 
 
+def from_cache(done):
+    """The programs that a launch did not have to compile."""
+    return set(re.findall(r"Persistent compilation cache hit for 'jit_(\w+)'", done.stderr))
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A run of ten steps: its workdir, and what the command printed."""
     folder = tmp_path_factory.mktemp("finished") / "run"
-    done = launch(*TINY, f"--workdir={folder}")
+    done = launch(*TINY, f"--workdir={folder}", f"--compilation_cache={folder.parent / 'compiled'}")
     assert done.returncode == 0, done.stderr
     assert "train_chunk" in compiled(done)  # else the refusals' tests would miss it
+    assert not from_cache(done)
     return folder, done.stdout
 
 
@@ -43,6 +49,14 @@ def test_a_run_leaves_exactly_these_files(finished):
     assert set(saved) == {key.split(".")[0] for key in KEYS}
     assert saved["train"]["steps"] == 10 and saved["protocol"] == "custom"
     assert "bit_parity-custom-lstm" in printed and "length=16" in printed
+
+
+def test_a_second_start_of_a_config_skips_compilation(finished, tmp_path):
+    folder = finished[0].parent / "compiled"
+    stored = {path.name.removeprefix("jit_").rsplit("-", 2)[0] for path in folder.glob("*-cache")}
+    assert "train_chunk" in stored
+    again = launch(*TINY, f"--workdir={tmp_path / 'again'}", f"--compilation_cache={folder}")
+    assert from_cache(again) >= stored
 
 
 IDENTITY = {"cell", "seed", "learning_rate", "step"}

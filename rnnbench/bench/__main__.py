@@ -7,6 +7,8 @@
     python -m rnnbench.bench --what=none --peers                      ours against torch, fla, mamba_ssm, jla
     python -m rnnbench.bench --sampling --population                  shares of the trainer
     python -m rnnbench.bench --json=bench.json                        the same for machines
+    python -m rnnbench.bench --targets=cpu --json=cpu.json            what is wanted of our speed; or gpu
+    python -m rnnbench.bench --from_json=cpu.json > README.md         a page of results, nothing measured
 
 A time is the median of --repeats samples, compilation apart; a sample repeats a short program for a tenth
 of a second (a train step: in one dispatch). FLOPs and bytes are counted in the traced program, as XLA's own
@@ -29,11 +31,12 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from rnnbench.bench import peers, table
-from rnnbench.bench.plan import FAMILIES, LENGTHS, Section, plan
+from rnnbench.bench import page, peers, table, targets
+from rnnbench.bench.plan import FAMILIES, LENGTHS, Section, in_flags, plan
 from rnnbench.bench.subjects import OPS
+from rnnbench.bench.table import TITLES
 from rnnbench.bench.timing import ceilings, machine
-from rnnbench.config import PRESETS, InputError
+from rnnbench.config import PRESETS, ConfigError, InputError
 from rnnbench.metrics import write_text
 from rnnbench.train import versions
 
@@ -56,8 +59,8 @@ def parse(given: Sequence[str] | None) -> argparse.Namespace:
     add("--lengths", type=_words, help=f"default {','.join(map(str, LENGTHS))}; of the trainer 64,256")
     sizes = {"batch": 32, "dim": 64, "heads": 4, "layers": 2, "mlp_dim": 128, "repeats": 7}
     for name, default in sizes.items():
-        add(f"--{name}", type=int, default=default, help=f"default {default}")
-    add("--dtype", choices=("float32", "bfloat16"), default="float32")
+        add(f"--{name}", type=int, help=f"default {default}")
+    add("--dtype", choices=("float32", "bfloat16"), help="default float32")
     add(
         "--budget",
         type=float,
@@ -68,10 +71,17 @@ def parse(given: Sequence[str] | None) -> argparse.Namespace:
     add("--peers", action="store_true", help="ours against what else is installed")
     add("--sampling", action="store_true", help="share of the train step that sampling takes, per task")
     add("--population", action="store_true", help="eight members against eight single runs")
+    add("--targets", choices=("cpu", "gpu"), help="all that its targets need; --what: only these tables")
     add("--json", type=Path, help="file for all results")
+    add("--from_json", type=_words, help="print these files of --json as a page in Markdown, measure nothing")
     args = parser.parse_args(given)
+    sizes["dtype"] = "float32"
+    args.given = {name: getattr(args, name) for name in sizes if getattr(args, name) is not None}
+    vars(args).update(sizes | args.given)
+    args.given.pop("repeats", None)
     if args.what is None:
-        args.what = () if args.compare or args.sampling or args.population else FAMILIES
+        alone = args.compare or args.sampling or args.population
+        args.what = tuple(TITLES) if args.targets else () if alone else FAMILIES
     args.what = () if args.what == ("none",) else args.what
     if args.lengths is not None:
         args.lengths = _numbers(args.lengths)
@@ -98,11 +108,14 @@ def _check(args: argparse.Namespace) -> None:
     if args.dim % args.heads:
         raise InputError(f"--heads: must divide --dim={args.dim}; it is {args.heads}")
     for flag, given, known in (
-        ("what", args.what, [*FAMILIES, "none"]),
+        ("what", args.what, [*(TITLES if args.targets else FAMILIES), "none"]),
         ("names", args.names, [*OPS, *PRESETS]),
     ):
         if unknown := [word for word in given if word not in known]:
             raise InputError(f"--{flag}: unknown {unknown[0]!r}; choose from: {' '.join(known)}")
+    for name in ("names", "compare", "peers", "sampling", "population"):
+        if args.targets and getattr(args, name):
+            raise InputError(f"--{name}: --targets has a list of its own, which --what can shorten")
     if args.json and not args.json.absolute().parent.is_dir():
         raise InputError(f"--json: there is no folder {args.json.absolute().parent}")
 
@@ -121,19 +134,25 @@ def show(section: Section, console: Console) -> list[dict[str, Any]]:
 
 def bench(given: Sequence[str] | None) -> None:
     args = parse(given)
+    if args.from_json:
+        print(page.markdown(page.load([Path(file) for file in args.from_json])), end="")
+        return
     limits = functools.cache(lambda: ceilings(args.dtype, args.repeats))
-    sections = plan(args, limits)
+    try:
+        sections = targets.plan(args, limits) if args.targets else plan(args, limits)
+    except ConfigError as error:
+        raise InputError(in_flags(error)) from None
     terminal = sys.stdout.isatty()
     console = Console(highlight=False, width=None if terminal else 140)
     command = shlex.join(["python", "-m", "rnnbench.bench", *(sys.argv[1:] if given is None else given)])
     results: dict[str, Any] = {"command": command, "versions": versions(), "machine": machine()}
     console.print(table.machine(results["machine"], results["versions"], limits()))
-    results |= {"ceilings": limits(), "missing": peers.missing() if args.peers else {}}
+    results |= {"ceilings": limits(), "missing": peers.missing() if args.peers or args.targets else {}}
     for section in sections:
-        results[section.what] = show(section, console)
+        results.setdefault(section.what, []).extend(show(section, console))
         if args.json:  # after every section, so that a long call that is stopped leaves what it has
             write_text(args.json, json.dumps(results, indent=1) + "\n")
-    if args.peers and results["missing"]:
+    if results["missing"]:
         by_reason: dict[str, list[str]] = {}
         for name, reason in results["missing"].items():
             by_reason.setdefault(reason, []).append(name)

@@ -7,14 +7,14 @@ note.
 import importlib
 import importlib.util
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from rnnbench.bench.subjects import OPS, STATES, Subject, run_jax
+from rnnbench.bench.subjects import OPS, STATES, Subject, parse, run_jax
 from rnnbench.bench.timing import Prepared, Skip, machine, sample
 from rnnbench.bench.trainer import Shape
 
@@ -164,6 +164,14 @@ def subject(name: str) -> Subject:
             raise Skip(f"{name} failed: {type(error).__name__}: {reason}") from error
 
     return Subject(name, ("forward", "gradient"), prepare)
+
+
+def couples(names: Sequence[str], shape: Shape) -> list[tuple[Subject, Subject]]:
+    """What can run here with ours; `names`: only against these ops and presets (none: all)."""
+    absent = missing()
+    there = {name: peer.ours for name, peer in PEERS.items() if name not in absent}
+    wanted = {name: ours for name, ours in there.items() if not names or ours.split(":")[-1] in names}
+    return [(subject(name), parse(ours, shape)) for name, ours in wanted.items()]
 
 
 def _torch() -> Any:

@@ -44,35 +44,28 @@ def plan(args: argparse.Namespace, limits: Any) -> list[Section]:
         "steps": [f"step:{name}" for name in presets],
     }
     sections = []
-    try:
-        for what in args.what:
-            sections.append(Section(what, _singles(map(parse, names[what]), shapes, budget, limits)))
-        if args.compare:
-            couple = tuple(map(parse, args.compare))
-            sections.append(Section("compare", _comparisons([couple], shapes, budget)))
-        if args.peers:
-            absent = peers.missing()
-            there = {name: peer for name, peer in peers.PEERS.items() if name not in absent}
-            wanted = {n: p for n, p in there.items() if not args.names or p.ours.split(":")[-1] in args.names}
-            couples = [(peers.subject(name), parse(peer.ours)) for name, peer in wanted.items()]
-            sections.append(Section("peers", _comparisons(couples, shapes, budget)))
-        if args.sampling:
-            sections.append(Section("sampling", _sampling(chosen, few, budget)))
-        if args.population:
-            sections.append(Section("population", _populations(chosen, few, budget)))
-    except ConfigError as error:
-        raise InputError(flag(error)) from None
+    for what in args.what:
+        sections.append(Section(what, singles(map(parse, names[what]), shapes, budget, limits)))
+    if args.compare:
+        couple = tuple(map(parse, args.compare))
+        sections.append(Section("compare", comparisons([couple], shapes, budget)))
+    if args.peers:
+        sections.append(Section("peers", comparisons(peers.couples(args.names, shapes[0]), shapes, budget)))
+    if args.sampling:
+        sections.append(Section("sampling", sampling(chosen, few, budget)))
+    if args.population:
+        sections.append(Section("population", populations(chosen, few, budget)))
     return sections
 
 
-def flag(error: ConfigError) -> str:
+def in_flags(error: ConfigError) -> str:
     """The line of a ConfigError with the bench's own flag: of the model's sizes, or else of the length."""
     section, _, name = error.key.partition(".")
     own = name if section == "model" else "lengths"
     return f"--{own}: {str(error).partition(': ')[2]}"
 
 
-def _singles(subjects: Iterable[Subject], shapes: Sequence[Shape], budget: Any, limits: Any) -> list[Job]:
+def singles(subjects: Iterable[Subject], shapes: Sequence[Shape], budget: Any, limits: Any) -> list[Job]:
     jobs = []
     for subject in subjects:
         for kind in subject.kinds:
@@ -84,27 +77,27 @@ def _singles(subjects: Iterable[Subject], shapes: Sequence[Shape], budget: Any, 
     return jobs
 
 
-def _pairs(names: tuple[str, str, str], a: Any, b: Any, shapes: Sequence[Shape], budget: Any) -> list[Job]:
+def pairs(names: tuple[str, str, str], a: Any, b: Any, shapes: Sequence[Shape], budget: Any) -> list[Job]:
     row_budget = budget()
     row = lambda shape: lambda: pair(names, a, b, shape, row_budget)
     return [Job(f"{names[0]} and {names[1]}, T = {shape.length}", row(shape)) for shape in shapes]
 
 
-def _comparisons(
-    couples: Iterable[tuple[Subject, Subject]], shapes: Sequence[Shape], budget: Any
+def comparisons(
+    couples: Iterable[tuple[Subject, Subject]], shapes: Sequence[Shape], budget: Any, only: str = ""
 ) -> list[Job]:
     jobs = []
     for a, b in couples:
-        kinds = [kind for kind in a.kinds if kind in b.kinds]
+        kinds = [kind for kind in a.kinds if kind in b.kinds and only in ("", kind)]
         if not kinds:
             raise InputError(f"--compare: a step is no match for an op or a mixer: {a.name} {b.name}")
         for kind in kinds:
             prepare = lambda subject, kind: lambda shape: subject.prepare(kind, shape)
-            jobs += _pairs((a.name, b.name, kind), prepare(a, kind), prepare(b, kind), shapes, budget)
+            jobs += pairs((a.name, b.name, kind), prepare(a, kind), prepare(b, kind), shapes, budget)
     return jobs
 
 
-def _sampling(presets: Sequence[str], shapes: Sequence[Shape], budget: Any) -> list[Job]:
+def sampling(presets: Sequence[str], shapes: Sequence[Shape], budget: Any) -> list[Job]:
     jobs = []
     for preset in presets:
         for task in TASKS:
@@ -112,15 +105,16 @@ def _sampling(presets: Sequence[str], shapes: Sequence[Shape], budget: Any) -> l
                 population.prepare(trainer.config(preset, shape, task))  # refused before anything is timed
             draw = lambda shape, p=preset, t=task: trainer.sampling(p, shape, t)
             step = lambda shape, p=preset, t=task: trainer.step(p, shape, t)
-            jobs += _pairs((f"sampling:{task}", f"step:{preset}", task), draw, step, shapes, budget)
+            jobs += pairs((f"sampling:{task}", f"step:{preset}", task), draw, step, shapes, budget)
     return jobs
 
 
-def _populations(presets: Sequence[str], shapes: Sequence[Shape], budget: Any) -> list[Job]:
+def populations(presets: Sequence[str], shapes: Sequence[Shape], budget: Any, count: int = 8) -> list[Job]:
     jobs = []
     for preset in presets:
         population.prepare(trainer.config(preset, shapes[0]))
-        together = lambda shape, p=preset: trainer.eight_members(p, shape)
-        alone = lambda shape, p=preset: trainer.eight_runs(p, shape)
-        jobs += _pairs((f"8 members:{preset}", f"8 runs:{preset}", "step"), together, alone, shapes, budget)
+        together = lambda shape, p=preset: trainer.members(count, p, shape)
+        alone = lambda shape, p=preset: trainer.runs(count, p, shape)
+        names = f"{count} members:{preset}", f"{count} runs:{preset}", "step"
+        jobs += pairs(names, together, alone, shapes, budget)
     return jobs

@@ -17,7 +17,7 @@ SINGLE = (
 )
 PAIR = (
     *("repeats", "seconds_a", "seconds_b", "ratio", "ratio_low", "ratio_high"),
-    *("compile_seconds_a", "compile_seconds_b", "note"),
+    *("compile_seconds_a", "compile_seconds_b", "peak_bytes_a", "peak_bytes_b", "note"),
 )
 
 
@@ -73,7 +73,8 @@ def pair(
         median_a, median_b = spread(of_a)[1], spread(of_b)[1]
         compiling = (first.compile_seconds, second.compile_seconds)
         budget.add(shape.length, median_a + median_b, sum(seconds or 0.0 for seconds in compiling))
-        measured = (budget.repeats, median_a, median_b, ratio, low, high, *compiling)
+        peaks = (first.peak_bytes, second.peak_bytes)
+        measured = (budget.repeats, median_a, median_b, ratio, low, high, *compiling, *peaks)
         return dict(zip(PAIR, measured, strict=False))
 
     row = {"a": names[0], "b": names[1], "kind": names[2], **asdict(shape), **dict.fromkeys(PAIR)}

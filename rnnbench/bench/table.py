@@ -11,6 +11,7 @@ TITLES = {
     "steps": "Train steps on bit parity, sampling included",
     "compare": "A against B, interleaved; above 1, B is faster",
     "peers": "Peers against ours, interleaved; above 1, ours is faster",
+    "long": "A step against as many shorter ones as take its tokens",
     "sampling": "Sampling as a share of the train step",
     "population": "A population against its members one after another",
 }

@@ -14,6 +14,9 @@ import jax.numpy as jnp
 from rnnbench.bench.cost import count
 
 SAMPLE_SECONDS = 0.1  # a sample repeats a short program until it lasts this long
+# … and a dispatch of train steps so many times longer: its first step pays for mapping the memory (up to half
+# of its time at T = 1024 on a CPU), and the trainer takes a hundred steps per dispatch.
+STEPS_LONGER = 10
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class Prepared:
     xla_flops: float | None = None
     xla_bytes: float | None = None
     peak_bytes: int | None = None
+    longer: int = 1  # a sample of it lasts so many times SAMPLE_SECONDS
 
 
 class Skip(Exception):
@@ -83,7 +87,7 @@ def available_memory() -> int:
 def calibrate(prepared: Prepared) -> int:
     """Warms the program up; how many times make a sample long enough to be timed."""
     prepared.run(1)
-    return max(1, min(1000, math.ceil(SAMPLE_SECONDS / sample(prepared, 1))))
+    return max(1, min(1000, math.ceil(prepared.longer * SAMPLE_SECONDS / sample(prepared, 1))))
 
 
 def sample(prepared: Prepared, n: int) -> float:
@@ -137,7 +141,7 @@ class Budget:
             if len(self.done) > 1 and last > self.done[-2][0]:
                 power = math.log(seconds / self.done[-2][1]) / math.log(last / self.done[-2][0])
             each = seconds * (length / last) ** min(max(power, 1.0), 2.0)
-            expected = compiling + max(each, SAMPLE_SECONDS) * (self.repeats + 1) + each
+            expected = compiling + max(each, STEPS_LONGER * SAMPLE_SECONDS) * (self.repeats + 1) + each
         if left <= 0 or expected > left:
             raise Skip(f"--budget={self.seconds:g}: about {expected:.0f} s more, {max(left, 0):.0f} s left")
 

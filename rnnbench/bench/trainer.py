@@ -1,5 +1,6 @@
 """What the bench times of the trainer: a step, the sampling in it, and a population against single runs."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +11,9 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from rnnbench import population
-from rnnbench.bench.timing import Prepared, prepare
+from rnnbench.bench.timing import STEPS_LONGER, Prepared, prepare
 from rnnbench.config import experiment
 
-# Eight members, and the settings of each alone.
-LEARNING_RATES, SEEDS = (1e-3, 3e-3), (0, 1, 2, 3)
 # What each task is timed with, beside the bench's length. MQAR: keys out of 4095, as in the literature.
 TASK_SETTINGS: dict[str, dict[str, Any]] = {
     "bit_parity": {},
@@ -79,7 +78,9 @@ def chunk(setup: population.Setup, runs: int = 1, steps: int = 1) -> Prepared:
         return run
 
     shapes = population.state_shapes(setup), np.int32(1)
-    return prepare(population.make_train_chunk(setup), shapes, make_run)
+    return dataclasses.replace(
+        prepare(population.make_train_chunk(setup), shapes, make_run), longer=STEPS_LONGER
+    )
 
 
 def sampling(preset: str, shape: Shape, task: str) -> Prepared:
@@ -100,12 +101,18 @@ def sampling(preset: str, shape: Shape, task: str) -> Prepared:
     return prepare(jax.jit(draw), (np.int32(1),), make_run)
 
 
-def eight_members(preset: str, shape: Shape) -> Prepared:
-    """A population of learning rates × seeds, four steps of it."""
-    settings = {"population.learning_rates": LEARNING_RATES, "population.seeds": SEEDS}
+def members(count: int, preset: str, shape: Shape) -> Prepared:
+    """A population of two learning rates × count / 2 seeds, four steps of it."""
+    settings = {"population.learning_rates": (1e-3, 3e-3), "population.seeds": tuple(range(count // 2))}
     return chunk(population.prepare(config(preset, shape, settings=settings)), steps=4)
 
 
-def eight_runs(preset: str, shape: Shape) -> Prepared:
+def runs(count: int, preset: str, shape: Shape) -> Prepared:
     """As many single runs in turn, four steps of each; compiled once, as only running is compared."""
-    return chunk(population.prepare(config(preset, shape)), runs=len(LEARNING_RATES) * len(SEEDS), steps=4)
+    return chunk(population.prepare(config(preset, shape)), runs=count, steps=4)
+
+
+def tokens_of(preset: str, shape: Shape, length: int) -> Prepared:
+    """As many steps at `length` as take the tokens of one step at the length of `shape`."""
+    setup = population.prepare(config(preset, dataclasses.replace(shape, length=length)))
+    return chunk(setup, steps=shape.length // length)
