@@ -95,6 +95,7 @@ def test_targets_of_a_cpu_as_a_page(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(targets, "DISTINCT", ("lru",))
     monkeypatch.setattr(targets, "RECURRENT", ("lru",))
     monkeypatch.setattr(targets, "POPULATIONS", ("lru",))
+    monkeypatch.setattr(plan, "TASKS", ("bit_parity",))
     found = results(tmp_path, "--targets=cpu", "--lengths=2", "--what=long,population")
     planned = targets.plan(bench.parse(["--targets=cpu"]), dict)
     assert [section.what for section in planned] == ["steps", "peers", "long", "population", "sampling"]
