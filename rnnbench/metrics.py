@@ -68,11 +68,15 @@ def jsonl_lines(path) -> Iterator[tuple[int, dict | None, str]]:
         return
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            yield number, None, f"not a line of JSON ({error.msg})"
+            row = json.loads(line, parse_constant=_no_number)
+        except ValueError as error:
+            yield number, None, f"not a line of JSON ({getattr(error, 'msg', error)})"
             continue
         yield (number, row, "") if isinstance(row, dict) else (number, None, "not a JSON object")
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def write_jsonl(path, rows: Sequence[Mapping]) -> None:
