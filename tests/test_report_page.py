@@ -134,6 +134,16 @@ def test_light_dark_and_print(page):
     media(page, "light")
 
 
+def test_fits_the_screen_of_a_telephone(page):
+    narrow = {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", narrow)
+    width = lambda page: page.execute_script("return document.documentElement.scrollWidth")
+    try:
+        WebDriverWait(page, 30).until(lambda page: width(page) <= 400)  # the figures are drawn anew
+    finally:
+        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 def test_what_comes_from_rows_is_text(page):
     summary = page.find_element(By.XPATH, "//h2[@id='failed']/following::summary[1]")
     assert summary.text == "dyck-gpt: XlaRuntimeError: out of <memory>"
