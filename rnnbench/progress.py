@@ -59,17 +59,17 @@ class Progress:
 
     def expect(self, seconds: float, after: float) -> None:
         """How long the next run will take, and how long all those after it."""
-        self._expected, self._after = seconds, after
+        self._after = after
         if self._live:
             if self._study is None:
                 self._study = self._live.add_task(
                     f"[bold]{'study':<18}[/]", total=self._total_runs, status=""
                 )
+            self._live.update(self._study, completed=self._run)
             self._show_study(seconds)
 
     def _show_study(self, seconds: float) -> None:
-        status = f"cells ETA {duration(seconds + self._after)}"
-        self._live.update(self._study, completed=self._run, status=status)
+        self._live.update(self._study, status=f"cells ETA {duration(seconds + self._after)}")
 
     def update(self, step: int, loss: float | None, accuracy: float | None) -> None:
         """The run has reached `step`; None stands for a population that has diverged."""

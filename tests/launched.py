@@ -22,12 +22,17 @@ TINY = [
 ]
 
 
+def environment(**settings):
+    """A process's environment: on the CPU, with quick compiles."""
+    quick = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_backend_optimization_level=0"}
+    return os.environ | quick | settings
+
+
 def launch(*arguments):
     """launch.py in a process of its own; what it compiles is logged to its stderr."""
-    settings = {"JAX_PLATFORMS": "cpu", "JAX_LOG_COMPILES": "1"}
-    settings["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
     command = [sys.executable, "launch.py", "--compilation_cache=off", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, env=os.environ | settings, capture_output=True, text=True)
+    settings = environment(JAX_LOG_COMPILES="1")
+    return subprocess.run(command, cwd=ROOT, env=settings, capture_output=True, text=True)
 
 
 def compiled(done):

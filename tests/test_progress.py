@@ -1,6 +1,7 @@
 """The display of a running study: what a terminal shows and what a log file gets."""
 
 import io
+import re
 
 import pytest
 from rich.console import Console
@@ -114,3 +115,36 @@ def test_runs_inside_a_study_share_its_display(clock):
         assert study._live.live.is_started
     assert not study._live.live.is_started
     assert "1/2 gpt" in text_of(screen) and "2/2 lstm" in text_of(screen)
+
+
+def test_the_eta_of_a_whole_study(clock):
+    log, screen = console(terminal=False, width=100), console(terminal=True, width=100)
+    for out in (log, screen):
+        with Progress(total_runs=3, console=out) as progress:
+            progress.expect(60, after=3600)
+            progress.start("gpt", steps=100)
+            for step in (10, 20):
+                clock.now += 10
+                progress.update(step, 0.5, 0.5)
+            if out is screen:
+                progress._live.refresh()
+            progress.done("0.500")
+    assert "[1/3] gpt: step 20/100  loss 0.500 acc 0.500 1.0 steps/s, ETA 1:20, study 1:01:20" in text_of(log)
+    shown = " ".join(text_of(screen).split())
+    assert "study 0/3 cells ETA 1:01:20" in shown
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_run_that_fails_or_is_left_to_others(clock, terminal):
+    out = console(terminal)
+    with Progress(total_runs=3, console=out) as progress:
+        progress.fail("gpt", "before it began [x]")
+        progress.start("lstm", steps=10)
+        progress.fail("lstm", "in the middle")
+        progress.skip("lru", "", "left to others")
+        assert progress._live is None or not progress._live.task_ids
+    shown = " ".join(text_of(out).split())
+    for number, (name, words) in enumerate(
+        [("gpt", "before it began [x]"), ("lstm", "in the middle"), ("lru", "left to others")], start=1
+    ):
+        assert re.search(rf"{number}/3\]? {name}:?( failed:)? {re.escape(words)}", shown), shown
