@@ -62,6 +62,8 @@ def _report(folder: Path) -> dict[str, bytes]:
 def _own(path: Path, rows: list[dict[str, Any]]) -> dict[str, bytes]:
     spec = importlib.util.spec_from_file_location(f"{path.parent.name}_plot", path)
     module = importlib.util.module_from_spec(spec)
+    if (beside := str(path.parent.resolve())) not in sys.path:
+        sys.path.append(beside)  # as launch.py does with what lies beside a config file
     spec.loader.exec_module(module)
     pages = module.pages(rows)
     return {k: png(page) if isinstance(page, Figure) else page.encode() for k, page in pages.items()}

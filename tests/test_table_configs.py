@@ -1,5 +1,6 @@
 """The studies behind the tables of results/: their cells, and what is the same in all of them."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,14 @@ def test_the_ablation_of_the_convolution(part):
 def test_unknown_arguments_of_studies(file, words):
     with pytest.raises(ConfigError, match=words):
         file.get_config("none")
+
+
+def test_the_index_of_results_has_every_table_and_says_which_are_run():
+    index = Path("results/README.md").read_text()
+    lines = [line.split("|")[1:-1] for line in index.splitlines() if line.count("|") == 6]
+    status = {name: line[-1].strip() for line in lines[2:] for name in re.findall(r"\b[a-z_0-9]+\b", line[0])}
+    assert {*table.TABLES, "mqar_long", "mqar_capacity", "conv_ablation"} <= status.keys()
+    filled = {path.parent.name for path in Path("results").glob("*/results.jsonl")}
+    assert filled <= status.keys()
+    told = {name for name, text in status.items() if text != "unrun" and Path("results", name).is_dir()}
+    assert told == filled

@@ -1,0 +1,89 @@
+"""Why the PyTorch original could not recall more than three keys: its setting rebuilt, then mended.
+
+    python launch.py --config=results/mqar_autopsy/study.py:PART --workdir=runs/autopsy_PART
+
+PART is `ablation`, `ladder`, `linear` or `climb`: see the functions of these names. Finished cells are added
+to the rows beside this file. A cell of six members takes about a minute and a half on one CPU core, those of
+`climb` up to an hour.
+"""
+
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from rnnbench.config import ConfigError, experiment
+
+PROTOCOL = {
+    "model.dim": 16,
+    "model.layers": 2,
+    "model.heads": 1,
+    "eval.batches": 32,
+    "eval.every": 0,
+    "train.batch_size": 32,
+    "train.steps": 1500,
+    "train.chunk": 500,
+    "population.learning_rates": (3e-3, 1e-2),
+    "population.seeds": (0, 1, 2),
+}
+# The rebuilt original, in the order in which the ladder mends it; and what else was suspected.
+FAULTS = ("diagonal", "shared_ids", "one_query", "stale")
+SUSPECTS = ("off_by_one", "number")
+
+
+def cell(keys, faults=(), mixer="FaultyDeltaNet", **more):
+    """As many values as twice the keys, as in the original (3 and 6); 2 to `keys` pairs in training."""
+    names = " ".join(fault for fault in FAULTS + SUSPECTS if fault in faults)
+    return {
+        "model.mixer": f"autopsy_mixer:{mixer}",
+        "model.options.faults": names,
+        "task.options.faults": names,
+        "task.options.num_keys": keys,
+        "task.options.num_values": 2 * keys,
+        "task.options.pairs": (min(2, keys - 1), keys),
+        **more,
+    }
+
+
+def ablation():
+    """Of the original one fault mended; of the mended setting one fault made. Both ways, with four keys."""
+    one_less = [[fault for fault in FAULTS if fault != mended] for mended in FAULTS]
+    one_more = [[fault] for fault in FAULTS + SUSPECTS]
+    return [cell(4, faults) for faults in (FAULTS, *one_less, (), *one_more)]
+
+
+def ladder():
+    """One mend after another, with more and more keys."""
+    return [cell(keys, FAULTS[mended:]) for keys in (2, 3, 4, 8) for mended in range(len(FAULTS) + 1)]
+
+
+def linear():
+    """The other model that read the diagonal: linear attention, broken, with the right read-out, mended."""
+    kinds = (FAULTS, FAULTS[1:], ("diagonal",), ())
+    return [cell(keys, faults, "FaultyLinearAttention") for keys in (2, 4) for faults in kinds]
+
+
+def climb():
+    """From the mended setting on: longer training, then width, then a short convolution, up to 64 keys."""
+    sizes = [(16, 0), (64, 0), (64, 4)]
+    return [
+        cell(keys, **{"model.dim": dim, "model.conv_size": conv, "train.steps": 4000})
+        for keys in (8, 16, 32, 64)
+        for dim, conv in sizes
+    ]
+
+
+PARTS = {"ablation": ablation, "ladder": ladder, "linear": linear, "climb": climb}
+
+
+def get_config(argument="ablation"):
+    if argument not in PARTS:
+        raise ConfigError("", f"the autopsy has no part {argument!r}; choose one of: {' '.join(PARTS)}")
+    config = experiment("mqar", "deltanet,autopsy", {"autopsy": PROTOCOL})
+    config.model.name, config.task.name = "faulty_deltanet", "faulty_recall"
+    config.model.mixer, config.task.module = "autopsy_mixer:FaultyDeltaNet", "autopsy_task:FaultyRecall"
+    config.model.options = ConfigDict({"faults": ""})
+    config.task.options = ConfigDict({"faults": "", "num_keys": 3, "num_values": 6, "pairs": (2, 3)})
+    cells = PARTS[argument]()
+    config.study.grid = ((tuple(cells[0]), tuple(tuple(each.values()) for each in cells)),)
+    config.study.table = str(Path(__file__).parent)
+    return config
