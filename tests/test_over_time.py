@@ -1,6 +1,9 @@
 """Time split over a mesh axis: every op on p devices against the loops of naive.py, as on one device."""
 
 import functools
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -99,6 +102,22 @@ def test_the_tail_before_each_device(length):
     part = length // 8
     expected = [whole[:, i * part : i * part + width] for i in range(8)]
     np.testing.assert_array_equal(found, np.concatenate(expected, axis=1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["deltanet", "mamba", "lru"])
+def test_memory_of_a_device_goes_with_its_part_of_the_sequence(name):
+    """As results/scaling/long_sequences.md has it for a million tokens, here at a fraction of the length."""
+    path = Path(__file__).parents[1] / "results" / "scaling" / "long_sequences.py"
+    script = SimpleNamespace(**runpy.run_path(str(path)))
+    length = 1 << 15
+    eighth = script.mebibytes(name, length, 8)
+    assert script.mebibytes(name, length, 2) / eighth == pytest.approx(4, rel=0.1)
+    assert script.mebibytes(name, 2 * length, 8) / eighth == pytest.approx(2, rel=0.1)
+    loss, grads = script.run(name, length, 8)[1:]
+    expected_loss, expected = script.run(name, length, 2)[1:]
+    assert loss == pytest.approx(expected_loss, rel=1e-4)
+    assert_trees_close(scaled(grads, expected), scaled(expected, expected), rtol=1e-3, atol=1e-4)
 
 
 def test_a_nonlinear_recurrence_is_refused():
