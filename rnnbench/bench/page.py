@@ -45,8 +45,7 @@ def markdown(calls: Sequence[dict[str, Any]]) -> str:
     met = sum(verdict["met"] for verdict in found)
     lines = ["# Speed", "", f"{met} of {len(found)} targets are met in these calls:", ""]
     lines += ["```bash", *dict.fromkeys(call["command"] for call in calls), "```", ""]
-    machines = [table.machine(call["machine"], call["versions"], call["ceilings"]) for call in calls]
-    lines += [f"- {machine.strip()}" for machine in dict.fromkeys(machines)]
+    lines += [f"- {machine}" for machine in _machines(calls)]
     lines += ["", ABOUT_PYTORCH, ""]
     if not any(call["machine"]["platform"] == "gpu" for call in calls):
         lines += [f"The targets on a GPU are unmeasured; `{GPU}` measures them all in one call.", ""]
@@ -59,6 +58,15 @@ def markdown(calls: Sequence[dict[str, Any]]) -> str:
             draw = table.measured if what in ("ops", "mixers", "steps") else table.pairs
             lines += [f"## {title}", "", render(draw(what, rows[what]))]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _machines(calls: Sequence[dict[str, Any]]) -> list[str]:
+    """A line for each kind of machine, with the best it did in any of its calls."""
+    limits: dict[str, dict[str, float]] = {}
+    for call in calls:
+        of = limits.setdefault(json.dumps([call["machine"], call["versions"]]), {})
+        of |= {name: max(value, of.get(name, 0.0)) for name, value in call["ceilings"].items()}
+    return [table.machine(*json.loads(kind), best).strip() for kind, best in limits.items()]
 
 
 def render(drawn: Table) -> str:

@@ -35,11 +35,12 @@ def plan(args: argparse.Namespace, limits: Any) -> list[Section]:
         sizes = known | {"mlp_dim": args.mlp_dim, "dtype": args.dtype} | sizes | args.given
         return [Shape(length=length, **sizes) for length in args.lengths or lengths]
 
-    sections = (cpu if args.targets == "cpu" else gpu)(shapes, budget, limits)
+    patient = lambda: Budget(8 * args.budget, args.repeats)  # a sample of a population is 64 steps
+    sections = (cpu if args.targets == "cpu" else gpu)(shapes, budget, patient, limits)
     return [section for section in sections if section.what in args.what]
 
 
-def cpu(shapes: Callable[..., list[Shape]], budget: Any, limits: Any) -> list[Section]:
+def cpu(shapes: Callable[..., list[Shape]], budget: Any, patient: Any, limits: Any) -> list[Section]:
     usual = shapes(256, 1024)
     steps = [parse(f"step:{name}", usual[0]) for name in DISTINCT]
     jobs = [job for name in RECURRENT for job in long(name, shapes(1024, batch=1), budget)]
@@ -47,12 +48,12 @@ def cpu(shapes: Callable[..., list[Shape]], budget: Any, limits: Any) -> list[Se
         Section("steps", singles(steps, usual, budget, limits)),
         Section("peers", comparisons(peers.couples(("lstm",), usual[0]), usual, budget, "gradient")),
         Section("long", jobs),
-        Section("population", populations(POPULATIONS, shapes(64, 256), budget)),
+        Section("population", populations(POPULATIONS, shapes(64, 256), patient)),
         Section("sampling", sampling(("lstm",), shapes(64, 256), budget)),
     ]
 
 
-def gpu(shapes: Callable[..., list[Shape]], budget: Any, limits: Any) -> list[Section]:
+def gpu(shapes: Callable[..., list[Shape]], budget: Any, patient: Any, limits: Any) -> list[Section]:
     # The Triton kernel of the delta rule takes no float32.
     heads = shapes(2048, batch=8, dim=512, heads=8, dtype="bfloat16")
     channels = shapes(2048, batch=8, dim=1024)
@@ -69,7 +70,7 @@ def gpu(shapes: Callable[..., list[Shape]], budget: Any, limits: Any) -> list[Se
         for job in singles([parse(name, at[0]) for name in names], at, budget, limits)
     ]
     return [
-        Section("population", populations(DISTINCT, small, budget, 16)),
+        Section("population", populations(DISTINCT, small, patient, 16)),
         Section("ops", ours),
         Section("peers", jobs),
     ]

@@ -51,8 +51,8 @@ class LRU(nnx.Module):
         real, imaginary = jnp.split(write * jnp.tile(jnp.exp(self.gamma_log[...]), 2)[None, None], 2, axis=-1)
         eigenvalue = jnp.exp(jax.lax.complex(-jnp.exp(self.nu_log[...]), jnp.exp(self.theta_log[...])))
         write = jax.lax.complex(real, imaginary)
-        decay = jnp.broadcast_to(eigenvalue[None, None], write.shape)
-        h, last = linear_scan(decay, write, None if state is None else state["h"], axis_name=axis_name)
+        before = None if state is None else state["h"]
+        h, last = linear_scan(eigenvalue[None, None], write, before, axis_name=axis_name)
         h = jnp.concatenate([h.real, -h.imag], axis=-1).astype(self.dtype)
         u = flat_dot(h, self.readout_kernel.astype(self.dtype)) + x * self.skip.astype(self.dtype)[None, None]
         value, gate = jnp.split(self.glu(jax.nn.gelu(u)), 2, axis=-1)
