@@ -36,6 +36,11 @@ flags.DEFINE_string(
 flags.DEFINE_enum(
     "distributed", "auto", ["auto", "on", "off"], "join the processes of a cluster (see the README)"
 )
+flags.DEFINE_string(
+    "coordinator", None, "HOST:PORT of process 0; else JAX_COORDINATOR_ADDRESS, or what the cluster tells"
+)
+flags.DEFINE_integer("num_processes", None, "how many processes; else JAX_NUM_PROCESSES")
+flags.DEFINE_integer("process_id", None, "which one this is, from 0; else JAX_PROCESS_ID")
 
 
 class UsageError(InputError):
@@ -47,11 +52,15 @@ def main(argv: list[str]) -> int:
     try:
         return command(argv)
     except InputError as error:
-        print(f"launch.py: {error}", file=sys.stderr)
-        return 2
+        return refuse(error)
     except KeyboardInterrupt:
         print("\nlaunch.py: interrupted; the same command resumes at the newest checkpoint", file=sys.stderr)
         return 130
+
+
+def refuse(error: InputError) -> int:
+    print(f"launch.py: {error}", file=sys.stderr)
+    return 2
 
 
 def command(argv: list[str]) -> int:
@@ -83,34 +92,45 @@ def command(argv: list[str]) -> int:
     if not (FLAGS.workdir or FLAGS.show_batch):
         raise UsageError("--workdir: is missing; name a folder for the results, such as runs/first")
     # Only now: JAX takes seconds to load, and its processes join before anything touches a device.
-    from rnnbench import distributed, grid, population, train
+    from rnnbench import distributed, grid, population, processes, train
 
     if several:
         values = configs.flat(config)
         changed = {key: values[key] for key in config_flags.get_override_values(FLAGS["config"])}
         cells = grid.cells(pristine, changed, lambda task: files.beside(file, task))
     try:
-        distributed.initialize(FLAGS.distributed)
+        processes.initialize(FLAGS.distributed, FLAGS.coordinator, FLAGS.num_processes, FLAGS.process_id)
+    except InputError:
+        raise
     except (ValueError, RuntimeError) as error:
         raise UsageError(f"--distributed: {files.first_line(error)}") from None
     distributed.keep_compiled(FLAGS.compilation_cache)
     if FLAGS.show_batch:
         return show_batch(population.prepare(next(iter(cells.values()), config)))
-    if cells:
-        return run_study(cells, config.study.table, shard)
-    train.run(config, FLAGS.workdir)
+    try:
+        with processes.ending_together():
+            processes.introduce()
+            if cells:
+                return run_study(cells, config.study.table, shard)
+            train.run(config, FLAGS.workdir)
+    except processes.Preempted as stop:
+        if processes.is_main():
+            print(f"launch.py: preempted: {stop}; the same command resumes", file=sys.stderr)
+        return processes.PREEMPTED
+    except InputError as error:
+        return refuse(error) if processes.is_main() else 2
     return 0
 
 
 def run_study(cells: dict[str, ConfigDict], table: str, shard: tuple[int, int]) -> int:
     """Runs the cells, or lists them; the exit code is 1 if one of them failed."""
-    from rnnbench import study
+    from rnnbench import processes, study
 
     if FLAGS.dry_run:
         study.plan(cells, FLAGS.workdir, table, shard)
         return 0
     _, failed = study.run(cells, FLAGS.workdir, table, shard)
-    for name in failed:
+    for name in failed if processes.is_main() else []:
         print(f"launch.py: failed: {FLAGS.workdir}/cells/{name}/error.json", file=sys.stderr)
     return 1 if failed else 0
 

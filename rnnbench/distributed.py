@@ -1,4 +1,4 @@
-"""Processes, the mesh of devices, and what lies where on it.
+"""The mesh of devices, and what lies where on it.
 
 Axes of the mesh: `seed` splits the members of a population, `data` the batch, `time` the sequence.
 """
@@ -11,26 +11,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
 
 from rnnbench.config import ConfigError
-
-
-def initialize(mode: str) -> None:
-    """Joins the processes of a cluster: `on` always, `off` never, `auto` where the environment shows several.
-
-    An error of jax.distributed is not swallowed: a mis-set cluster would become N runs on one workdir.
-    """
-    several = (
-        int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1  # set under srun only
-        or "," in os.environ.get("TPU_WORKER_HOSTNAMES", "")
-        or "JAX_COORDINATOR_ADDRESS" in os.environ
-    )
-    if mode == "on" or (mode == "auto" and several):
-        jax.distributed.initialize()
 
 
 def keep_compiled(folder: str | None) -> None:
@@ -40,16 +25,6 @@ def keep_compiled(folder: str | None) -> None:
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     jax.config.update("jax_compilation_cache_dir", folder or str(caches / "rnnbench"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
-
-
-def is_main() -> bool:
-    """Whether this process is the one that writes logs and results."""
-    return jax.process_index() == 0
-
-
-def from_main(value: bool) -> bool:
-    """What the main process says, on all processes: they must agree on what to do next."""
-    return bool(multihost_utils.broadcast_one_to_all(np.asarray(value))) if jax.process_count() > 1 else value
 
 
 def make_mesh(config: ConfigDict, members: int, batch_size: int) -> Mesh:

@@ -13,9 +13,9 @@ from rich.console import Console
 
 from rnnbench import collect, forecast, train, workdir
 from rnnbench.config import ConfigError, differences
-from rnnbench.distributed import from_main, is_main
 from rnnbench.metrics import write_text
 from rnnbench.population import Setup, prepare
+from rnnbench.processes import from_main, is_main, together
 from rnnbench.progress import Progress
 from rnnbench.report import tables
 from rnnbench.report.write import write
@@ -33,11 +33,15 @@ def run(
     which those finished here are added; "" is none. An error ends a cell, not the study.
     """
     folder, table = Path(folder).resolve(), Path(table).resolve() if table else None
-    setups = check(folder, cells, table)
-    if is_main():
-        saved = {name: cell.to_dict() for name, cell in cells.items()}
+    saved = {name: cell.to_dict() for name, cell in cells.items()}
+
+    def claim() -> None:
         workdir.claim(folder, "study.json", {"cells": saved})
         check_owner(folder, cells)  # another study may have been quicker
+
+    setups = together(lambda: check(folder, cells, table), seen=lambda _: (saved, shard))
+    together(lambda: is_main() and claim())
+    together(lambda: workdir.check_shared(folder / "study.json"))
     mine, found, failed = part(cells, shard), {}, []
     known = finished(folder, table, setups)
     sizes = {name: forecast.size(setup) for name, setup in setups.items()}

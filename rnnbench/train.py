@@ -18,9 +18,10 @@ from ml_collections import ConfigDict
 from rnnbench import __version__, evaluate, model, workdir
 from rnnbench.checkpoint import Checkpoints
 from rnnbench.config import flat
-from rnnbench.distributed import is_main, to_host
+from rnnbench.distributed import to_host
 from rnnbench.metrics import RunLog, case_name, finite
 from rnnbench.population import Setup, TrainState, init_state, make_train_chunk, prepare, state_shapes
+from rnnbench.processes import Preempted, is_main, preempted, together
 from rnnbench.progress import Progress
 from rnnbench.report import draw
 from rnnbench.tasks.base import bounds
@@ -38,16 +39,24 @@ def run(config: ConfigDict, folder: str | Path, progress: Progress | None = None
     """Trains the population of `config` in the workdir `folder` and returns its final rows.
 
     Run again, it resumes from the newest checkpoint, or returns the rows at once if the run is finished.
-    Raises ConfigError, WorkdirError or CheckpointError before anything is compiled or written.
+    Raises ConfigError, WorkdirError or CheckpointError before anything is compiled or written, and Preempted
+    when it was told to stop and has saved its state.
     """
     folder = Path(folder).resolve()
-    setup = prepare(config)
-    workdir.check(folder, config)
     checkpoints = Checkpoints(folder / "checkpoints", config.checkpoint.keep)
+
+    def start() -> tuple[Setup, int | None, list[dict[str, Any]] | None]:
+        setup = prepare(config)
+        workdir.check(folder, config)
+        return setup, checkpoints.latest(), workdir.finished(folder, checkpoints.latest())
+
+    setup, _, rows = together(start, seen=lambda found: (config.to_dict(), found[1:]))
     progress = progress or Progress()
-    if rows := workdir.finished(folder, checkpoints.latest()):
+    if rows:
         progress.skip(cell_name(config), _summary(rows))
         return rows
+    if preempted():
+        raise Preempted(f"{cell_name(config)} was not begun")
     with progress:
         session = _Session(setup, folder, checkpoints, progress)
         try:
@@ -74,8 +83,8 @@ class _Session:
         if resuming:
             self.state, extra, self.step = checkpoints.restore(state_shapes(setup))
             self.seconds = extra["seconds"]
-        if is_main():
-            workdir.claim(folder, "config.json", self.config.to_dict())
+        together(lambda: is_main() and workdir.claim(folder, "config.json", self.config.to_dict()))
+        together(lambda: workdir.check_shared(folder / "config.json"))
         progress.start(self.cell, self.config.train.steps, self.step)
         progress.note("compiling")
         clock = time.perf_counter()
@@ -110,13 +119,16 @@ class _Session:
             at_end = self.step == steps
             evaluating = at_end or (every > 0 and self.step % every == 0)
             saving = at_end or (self.step - self.saved_step >= save_every if save_every else evaluating)
-            if evaluating or saving:
+            stopping = not at_end and preempted()
+            if evaluating or saving or stopping:
                 self._log_pending()
             if evaluating:
                 rows = self._evaluate(at_end)
                 final = rows[0]["final"]
-            if saving or final:
+            if saving or final or stopping:
                 self._save()
+            if stopping and not final:
+                raise Preempted(f"{self.cell} is saved at step {self.step} of {steps}")
             if evaluating or saving:
                 self.clock = time.perf_counter()
         return rows

@@ -68,6 +68,12 @@ def claim(folder: Path, name: str, content: dict) -> None:
         raise unwritable(folder, error) from None
 
 
+def check_shared(file: Path) -> None:
+    """Refuses a workdir in which this process does not find the file that another has written there."""
+    if not file.exists():
+        raise WorkdirError(f"{file.parent} is not the same folder for all processes; choose a shared one")
+
+
 def unwritable(folder: Path, error: OSError) -> WorkdirError:
     reason = (error.strerror or str(error)).lower()
     return WorkdirError(f"{folder} cannot be written to ({reason}); choose another folder")

@@ -1,4 +1,4 @@
-"""The mesh that a config gets, how members run on it, and when processes join."""
+"""The mesh that a config gets, and how members run on it."""
 
 import jax
 import jax.numpy as jnp
@@ -91,40 +91,6 @@ def test_members_mode(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert distributed.members_mode(mesh_config()) == "vmap"
     assert distributed.members_mode(mesh_config(members="map")) == "map"
-
-
-CLUSTERS = {
-    "none": {},
-    "a SLURM step of one task": {"SLURM_STEP_NUM_TASKS": "1", "SLURM_JOB_ID": "7"},
-    "sbatch without srun": {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "4"},
-    "one TPU host": {"TPU_WORKER_HOSTNAMES": "localhost"},
-    "srun": {"SLURM_STEP_NUM_TASKS": "4", "SLURM_JOB_ID": "7"},
-    "a TPU pod": {"TPU_WORKER_HOSTNAMES": "host-0,host-1"},
-    "a named coordinator": {"JAX_COORDINATOR_ADDRESS": "127.0.0.1:1234"},
-}
-SEVERAL = ("srun", "a TPU pod", "a named coordinator")
-
-
-@pytest.mark.parametrize("mode", ["auto", "on", "off"])
-@pytest.mark.parametrize("cluster", CLUSTERS)
-def test_initialize(cluster, mode, monkeypatch):
-    joined = []
-    monkeypatch.setattr(jax.distributed, "initialize", lambda: joined.append(True))
-    for name in ("SLURM_STEP_NUM_TASKS", "TPU_WORKER_HOSTNAMES", "JAX_COORDINATOR_ADDRESS"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in CLUSTERS[cluster].items():
-        monkeypatch.setenv(name, value)
-    distributed.initialize(mode)
-    assert len(joined) == (mode == "on" or (mode == "auto" and cluster in SEVERAL))
-
-
-def test_an_error_of_joining_is_not_swallowed(monkeypatch):
-    def fail():
-        raise RuntimeError("no coordinator")
-
-    monkeypatch.setattr(jax.distributed, "initialize", fail)
-    with pytest.raises(RuntimeError, match="no coordinator"):
-        distributed.initialize("on")
 
 
 @pytest.mark.parametrize("mode", ["map", "vmap"])

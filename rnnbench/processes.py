@@ -1,0 +1,196 @@
+"""The processes of a run: how they join and agree, who writes, and how all end together.
+
+Every process runs the same program and makes the same calls in the same order. Process 0 alone writes logs
+and results, and speaks for all.
+"""
+
+import contextlib
+import itertools
+import os
+import re
+import signal
+import sys
+import threading
+import traceback
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from rnnbench.config import InputError
+
+T = TypeVar("T")
+PREEMPTED = 75  # exit code; EX_TEMPFAIL of sysexits.h: "the user is invited to try again later"
+# A process that has died is missed after so many seconds. Its heart beats in a thread outside Python.
+HEARTBEAT_SECONDS = 40
+LONGEST_TEXT = 400  # bytes of an error that one process tells the others
+
+_told_to_stop = threading.Event()  # by a SIGTERM to this process, if it is the only one
+_stopping = threading.Event()  # all processes have agreed to
+_borders = itertools.count()
+
+
+class Preempted(BaseException):
+    """The run was told to stop and its state is saved: the same command goes on from there.
+
+    Like KeyboardInterrupt it is no error that ends a cell and lets the study go on.
+    """
+
+
+def initialize(
+    mode: str, coordinator: str | None = None, processes: int | None = None, process: int | None = None
+) -> None:
+    """Joins the processes of a cluster: `on` always, `off` never, `auto` where something shows several.
+
+    SLURM (under srun), TPU pods and Open MPI tell JAX who they are; elsewhere the address HOST:PORT of
+    process 0, the number of processes and this one's place are given, or stand in the environment as
+    JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID. An error of jax.distributed is not
+    swallowed: a mis-set cluster would become N runs on one workdir.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: _told_to_stop.set())
+    coordinator = coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS")
+    processes = _number("num_processes", processes)
+    process = _number("process_id", process)
+    if mode == "on" or (mode == "auto" and (coordinator or _shown_by_environment())):
+        _check_place(coordinator, processes, process)
+        # JAX now takes SIGTERM: one process's notice reaches all of them, see `preempted`.
+        jax.distributed.initialize(
+            coordinator, processes, process, heartbeat_timeout_seconds=HEARTBEAT_SECONDS
+        )
+        if jax.process_count() == 1:
+            signal.signal(signal.SIGTERM, lambda *_: _told_to_stop.set())
+        elif _told_to_stop.is_set():
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _shown_by_environment() -> bool:
+    return (
+        int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1  # set under srun only
+        or int(os.environ.get("OMPI_COMM_WORLD_SIZE", "1")) > 1
+        or "," in os.environ.get("TPU_WORKER_HOSTNAMES", "")
+        or int(os.environ.get("MEGASCALE_NUM_SLICES", "1")) > 1
+    )
+
+
+def _number(flag: str, value: int | None) -> int | None:
+    name = f"JAX_{flag.upper()}"
+    if value is not None or name not in os.environ:
+        return value
+    if not os.environ[name].isdecimal():
+        raise InputError(f"--{flag}: {name} must be a whole number; it is {os.environ[name]!r}")
+    return int(os.environ[name])
+
+
+def _check_place(coordinator: str | None, processes: int | None, process: int | None) -> None:
+    """What jax.distributed would refuse by a traceback, or by waiting."""
+    if coordinator is None:
+        if processes is not None or process is not None:
+            raise InputError("--coordinator: is missing; give HOST:PORT of process 0")
+        return
+    if not re.fullmatch(r"\S+:\d+", coordinator):
+        raise InputError(f"--coordinator: must read HOST:PORT; it is {coordinator!r}")
+    if (processes is None) != (process is None):
+        missing = "num_processes" if processes is None else "process_id"
+        raise InputError(f"--{missing}: is missing; with --coordinator all three are needed")
+    if processes is not None and not 0 <= process < processes:
+        raise InputError(f"--process_id: must be from 0 to {processes - 1}; it is {process}")
+
+
+def is_main() -> bool:
+    """Whether this process is the one that writes logs and results."""
+    return jax.process_index() == 0
+
+
+def introduce() -> None:
+    """Where there are several, each process says who it is; from then on only process 0 is heard.
+
+    Problems go to stderr, which stays open.
+    """
+    index, count = jax.process_index(), jax.process_count()
+    if count == 1:
+        return
+    here, there, kind = jax.local_device_count(), jax.device_count(), jax.devices()[0].device_kind
+    print(f"process {index} of {count}: {here} of {there} devices ({kind})", flush=True)
+    if index > 0:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())  # the descriptor: libraries below Python print too
+        os.close(nowhere)
+
+
+def from_main(value: bool) -> bool:
+    """What the main process says, on all processes: they must agree on what to do next."""
+    return bool(multihost_utils.broadcast_one_to_all(np.asarray(value))) if jax.process_count() > 1 else value
+
+
+def together(check: Callable[[], T], seen: Callable[[T], Any] = lambda found: None) -> T:
+    """check() on every process. An InputError on one becomes an error of all: none waits for one that left.
+
+    `seen(result)` must be the same everywhere: processes that see different files or have been given
+    different flags would run different programs and wait for each other without end.
+    """
+    if jax.process_count() == 1:
+        return check()
+    text, found = b"", None
+    try:
+        found = check()
+    except InputError as error:
+        text = str(error).encode()[:LONGEST_TEXT]
+    digest = 0 if text else zlib.crc32(repr(seen(found)).encode())
+    said = np.frombuffer(text.ljust(LONGEST_TEXT) + digest.to_bytes(4, "big"), np.uint8)
+    everyone = multihost_utils.process_allgather(said)
+    texts = [bytes(row[:LONGEST_TEXT]).decode(errors="replace").strip() for row in everyone]
+    for index, text in enumerate(texts):
+        if text:
+            raise InputError(text if all(text == other for other in texts) else f"{text} (process {index})")
+    if different := [i for i, row in enumerate(everyone) if bytes(row) != bytes(everyone[0])]:
+        raise InputError(
+            f"--workdir: process {different[0]} sees another state of the run than process 0: all need the "
+            "same flags, and a workdir that all can see"
+        )
+    return found
+
+
+def preempted() -> bool:
+    """Whether to save and stop now, at this border between two chunks; the same answer on all processes.
+
+    All were told by a SIGTERM to any one of them. Costs no communication until there is one.
+    """
+    if jax.process_count() == 1:
+        return _told_to_stop.is_set()
+    if multihost_utils.reached_preemption_sync_point(next(_borders)):
+        _stopping.set()  # JAX says so once
+    return _stopping.is_set()
+
+
+@contextlib.contextmanager
+def ending_together() -> Iterator[None]:
+    """What to do when one of several processes fails: leave at once, which tells the others to end too.
+
+    Going out through the interpreter's exit would wait for processes that wait for this one.
+    """
+    try:
+        yield
+    except (InputError, Preempted):
+        raise
+    except BaseException as error:
+        if jax.process_count() == 1:
+            raise
+        who = f"process {jax.process_index()} of {jax.process_count()}"
+        if isinstance(error, KeyboardInterrupt):
+            code, what = 130, f"{who} was interrupted"
+        elif isinstance(error, jax.errors.JaxRuntimeError):
+            code, what = 1, f"{who} stops, perhaps because another has died: {_first_line(error)}"
+        else:
+            traceback.print_exc()
+            code, what = 1, f"{who} stops"
+        print(f"launch.py: {what}; the same command resumes at the newest checkpoint", file=sys.stderr)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)[:200]
