@@ -73,6 +73,7 @@ def parse(given: Sequence[str] | None) -> argparse.Namespace:
     add("--population", action="store_true", help="eight members against eight single runs")
     add("--targets", choices=("cpu", "gpu"), help="all that its targets need; --what: only these tables")
     add("--json", type=Path, help="file for all results")
+    add("--note", default="", help="a line for that page, such as what else the machine did")
     add("--from_json", type=_words, help="print these files of --json as a page in Markdown, measure nothing")
     args = parser.parse_args(given)
     sizes["dtype"] = "float32"
@@ -146,6 +147,7 @@ def bench(given: Sequence[str] | None) -> None:
     console = Console(highlight=False, width=None if terminal else 140)
     command = shlex.join(["python", "-m", "rnnbench.bench", *(sys.argv[1:] if given is None else given)])
     results: dict[str, Any] = {"command": command, "versions": versions(), "machine": machine()}
+    results["note"] = args.note
     console.print(table.machine(results["machine"], results["versions"], limits()))
     results |= {"ceilings": limits(), "missing": peers.missing() if args.peers or args.targets else {}}
     for section in sections:

@@ -46,6 +46,7 @@ def markdown(calls: Sequence[dict[str, Any]]) -> str:
     lines = ["# Speed", "", f"{met} of {len(found)} targets are met in these calls:", ""]
     lines += ["```bash", *dict.fromkeys(call["command"] for call in calls), "```", ""]
     lines += [f"- {machine}" for machine in _machines(calls)]
+    lines += [f"- {note}" for note in dict.fromkeys(call.get("note", "") for call in calls) if note]
     lines += ["", ABOUT_PYTORCH, ""]
     if not any(call["machine"]["platform"] == "gpu" for call in calls):
         lines += [f"The targets on a GPU are unmeasured; `{GPU}` measures them all in one call.", ""]
