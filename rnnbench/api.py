@@ -14,7 +14,7 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 from rnnbench.checkpoint import Checkpoints
-from rnnbench.config import InputError
+from rnnbench.config import InputError, from_saved
 from rnnbench.metrics import member_name, read_jsonl
 from rnnbench.model import SequenceModel
 from rnnbench.population import prepare, state_shapes
@@ -54,7 +54,7 @@ def load(
         cells = " ".join(sorted(cell.name for cell in folder.glob("cells/*")))
         hint = f"; it is a study, name one of its cells in {workdir}/cells: {cells}" if cells else ""
         raise InputError(f"{workdir}: no run here (no config.json){hint}")
-    config = ConfigDict(json.loads((folder / "config.json").read_text()))
+    config = from_saved(json.loads((folder / "config.json").read_text()))
     here = config.copy_and_resolve_references()
     here.mesh.seed = here.mesh.data = 1  # wherever it was trained, one device is enough to look at it
     setup = prepare(here)

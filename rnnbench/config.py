@@ -172,6 +172,14 @@ def differences(saved: dict[str, Any], config: ConfigDict) -> list[str]:
     return sorted(key for key in before | after if then(key) != after.get(key, missing))
 
 
+def from_saved(saved: dict[str, Any]) -> ConfigDict:
+    """The config that was saved as JSON; a key that came after it counts as the default."""
+    config = base()
+    for key, value in flat(ConfigDict(saved)).items():
+        put(config, key, value)
+    return config
+
+
 def comment(key: str, config: ConfigDict) -> str:
     """The comment of a key of this config."""
     if key.startswith("task.options."):

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rnnbench import train
-from rnnbench.config import InputError
+from rnnbench.config import InputError, from_saved
 from rnnbench.metrics import case_name, read_jsonl
 from rnnbench.workdir import read_config
 
@@ -66,7 +66,7 @@ def find(folder: str, cell: str) -> tuple[Rows, ConfigDict]:
         raise InputError(f"{cell}: no such cell in {folder}; there are: {' '.join(configs)}")
     if (plug_ins := str(Path(folder).resolve())) not in sys.path:
         sys.path.append(plug_ins)  # as launch.py does with what lies beside a config file
-    return [row for row in rows if row["cell"] == cell], ConfigDict(configs[cell])
+    return [row for row in rows if row["cell"] == cell], from_saved(configs[cell])
 
 
 def choose(config: ConfigDict, committed: Rows, seeds: str | None, rates: str | None) -> None:

@@ -172,6 +172,14 @@ def test_an_outside_mixer_may_have_any_name_and_has_no_options_of_the_preset():
     assert unnamed.model.name == "Mine" and unnamed.model.options.to_dict() == {}
 
 
+def test_a_saved_config_is_the_same_again_whatever_keys_came_after_it():
+    config = tiny("lru", {"eval.cases": ({"length": [5, 9]},), "task.train_lengths": (3, 12)})
+    saved = configs.plain(config.to_dict())
+    assert configs.from_saved(saved) == config and not configs.differences(saved, configs.from_saved(saved))
+    del saved["train"]["windows"], saved["study"]
+    assert configs.from_saved(saved) == config
+
+
 def test_differences_name_the_keys_and_survive_json():
     cases = ({"length": 8, "depth": 3}, {"length": [2, 8]})
     config = tiny("lru", {"eval.cases": cases, "eval.lengths": (12, (4, 24))}, task="dyck")
