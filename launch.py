@@ -203,8 +203,10 @@ def show_list() -> int:
         print(f"  {name:20} mixer {preset['mixer']}  {options}".rstrip())
     print("tasks and their protocols")
     for path in sorted(files.CONFIGS.glob("*.py")):
-        protocols = files.load(path).__globals__.get("PROTOCOLS")
-        print(f"  configs/{path.name:26} {' '.join(protocols) if protocols else 'a study: needs no MODEL'}")
+        there = files.load(path).__globals__
+        arguments = " ".join(there.get("PROTOCOLS", ()))
+        studies = " ".join(("a study, needs no MODEL:", *there.get("STUDIES", ()))).rstrip(":")
+        print(f"  configs/{path.name:26} {arguments or studies}")
     return 0
 
 

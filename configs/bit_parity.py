@@ -41,7 +41,8 @@ PROTOCOLS = {
         "population.learning_rates": (1e-3, 3e-3, 1e-2),
         "population.seeds": (0, 1, 2),
     },
-    # Grazzi et al. 2024 (arXiv 2411.12537), the 20,000-step setting of their public code.
+    # Grazzi et al. 2024 (arXiv 2411.12537), the 20,000-step setting of their public code. The paper's own:
+    # train.batch_size = 1024, train.steps = 100_000, eval.batches = 8.
     "literature": {
         "model.dim": 128,
         "model.layers": 2,

@@ -13,7 +13,7 @@ from pathlib import Path
 from configs import bit_parity, mqar
 from rnnbench.config import ConfigError
 
-PARTS = {
+STUDIES = {
     "mqar": (mqar, ("deltanet", "linear_transformer", "mamba")),
     "attention": (mqar, ()),
     "parity": (bit_parity, ("deltanet_neg", "mamba_neg")),
@@ -21,9 +21,9 @@ PARTS = {
 
 
 def get_config(argument="mqar"):
-    if argument not in PARTS:
-        raise ConfigError("", f"conv_ablation has no part {argument!r}; choose one of: {' '.join(PARTS)}")
-    file, models = PARTS[argument]
+    if argument not in STUDIES:
+        raise ConfigError("", f"conv_ablation has no part {argument!r}; choose one of: {' '.join(STUDIES)}")
+    file, models = STUDIES[argument]
     config = file.get_config(f"{models[0] if models else 'gpt'},small")
     if models:
         config.study.models, config.study.tasks = models, (file.__name__.rpartition(".")[2],)

@@ -2,7 +2,7 @@
 
     python launch.py --config=configs/table.py:parity --workdir=runs/parity
 
-The argument is the table, a folder in results/: see TABLES. The rows of finished cells are added to it and
+The argument is the table, a folder in results/: see STUDIES. The rows of finished cells are added to it and
 count as done, so a table can be filled in pieces, with --shard, over days and on several machines. Costs on
 two CPU cores, nothing else running, from the steps of single members: parity half an hour,
 controlled_bit_parity and dyck one to one and a half, mqar two to three, original two to three (its 40,000
@@ -16,7 +16,7 @@ from configs.study import TASKS
 from rnnbench.config import PRESETS, ConfigError
 
 # table -> tasks, protocol, grid
-TABLES = {
+STUDIES = {
     "parity": (("bit_parity",), "small", ()),
     "mqar": (("mqar",), "small", ()),
     "dyck": (("dyck",), "small", ()),
@@ -33,9 +33,9 @@ TABLES = {
 
 
 def get_config(argument="parity"):
-    if argument not in TABLES:
-        raise ConfigError("", f"no table {argument!r}; choose one of: {' '.join(TABLES)}")
-    tasks, protocol, grid = TABLES[argument]
+    if argument not in STUDIES:
+        raise ConfigError("", f"no table {argument!r}; choose one of: {' '.join(STUDIES)}")
+    tasks, protocol, grid = STUDIES[argument]
     config = TASKS[tasks[0]].get_config(f"deltanet,{protocol}")
     config.study.models, config.study.tasks, config.study.grid = tuple(PRESETS), tasks, grid
     config.study.table = str(Path(__file__).parents[1] / "results" / argument)

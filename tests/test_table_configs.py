@@ -16,9 +16,9 @@ def cells_of(file, argument):
     return grid.cells(pristine, {}, lambda task: TASKS[task].get_config)
 
 
-@pytest.mark.parametrize("name", table.TABLES)
+@pytest.mark.parametrize("name", table.STUDIES)
 def test_a_table_is_of_one_protocol_and_all_presets(name):
-    tasks, protocol, changes = table.TABLES[name]
+    tasks, protocol, changes = table.STUDIES[name]
     found = list(cells_of(table, name).values())
     assert [(c.task.name, c.model.name) for c in found] == [(t, m) for t in tasks for m in PRESETS]
     assert {cell.protocol for cell in found} == {"custom" if changes else protocol}
@@ -46,7 +46,7 @@ def test_the_long_study_goes_beyond_its_training():
         assert {"length": 512, "pairs": 128} in task.cases()
 
 
-@pytest.mark.parametrize("part", conv_ablation.PARTS)
+@pytest.mark.parametrize("part", conv_ablation.STUDIES)
 def test_the_ablation_of_the_convolution(part):
     found = [population.prepare(cell).config for cell in cells_of(conv_ablation, part).values()]
     convolutions = {}
@@ -66,7 +66,7 @@ def test_the_index_of_results_has_every_table_and_says_which_are_run():
     index = Path("results/README.md").read_text()
     lines = [line.split("|")[1:-1] for line in index.splitlines() if line.count("|") == 6]
     status = {name: line[-1].strip() for line in lines[2:] for name in re.findall(r"\b[a-z_0-9]+\b", line[0])}
-    assert {*table.TABLES, "mqar_long", "mqar_capacity", "conv_ablation"} <= status.keys()
+    assert {*table.STUDIES, "mqar_long", "mqar_capacity", "conv_ablation"} <= status.keys()
     filled = {path.parent.name for path in Path("results").glob("*/results.jsonl")}
     assert filled <= status.keys()
     told = {name for name, text in status.items() if text != "unrun" and Path("results", name).is_dir()}

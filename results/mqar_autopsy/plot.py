@@ -58,15 +58,14 @@ def line_of(setting):
     faults, size = setting["faults"], (setting["dim"], setting["conv"])
     if setting["mixer"] != "DeltaNet":
         return None
-    if faults:
-        mended = len(FAULTS) - len(faults)
-        if faults != FAULTS[mended:]:
-            return None
-        return f"+ {MENDS[FAULTS[mended - 1]]}" if mended else "the original, rebuilt"
-    if size == (16, 0):
-        longer = f", {setting['steps']:,} steps" if setting["steps"] > 1500 else ""
-        return f"+ {MENDS[FAULTS[-1]]}{longer}"
-    return "+ width 64" + (" and a short convolution" if setting["conv"] else "")
+    if size != (16, 0):
+        grown = "+ width 64" + (" and a short convolution" if setting["conv"] else "")
+        return grown + (", read by the diagonal" if faults else "")
+    mended = len(FAULTS) - len(faults)
+    if faults != FAULTS[mended:]:
+        return None
+    longer = f", {setting['steps']:,} steps" if setting["steps"] > 1500 else ""
+    return f"+ {MENDS[FAULTS[mended - 1]]}{longer}" if mended else "the original, rebuilt"
 
 
 def figure(found):
@@ -110,8 +109,8 @@ def tables(found):
                 parts += [heading, _table(COLUMNS, map(_line, lines))]
     larger = [s for s in found if s["steps"] > 1500]
     if larger:
-        size = lambda s: f"{s['keys']} keys, width {s['dim']}, convolution {s['conv'] or 'none'}"
-        parts += ["## No fault, 4,000 steps", _table(COLUMNS, [_line((size(s), s)) for s in larger])]
+        lines = [_line((f"{s['keys']} keys, {line_of(s).removeprefix('+ ')}", s)) for s in larger]
+        parts += [f"## More keys, {larger[0]['steps']:,} steps", _table(COLUMNS, lines)]
     return "\n\n".join(parts) + "\n"
 
 
