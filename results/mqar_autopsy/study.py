@@ -51,8 +51,9 @@ def ablation():
 
 
 def ladder():
-    """One mend after another, with more and more keys."""
-    return [cell(keys, FAULTS[mended:]) for keys in (2, 3, 4, 8) for mended in range(len(FAULTS) + 1)]
+    """One mend after another, with more and more keys; the ends of the ladder first."""
+    rungs = sorted(range(len(FAULTS) + 1), key=lambda mended: mended % len(FAULTS))
+    return [cell(keys, FAULTS[mended:]) for mended in rungs for keys in (2, 3, 4, 8)]
 
 
 def linear():
