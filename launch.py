@@ -27,6 +27,9 @@ config_flags.DEFINE_config_file(
 flags.DEFINE_string("workdir", None, "folder of the run or study; the same command there resumes")
 flags.DEFINE_string("shard", None, "I/N, such as 3/8: of a study only the I-th of N disjoint parts")
 flags.DEFINE_bool("dry_run", False, "list the cells with sizes and predicted times; run nothing")
+flags.DEFINE_string(
+    "profile_steps", None, "FIRST:LAST: a trace of these steps, in whole chunks, into WORKDIR/profile"
+)
 flags.DEFINE_bool("list", False, "list tasks, models and protocols")
 flags.DEFINE_bool("show_config", False, "print every key with its value and comment")
 flags.DEFINE_bool("show_batch", False, "print three training samples with their targets")
@@ -80,6 +83,8 @@ def command(argv: list[str]) -> int:
     config, cells = FLAGS.config, {}
     several = bool(config.study.models or config.study.tasks or config.study.grid)
     shard = part(FLAGS.shard)
+    if several and FLAGS.profile_steps:
+        raise UsageError("--profile_steps: is for a plain run; this config is a study")
     if not several:
         for flag in ("shard", "dry_run"):
             if FLAGS[flag].value:
@@ -92,8 +97,9 @@ def command(argv: list[str]) -> int:
     if not (FLAGS.workdir or FLAGS.show_batch):
         raise UsageError("--workdir: is missing; name a folder for the results, such as runs/first")
     # Only now: JAX takes seconds to load, and its processes join before anything touches a device.
-    from rnnbench import distributed, grid, population, processes, train
+    from rnnbench import distributed, grid, population, processes, trace, train
 
+    profile = trace.steps(FLAGS.profile_steps, config.train.steps) if FLAGS.profile_steps else None
     if several:
         values = configs.flat(config)
         changed = {key: values[key] for key in config_flags.get_override_values(FLAGS["config"])}
@@ -112,7 +118,7 @@ def command(argv: list[str]) -> int:
             processes.introduce()
             if cells:
                 return run_study(cells, config.study.table, shard)
-            train.run(config, FLAGS.workdir)
+            train.run(config, FLAGS.workdir, profile=profile)
     except processes.Preempted as stop:
         if processes.is_main():
             print(f"launch.py: preempted: {stop}; the same command resumes", file=sys.stderr)

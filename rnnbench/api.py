@@ -20,6 +20,7 @@ from rnnbench.model import SequenceModel
 from rnnbench.population import prepare, state_shapes
 from rnnbench.report.read import flat_row, read
 from rnnbench.report.summary import summarise
+from rnnbench.storage import absolute
 
 
 class Loaded(NamedTuple):
@@ -49,7 +50,7 @@ def load(
     training. Without a seed the best one at that case; ties are broken by the loss. InputError if there is
     no such run, checkpoint or member.
     """
-    folder = Path(workdir).resolve()
+    folder = absolute(workdir)
     if not (folder / "config.json").exists():
         cells = " ".join(sorted(cell.name for cell in folder.glob("cells/*")))
         hint = f"; it is a study, name one of its cells in {workdir}/cells: {cells}" if cells else ""

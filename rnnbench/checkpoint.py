@@ -9,6 +9,8 @@ import jax
 import orbax.checkpoint as ocp
 
 from rnnbench.config import InputError
+from rnnbench.processes import is_main, together
+from rnnbench.storage import absolute, on_disk
 
 # orbax guards its own bookkeeping by checksums but not the values: a bit flipped in a large array would be
 # restored without a word. So each step folder holds the checksums of its files.
@@ -20,7 +22,7 @@ class CheckpointError(InputError):
 
     def __init__(self, path, reason: str):
         super().__init__(f"--workdir: {path}: {reason}")
-        self.path = Path(path)
+        self.path = path
 
 
 class Checkpoints:
@@ -31,7 +33,7 @@ class Checkpoints:
     """
 
     def __init__(self, directory, keep: int = 2):
-        self._directory = Path(directory).absolute()
+        self._directory = absolute(directory)
         self._keep = keep
         self._reader = self._writer = self._saving = None
 
@@ -83,7 +85,7 @@ class Checkpoints:
         if step not in steps:
             raise CheckpointError(self._directory, f"there is none of step {step}, but of {steps}")
         # Damage is looked for before orbax reads the arrays: its failed reads print tracebacks of their own.
-        self._verify(step)
+        together(lambda: is_main() and self._verify(step))
         try:
             saved = manager.restore(step, args=ocp.args.Composite(extra=ocp.args.JsonRestore())).extra
             extra, layout = saved["extra"], saved["layout"]
@@ -116,7 +118,7 @@ class Checkpoints:
 
     def _seal(self) -> None:
         """Called by orbax in the background when all is written but not yet moved to its final name."""
-        if jax.process_index() != 0:
+        if not (is_main() and on_disk(self._directory)):
             return
         final = self._directory / str(self._saving)
         unfinished = self._directory.glob(f"{final.name}.orbax-checkpoint-tmp*")
@@ -124,6 +126,8 @@ class Checkpoints:
         (folder / SEAL).write_text(json.dumps(_file_checksums(folder), indent=0))
 
     def _verify(self, step: int) -> None:
+        if not on_disk(self._directory):
+            return  # a bucket keeps checksums of its own
         folder = self._directory / str(step)
         try:
             expected = json.loads((folder / SEAL).read_text())

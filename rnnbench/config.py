@@ -240,6 +240,7 @@ _CHECKS: dict[str, tuple[Any, str]] = {
     "mesh.seed": (lambda x: x >= 0, "at least 0"),
     "mesh.data": (lambda x: x >= 0, "at least 0"),
     "mesh.time": (lambda x: x >= 1, "at least 1"),
+    "mesh.params": (lambda x: x in ("replicated", "sharded"), "replicated or sharded"),
     "mesh.members": (lambda x: x in ("auto", "map", "vmap"), "auto, map or vmap"),
 }
 

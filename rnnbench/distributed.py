@@ -54,8 +54,23 @@ def make_mesh(config: ConfigDict, members: int, batch_size: int) -> Mesh:
         (seed, data, config.time),
         ("seed", "data", "time"),
         axis_types=(AxisType.Auto,) * 3,
-        devices=jax.devices()[: seed * data * config.time],
+        devices=spread(jax.devices(), seed * data * config.time),
     )
+
+
+def spread(devices: list[Any], count: int) -> list[Any]:
+    """So many of the devices, as many of each process: one without a share would have nothing to run."""
+    by_process: dict[int, list[Any]] = {}
+    for device in devices:
+        by_process.setdefault(device.process_index, []).append(device)
+    each, rest = divmod(count, len(by_process))
+    if rest or any(each > len(mine) for mine in by_process.values()):
+        raise ConfigError(
+            "mesh.data",
+            f"a mesh of {count} devices cannot be spread evenly over {len(by_process)} processes; set "
+            "mesh.seed and mesh.data so that it can",
+        )
+    return [device for mine in by_process.values() for device in mine[:each]]
 
 
 def members_mode(config: ConfigDict) -> str:
@@ -134,6 +149,32 @@ def by_member(mesh: Mesh) -> NamedSharding:
 def by_member_and_batch(mesh: Mesh) -> NamedSharding:
     """Where a tree lies that has a member axis and then a batch axis."""
     return NamedSharding(mesh, P("seed", "data"))
+
+
+def by_member_in_parts(mesh: Mesh, shape: tuple[int, ...]) -> NamedSharding:
+    """Where a leaf [members, ...] of parameters or optimiser state lies if `data` shares it out too.
+
+    Split is its longest axis that the devices divide; a leaf without one is on all of them.
+    """
+    return NamedSharding(mesh, P("seed", *_longest(shape[1:], mesh.shape["data"])))
+
+
+def in_parts(tree: Any) -> Any:
+    """Keeps the leaves of one member as `by_member_in_parts` lays them out; for use inside `over_members`."""
+    mesh = jax.sharding.get_abstract_mesh()
+
+    def place(leaf: jax.Array) -> jax.Array:
+        parts = P(*_longest(leaf.shape, mesh.shape["data"]))
+        return jax.lax.with_sharding_constraint(leaf, NamedSharding(mesh, parts))
+
+    return jax.tree.map(place, tree)
+
+
+def _longest(shape: tuple[int, ...], devices: int) -> list[str | None]:
+    """A partition of the longest axis that so many devices divide, over `data`."""
+    lengths = [length if length % devices == 0 else 0 for length in shape]
+    longest = lengths.index(max(lengths)) if any(lengths) else None
+    return ["data" if i == longest else None for i in range(len(shape))]
 
 
 def everywhere(mesh: Mesh) -> NamedSharding:

@@ -21,9 +21,10 @@ from matplotlib.figure import Figure
 
 from rnnbench import api, evaluate
 from rnnbench.config import InputError
-from rnnbench.metrics import case_name, read_jsonl, write_bytes, write_jsonl
+from rnnbench.metrics import case_name, read_jsonl, write_jsonl
 from rnnbench.report.draw import png
 from rnnbench.report.style import OTHERS, STYLES
+from rnnbench.storage import write_bytes
 from rnnbench.tasks.base import Batch, bounds
 
 ROWS, PLOT = "far.jsonl", "far.png"

@@ -89,6 +89,10 @@ KEYS: dict[str, tuple[Any, str]] = {
     "mesh.seed": (0, "devices over the members of the population; 0 = as many as divide it"),
     "mesh.data": (0, "devices over the batch; 0 = as many of the rest as divide it"),
     "mesh.time": (1, "devices over the sequence, not for lstm and gpt; dropout is drawn per device"),
+    "mesh.params": (
+        "replicated",
+        "parameters: replicated | sharded over the devices of mesh.data (wide models)",
+    ),
     "mesh.members": ("auto", "how a device runs its members: map (one by one) | vmap | auto (map on CPU)"),
     "study.models": ((), "a study: the presets to run, one cell each; () = a plain run"),
     "study.tasks": ((), "a study: the tasks, by the names of their config files"),

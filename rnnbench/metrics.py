@@ -2,17 +2,16 @@
 
 import json
 import math
-import os
 import struct
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 from tensorboard.compat.proto import event_pb2, summary_pb2
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2, summary_v2
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from rnnbench.config import InputError
+from rnnbench.storage import Place, growing, place, write_text
 
 TRAIN_SCALARS = ("loss", "accuracy", "grad_norm", "tokens_per_second")
 EVAL_SCALARS = (
@@ -63,10 +62,10 @@ def read_jsonl(path) -> list[dict]:
 
 def jsonl_lines(path) -> Iterator[tuple[int, dict | None, str]]:
     """(line number, row, "") per line of a JSONL file, or (line number, None, what is wrong with it)."""
-    path = Path(path)
+    path = place(path)
     if not path.exists():
         return
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+    for number, line in enumerate(path.read_bytes().decode(errors="replace").splitlines(), start=1):
         try:
             row = json.loads(line, parse_constant=_no_number)
         except ValueError as error:
@@ -84,26 +83,6 @@ def write_jsonl(path, rows: Sequence[Mapping]) -> None:
     write_text(path, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
 
 
-def write_text(path, text: str) -> None:
-    """Replaces the file in one step; after a kill it holds the old text or the new, never a part."""
-    write_bytes(path, text.encode("utf-8"))
-
-
-def write_bytes(path, content: bytes) -> None:
-    """As `write_text`, for images."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 class RunLog:
     """The JSONL files and TensorBoard runs of one population; only process 0 makes one.
 
@@ -112,7 +91,7 @@ class RunLog:
     """
 
     def __init__(self, workdir, members: Sequence[Mapping], hparams: Mapping, step: int):
-        self._workdir = Path(workdir)
+        self._workdir = place(workdir)
         self._rows = {}
         for name in FILES:
             rows = read_jsonl(self._workdir / name)
@@ -180,9 +159,9 @@ class RunLog:
 class _TensorBoardRun:
     """One TensorBoard run folder, written without TensorFlow."""
 
-    def __init__(self, folder: Path, hparams: Mapping, step: int):
+    def __init__(self, folder: Place, hparams: Mapping, step: int):
         folder.mkdir(parents=True, exist_ok=True)
-        self._writer = RecordWriter(_new_event_file(folder).open("wb"))
+        self._writer = RecordWriter(growing(_new_event_file(folder)))
         self._event(file_version="brain.Event:2")
         # Tells TensorBoard to forget what an earlier, killed process wrote at this step and later.
         start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
@@ -228,7 +207,7 @@ class _TensorBoardRun:
         self._writer.write(event_pb2.Event(wall_time=time.time(), **fields).SerializeToString())
 
 
-def _new_event_file(folder: Path) -> Path:
+def _new_event_file(folder: Place) -> Place:
     """A name that sorts behind those already there: TensorBoard reads the files of a run in that order.
 
     Its own writer names files by second and process id, so a quick restart could come before its past.

@@ -99,11 +99,18 @@ def state_shapes(setup: Setup) -> TrainState:
 
 
 def _places(setup: Setup, members: Member) -> Member:
-    """Where the leaves of the members lie: by member, and the states of their sequences by batch as well."""
+    """Where the leaves of the members lie: by member, and the states of their sequences by batch as well.
+
+    With mesh.params=sharded parameters and optimiser state are shared out over the devices of the batch.
+    """
     by_member, by_batch = distributed.by_member(setup.mesh), distributed.by_member_and_batch(setup.mesh)
     places = jax.tree.map(lambda _: by_member, members)
     carried = jax.tree.map(lambda leaf: by_batch if leaf.ndim > 1 else by_member, members.carried)
-    return places.replace(carried=carried)
+    places = places.replace(carried=carried)
+    if setup.config.mesh.params == "replicated":
+        return places
+    parts = lambda tree: jax.tree.map(lambda x: distributed.by_member_in_parts(setup.mesh, x.shape), tree)
+    return places.replace(params=parts(members.params), opt_state=parts(members.opt_state))
 
 
 def _start(setup: Setup) -> tuple[Any, dict[str, jax.Array]]:
@@ -227,6 +234,8 @@ def train_step(setup: Setup, member: Member, step: jax.Array) -> tuple[Member, d
     updates, opt_state = setup.tx.update(grads, member.opt_state, member.params)
     rate = member.learning_rate * optim.schedule(setup.config.optim, setup.config.train.steps, step)
     params = optax.apply_updates(member.params, jax.tree.map(lambda u: -rate * u, updates))
+    if setup.config.mesh.params == "sharded":
+        params, opt_state = distributed.in_parts((params, opt_state))
     diverged = member.diverged | ~jnp.isfinite(norm) | ~jnp.isfinite(metrics["loss"])
     keep = lambda new, old: jax.tree.map(lambda n, o: jnp.where(diverged, o, n), new, old)
     member = member.replace(

@@ -18,9 +18,10 @@ from matplotlib.figure import Figure
 
 from rnnbench import far
 from rnnbench.config import InputError
-from rnnbench.metrics import read_jsonl, write_bytes
+from rnnbench.metrics import read_jsonl
 from rnnbench.report.draw import png
 from rnnbench.report.write import write
+from rnnbench.storage import write_bytes
 
 KEPT = (".md", ".png")  # of a report's files: the others, larger, can be had by `python -m rnnbench.report`
 

@@ -13,12 +13,12 @@ from rich.console import Console
 
 from rnnbench import collect, forecast, train, workdir
 from rnnbench.config import ConfigError, differences
-from rnnbench.metrics import write_text
 from rnnbench.population import Setup, prepare
 from rnnbench.processes import from_main, is_main, together
 from rnnbench.progress import Progress
 from rnnbench.report import tables
 from rnnbench.report.write import write
+from rnnbench.storage import absolute, write_text
 
 Rows = list[dict[str, Any]]
 
@@ -32,7 +32,7 @@ def run(
     those that another process is at left to it. `table` is a folder whose cells count as finished, and to
     which those finished here are added; "" is none. An error ends a cell, not the study.
     """
-    folder, table = Path(folder).resolve(), Path(table).resolve() if table else None
+    folder, table = absolute(folder), absolute(table) if table else None
     saved = {name: cell.to_dict() for name, cell in cells.items()}
 
     def claim() -> None:
@@ -72,7 +72,7 @@ def plan(
     cells: dict[str, ConfigDict], folder: str | Path, table: str | Path = "", shard: tuple[int, int] = (1, 1)
 ) -> None:
     """Prints what `run` would do, after the same checks; writes nothing."""
-    folder, table = Path(folder).resolve(), Path(table).resolve() if table else None
+    folder, table = absolute(folder), absolute(table) if table else None
     setups = check(folder, cells, table)
     sizes = {name: forecast.size(setup) for name, setup in setups.items()}
     status = {name: forecast.status(folder / "cells" / name) for name in part(cells, shard)}

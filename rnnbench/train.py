@@ -15,7 +15,7 @@ import numpy as np
 from flax import nnx
 from ml_collections import ConfigDict
 
-from rnnbench import __version__, evaluate, model, workdir
+from rnnbench import __version__, evaluate, model, trace, workdir
 from rnnbench.checkpoint import Checkpoints
 from rnnbench.config import flat
 from rnnbench.distributed import to_host
@@ -24,6 +24,7 @@ from rnnbench.population import Setup, TrainState, init_state, make_train_chunk,
 from rnnbench.processes import Preempted, is_main, preempted, together
 from rnnbench.progress import Progress
 from rnnbench.report import draw
+from rnnbench.storage import Place, absolute
 from rnnbench.tasks.base import bounds
 
 
@@ -35,19 +36,26 @@ def cell_name(config: ConfigDict) -> str:
     return name
 
 
-def run(config: ConfigDict, folder: str | Path, progress: Progress | None = None) -> list[dict[str, Any]]:
+def run(
+    config: ConfigDict,
+    folder: str | Path,
+    progress: Progress | None = None,
+    profile: tuple[int, int] | None = None,
+) -> list[dict[str, Any]]:
     """Trains the population of `config` in the workdir `folder` and returns its final rows.
 
     Run again, it resumes from the newest checkpoint, or returns the rows at once if the run is finished.
     Raises ConfigError, WorkdirError or CheckpointError before anything is compiled or written, and Preempted
-    when it was told to stop and has saved its state.
+    when it was told to stop and has saved its state. `profile` are the steps of which to write a trace.
     """
-    folder = Path(folder).resolve()
+    folder = absolute(folder)
     checkpoints = Checkpoints(folder / "checkpoints", config.checkpoint.keep)
 
     def start() -> tuple[Setup, int | None, list[dict[str, Any]] | None]:
         setup = prepare(config)
         workdir.check(folder, config)
+        if profile:
+            trace.check(profile, folder, checkpoints.latest() or 0)
         return setup, checkpoints.latest(), workdir.finished(folder, checkpoints.latest())
 
     setup, _, rows = together(start, seen=lambda found: (config.to_dict(), found[1:]))
@@ -58,7 +66,7 @@ def run(config: ConfigDict, folder: str | Path, progress: Progress | None = None
     if preempted():
         raise Preempted(f"{cell_name(config)} was not begun")
     with progress:
-        session = _Session(setup, folder, checkpoints, progress)
+        session = _Session(setup, folder, checkpoints, progress, profile)
         try:
             rows = session.train()
         finally:
@@ -70,7 +78,15 @@ def run(config: ConfigDict, folder: str | Path, progress: Progress | None = None
 class _Session:
     """One process's work on a run: the population, its compiled programs, its files and its clocks."""
 
-    def __init__(self, setup: Setup, folder: Path, checkpoints: Checkpoints, progress: Progress):
+    def __init__(
+        self,
+        setup: Setup,
+        folder: Place,
+        checkpoints: Checkpoints,
+        progress: Progress,
+        profile: tuple[int, int] | None,
+    ):
+        self.trace = trace.Trace(profile, folder / "profile")
         self.setup, self.config, self.progress, self.checkpoints = setup, setup.config, progress, checkpoints
         self.cell, self.members = cell_name(self.config), setup.member_names()
         built = nnx.eval_shape(lambda: setup.make(jax.random.key(0)))
@@ -98,6 +114,7 @@ class _Session:
             self.log = RunLog(folder, self.members, _hparams(self.config), self.step)
 
     def close(self) -> None:
+        self.trace.stop()
         self.checkpoints.close()
         if self.log:
             self.log.close()
@@ -112,10 +129,14 @@ class _Session:
         self.clock, final = time.perf_counter(), False
         while not final:
             n = self._next_border() - self.step
+            self.trace.before(self.step, self.step + n)
             self.state, metrics = self.chunk(self.state, np.int32(n))
             self.step += n
             self._log_pending()  # the host reads the chunk before while the device works on this one
             self.pending = (self.step, n, metrics)
+            if self.trace.ends(self.step):
+                self._log_pending()
+                self.trace.stop()
             at_end = self.step == steps
             evaluating = at_end or (every > 0 and self.step % every == 0)
             saving = at_end or (self.step - self.saved_step >= save_every if save_every else evaluating)

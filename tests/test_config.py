@@ -253,6 +253,7 @@ REFUSED = {
     "mesh.seed": -1,
     "mesh.data": -1,
     "mesh.time": 0,
+    "mesh.params": "split",
     "mesh.members": "scan",
 }
 MORE = [

@@ -1,5 +1,7 @@
 """The mesh that a config gets, and how members run on it."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -83,6 +85,15 @@ def test_parts_of_time_make_the_whole(length):
     run = lambda fn: jax.jit(distributed.over_members(fn, mesh, "map"))(x, 0)
     np.testing.assert_array_equal(run(whole), x)
     assert int(run(total)[0]) == int(x.sum())
+
+
+@pytest.mark.parametrize("count, expected", [(8, "0123 4567"), (4, "01 45"), (2, "0 4")])
+def test_every_process_has_its_share_of_a_mesh(count, expected):
+    devices = [SimpleNamespace(id=i, process_index=i // 4) for i in range(8)]
+    found = [device.id for device in distributed.spread(devices, count)]
+    assert found == [int(i) for i in expected.replace(" ", "")]
+    with pytest.raises(ConfigError, match="3 devices cannot be spread evenly over 2 processes"):
+        distributed.spread(devices, 3)
 
 
 def test_members_mode(monkeypatch):

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import api_pb2, metadata
 
-from rnnbench.metrics import RunLog, case_name, finite, member_name, read_jsonl, write_jsonl, write_text
+from rnnbench.metrics import RunLog, case_name, finite, member_name, read_jsonl, write_jsonl
+from rnnbench.storage import write_text
 
 MEMBERS = [{"seed": 0, "learning_rate": 0.003}, {"seed": 1, "learning_rate": 0.003}]
 HPARAMS = {"model.name": "lstm", "model.dim": 64, "model.options.bias": True, "optim.clip": 0.5}
@@ -117,7 +118,7 @@ def test_a_failed_write_leaves_the_old_text_and_no_litter(tmp_path, monkeypatch)
     def full_disk(descriptor):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("rnnbench.metrics.os.fsync", full_disk)
+    monkeypatch.setattr("rnnbench.storage.os.fsync", full_disk)
     with pytest.raises(OSError, match="no space"):
         write_text(tmp_path / "report.md", "new")
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("report.md", "old")]

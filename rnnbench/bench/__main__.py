@@ -37,7 +37,7 @@ from rnnbench.bench.subjects import OPS
 from rnnbench.bench.table import TITLES
 from rnnbench.bench.timing import ceilings, machine
 from rnnbench.config import PRESETS, ConfigError, InputError
-from rnnbench.metrics import write_text
+from rnnbench.storage import write_text
 from rnnbench.train import versions
 
 

@@ -8,6 +8,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rnnbench import storage
 from rnnbench.config import InputError
 from rnnbench.metrics import case_name, jsonl_lines
 
@@ -74,7 +75,7 @@ def _member(row: dict) -> tuple:
 
 
 def _read_workdir(workdir: str, results: Results) -> None:
-    folder = Path(workdir)
+    folder = storage.place(workdir)
     if not folder.is_dir():
         raise InputError(f"{workdir}: there is no such folder")
     planned = _json(folder / "study.json", results).get("cells", {})

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rnnbench.config import InputError
-from rnnbench.metrics import write_bytes
 from rnnbench.report import draw, figures, page, text
 from rnnbench.report.read import read, to_csv
 from rnnbench.report.summary import summarise
+from rnnbench.storage import place, write_bytes
 
 
 def write(workdirs: Sequence[str | Path], folder: str | Path | None = None) -> tuple[list[dict], list[Path]]:
@@ -17,7 +17,7 @@ def write(workdirs: Sequence[str | Path], folder: str | Path | None = None) -> t
     Returns the entries and the files written. Lines that cannot be used are named on stderr and skipped.
     InputError for a workdir without results; then nothing is written.
     """
-    folder = Path(folder or workdirs[0])
+    folder = place(folder or workdirs[0])
     if folder.is_file():
         raise InputError(f"--out: {folder} is a file; name a folder")
     found = read(workdirs)

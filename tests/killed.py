@@ -1,0 +1,79 @@
+"""A run that is killed again and again, for test_kills.py: python tests/killed.py COUNT SEED FOLDER FLAGS...
+
+launch.py is loaded once; each run is a fork of this process, so that a kill costs no imports. Prints, as
+JSON, how long an undisturbed run takes and at which moment each kill hit it.
+"""
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import launch
+from rnnbench import distributed, evaluate, metrics, population, processes, study, train  # noqa: F401
+
+
+def start(flags):
+    """A child that is launch.py with these flags."""
+    child = os.fork()
+    if child:
+        return child
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os._exit(launch.main(["launch.py", *flags]))
+
+
+def wait(child, seconds):
+    """The child's exit code if it ends within so many seconds, else None."""
+    limit = time.monotonic() + seconds
+    while time.monotonic() < limit:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.002)
+    return None
+
+
+def main(count, seed, folder, *flags):
+    moment, found = random.Random(int(seed)), {"kills": [], "whole": 0, "seconds": 0.0}
+    folder = Path(folder)
+    assert wait(start([*flags, f"--workdir={folder / 'warm'}"]), 300) == 0  # fills the compile cache
+    clock = time.monotonic()
+    assert wait(start([*flags, f"--workdir={folder / 'undisturbed'}"]), 300) == 0
+    found["seconds"] = time.monotonic() - clock
+    while len(found["kills"]) < int(count):
+        name = f"killed{found['whole']}"
+        child = start([*flags, f"--workdir={folder / name}"])
+        after = moment.uniform(0.0, found["seconds"])
+        code = wait(child, after)
+        if code is None:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            found["kills"].append([name, after, sorted(path.name for path in (folder / name).glob("*"))])
+        else:
+            assert code == 0, (name, code)
+            found["whole"] += 1
+        check(folder / name)
+    last = f"killed{found['whole']}"
+    assert wait(start([*flags, f"--workdir={folder / last}"]), 300) == 0
+    found["whole"] += 1
+    print(json.dumps(found))
+
+
+def check(folder):
+    """What a reader may find at any moment: whole files, no row twice, nothing of a step to come."""
+    for name in metrics.FILES:
+        rows = metrics.read_jsonl(folder / name)
+        keys = [json.dumps([row["step"], row["seed"], row["learning_rate"], row.get("case")]) for row in rows]
+        assert len(set(keys)) == len(keys), (name, keys)
+    if (folder / "config.json").exists():
+        json.loads((folder / "config.json").read_text())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
