@@ -104,7 +104,7 @@ def tables(found):
             lines = [
                 (name, by_faults[faults, keys]) for name, faults in _kinds() if (faults, keys) in by_faults
             ]
-            if len(lines) > 1:
+            if lines:
                 heading = f"## {mixer}, {keys} keys (chance {1 / (2 * keys):.3f})"
                 parts += [heading, _table(COLUMNS, map(_line, lines))]
     larger = [s for s in found if s["steps"] > 1500]
