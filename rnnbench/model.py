@@ -110,12 +110,38 @@ class SequenceModel(nnx.Module):
         return logits, {"position": start + length, "layers": layers}
 
     def _embedded(self, tokens: jax.Array, positions: jax.Array) -> jax.Array:
-        x = self.embed(tokens)
+        x = lookup(self.embed.embedding[...].astype(self.embed.dtype), tokens)
         if self.positions is None:
             return x
         # A position beyond the table gives NaN: loud, where clipping would be silently wrong.
         table = self.positions.embedding[...]
         return x + table.at[positions].get(mode="fill", fill_value=jnp.nan).astype(x.dtype)[None]
+
+
+@jax.custom_vjp
+def lookup(table: jax.Array, tokens: jax.Array) -> jax.Array:
+    """x_{b,t} = table[tokens_{b,t}], with a gradient that each device of a split batch sums up for its part.
+
+    XLA's own would first send the gradients of all positions to all devices. A token beyond the table: NaN.
+    """
+    return jnp.take(table, tokens, axis=0)
+
+
+def _lookup_forward(table: jax.Array, tokens: jax.Array) -> tuple[jax.Array, Any]:
+    return lookup(table, tokens), (table, tokens)
+
+
+def _lookup_backward(saved: Any, grads: jax.Array) -> tuple[jax.Array, None]:
+    table, tokens = saved
+    total = lambda tokens, grads: jnp.zeros_like(table, grads.dtype).at[tokens].add(grads)
+    parts = jax.sharding.get_abstract_mesh().shape.get("data", 1)
+    if parts == 1 or tokens.shape[0] % parts:
+        return total(tokens, grads).astype(table.dtype), None
+    cut = lambda x: x.reshape(parts, -1, *x.shape[1:])
+    return jax.vmap(total)(cut(tokens), cut(grads)).sum(0).astype(table.dtype), None
+
+
+lookup.defvjp(_lookup_forward, _lookup_backward)
 
 
 def build_mixer(config: ConfigDict, dtype: Any, rngs: nnx.Rngs) -> nnx.Module:

@@ -125,7 +125,7 @@ def test_learned_positions_matter():
 def test_causality_by_gradient():
     """The output at t has no gradient to the input after t, and one to every input up to t."""
     model = build("deltanet", layers=2, conv_size=4)
-    model.embed = lambda x: x
+    model._embedded = lambda x, _: x
     graphdef, params = nnx.split(model)
     x = jax.random.normal(jax.random.key(0), (1, LENGTH, 16))
     output = lambda x, t: jnp.take(nnx.merge(graphdef, params)(x)[0], t, axis=1).sum()

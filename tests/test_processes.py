@@ -3,6 +3,7 @@
 import re
 import shutil
 import signal
+import time
 
 import jax
 import numpy as np
@@ -181,3 +182,88 @@ def test_one_process_goes_on_where_two_were_stopped(two):
     alone = Processes(base / "log", 1, 4, *TINY, cache, f"--workdir={base / 'elsewhere'}").ended()
     assert alone[0].code == 0 and "resumed at" in alone[0].out, alone[0].err
     assert_rows_close(base / "elsewhere", base / "whole")
+
+
+def test_one_process_alone_stops_at_a_sigterm_too(tmp_path):
+    """Its checkpoint is written at the next border, and a second signal while that happens is no harm."""
+    flags = [*TINY, "--config.train.steps=4000", "--config.eval.every=0", f"--workdir={tmp_path / 'run'}"]
+    alone = Processes(tmp_path / "log", 1, 4, *flags, f"--compilation_cache={tmp_path / 'cache'}")
+    alone.wait_for((tmp_path / "run" / "tensorboard").exists)
+    alone.children[0].send_signal(signal.SIGTERM)
+    alone.children[0].send_signal(signal.SIGTERM)
+    (ended,) = alone.ended()
+    assert ended.code == processes.PREEMPTED, ended.err
+    assert re.search(r"^launch.py: preempted: .* saved at step \d+ of 4000; the same", ended.err)
+    assert len([path for path in (tmp_path / "run" / "checkpoints").iterdir() if path.name.isdigit()]) == 1
+
+
+# --- four processes, and what goes wrong -----------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_four_processes_and_two_continue_each_other(two):
+    """A run of two, stopped, goes on as four with one device each; one of four goes on as two."""
+    base, _ = two
+    cache = f"--compilation_cache={base / 'cache'}"
+    four = Processes(base / "log", 4, 1, *TINY, cache, f"--workdir={base / 'four'}")
+    four.wait_for((base / "four" / "config.json").exists)
+    four.children[2].send_signal(signal.SIGTERM)
+    assert [process.code for process in four.ended()] == [processes.PREEMPTED] * 4
+    resumed = Processes(base / "log", 2, 2, *TINY, cache, f"--workdir={base / 'four'}").ended()
+    assert [process.code for process in resumed] == [0, 0] and "resumed at" in resumed[0].out, resumed[0].err
+    assert_rows_close(base / "four", base / "whole")
+    stopped = Processes(base / "log", 2, 2, *TINY, cache, f"--workdir={base / 'as_four'}")
+    stopped.wait_for((base / "as_four" / "config.json").exists)
+    stopped.children[0].send_signal(signal.SIGTERM)
+    assert [process.code for process in stopped.ended()] == [processes.PREEMPTED] * 2
+    resumed = Processes(base / "log", 4, 1, *TINY, cache, f"--workdir={base / 'as_four'}").ended()
+    assert [process.code for process in resumed] == [0] * 4 and "resumed at" in resumed[0].out, resumed[0].err
+    assert_rows_close(base / "as_four", base / "whole")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_crash_of_one_ends_the_other_within_a_minute(victim, two, tmp_path):
+    base, _ = two
+    flags = [*TINY, "--config.train.steps=1000000", "--config.eval.every=0", f"--workdir={tmp_path / 'run'}"]
+    pair = Processes(tmp_path, 2, 2, *flags, f"--compilation_cache={base / 'cache'}")
+    pair.wait_for((tmp_path / "run" / "tensorboard").exists)
+    pair.children[victim].kill()
+    clock = time.monotonic()
+    other = pair.ended(90)[1 - victim]
+    assert time.monotonic() - clock < 60
+    assert other.code not in (0, 2, processes.PREEMPTED)
+    told = "perhaps because another has died" in other.err or "another task died" in other.err
+    assert told and "Traceback" not in other.err, other.err
+
+
+@pytest.mark.slow
+def test_processes_with_different_flags_or_workdirs_refuse_together(two, tmp_path):
+    base, _ = two
+    cache = f"--compilation_cache={base / 'cache'}"
+    own = lambda rank: [f"--workdir={tmp_path / str(rank)}"]
+    steps = lambda rank: [f"--config.train.steps={9 + rank}", f"--workdir={tmp_path / 'run'}"]
+    odd = lambda rank: [f"--workdir={tmp_path / 'run'}", *(["--config.mesh.data=3"] if rank else [])]
+    for of_rank, said in (
+        (own, "--workdir: "),
+        (steps, "--workdir: process 1 sees"),
+        (odd, "mesh.data: must"),
+    ):
+        first, second = Processes(tmp_path / "log", 2, 2, *TINY, cache, of_rank=of_rank).ended()
+        assert (first.code, second.code) == (2, 2), first.err + second.err
+        assert len(first.err.splitlines()) == 1 and said in first.err, first.err
+        assert second.err == ""
+
+
+@pytest.mark.slow
+def test_a_study_of_two_processes_is_that_of_one(two, tmp_path):
+    base, _ = two
+    cache = f"--compilation_cache={base / 'cache'}"
+    study = ["--config=configs/quickstart.py", "--config.study.models=lstm,lru", *TINY[1:], cache]
+    pair = Processes(tmp_path / "log", 2, 2, *study, f"--workdir={tmp_path / 'two'}").ended()
+    alone = Processes(tmp_path / "log", 1, 4, *study, f"--workdir={tmp_path / 'one'}").ended()
+    assert [process.code for process in pair + alone] == [0, 0, 0], pair[0].err + alone[0].err
+    cells = [path.name for path in sorted((tmp_path / "one" / "cells").iterdir())]
+    assert len(cells) == 2 and (tmp_path / "two" / "report.md").exists()
+    for cell in cells:
+        assert_rows_close(tmp_path / "two" / "cells" / cell, tmp_path / "one" / "cells" / cell)

@@ -1,5 +1,6 @@
 """The README keeps its word: its recurrence ends in a report, commands and sizes are right."""
 
+import json
 import os
 import re
 import shlex
@@ -54,8 +55,30 @@ def test_its_recurrence_ends_in_a_report_and_its_notebook_lines_run(tmp_path, mo
     assert names["logits"].shape == (1, 2) and set(names["table"].model) == {"EMA"}
 
 
+PARSE = """
+import json, os, sys
+import launch
+for argv in json.loads(sys.argv[1]):
+    if not (child := os.fork()):
+        os._exit(launch.main(["launch.py", *argv, "--show_config"]))
+    assert os.waitpid(child, 0)[1] == 0, argv
+"""
+
+
+def test_its_recipes_are_command_lines():
+    """One each for a laptop, SLURM, a TPU pod, xpk and a plain cluster, with flags and keys that exist."""
+    recipes = block("bash", "srun").replace("\\\n", " ")
+    commands = re.findall(r"python launch\.py ([^\"\n]*)", recipes)
+    assert (
+        len(commands) == 5 and len({"srun", "gcloud", "xpk"} & set(shlex.split(recipes, comments=True))) == 3
+    )
+    arguments = json.dumps([shlex.split(command) for command in commands])
+    done = subprocess.run([sys.executable, "-c", PARSE, arguments], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_its_commands_name_files_that_exist():
-    commands = re.findall(r"python\S* (launch\.py .*)", README)
+    commands = re.findall(r"python\S* (launch\.py [^\"\n\\]*)", README)
     assert len(commands) >= 3
     for command in commands:
         config = re.search(r"--config=([\w/]+\.py)", command)

@@ -43,15 +43,9 @@ def test_members_on_different_devices_send_nothing(trained):
 
 def test_the_batch_costs_an_all_reduce_of_the_gradient(trained):
     _, state, _, sent = trained["data"]
-    assert {axis for _, axis in sent} == {"data"}
-    assert {kind for kind, _ in sent} == {"all-reduce", "all-gather"}
+    assert set(sent) == {("all-reduce", "data")}
     count, total = sent["all-reduce", "data"]
-    embedding = state.members.params["embed"]["embedding"][0].size * 4
-    assert count == 2 and 0 <= total - (parameter_bytes(state) - embedding) <= 16  # with a few counts
-    # The gradient of the embedding is scattered on every device from what all have for their sequences.
-    length = tiny("deltanet", {}).task.train_lengths[1]
-    count, total = sent["all-gather", "data"]
-    assert count == 2 and total <= BATCH * (length + 8) * (DIM + 1) * 4
+    assert count == 2 and 0 <= total - parameter_bytes(state) <= 16  # with a few counts
 
 
 def test_sharded_parameters_are_gathered_for_the_step(trained):
