@@ -1,4 +1,4 @@
-"""Every configuration key with its default and comment, the mixers' options, and the presets. Tables only."""
+"""Tables only: every config key with its default, comment and check; the mixers' options; the presets."""
 
 import math
 from typing import Any
@@ -144,6 +144,53 @@ PRESETS: dict[str, dict[str, Any]] = {
         mixer="deltanet", takes=("heads", "conv_size"), options={"negative_eigenvalues": True}
     ),
     "mamba_neg": dict(mixer="mamba", takes=("conv_size",), options={"negative_eigenvalues": True}),
+}
+
+
+# key -> (is it fine?, what it must be). Task and mixers check their own settings.
+CHECKS: dict[str, tuple[Any, str]] = {
+    "model.dim": (lambda x: x >= 1, "at least 1"),
+    "model.layers": (lambda x: x >= 1, "at least 1"),
+    "model.heads": (lambda x: x >= 0, "at least 0"),
+    "model.mlp_dim": (lambda x: x >= -1, "at least -1"),
+    "model.conv_size": (lambda x: x >= 0, "at least 0"),
+    "model.positions": (lambda x: x in ("rope", "alibi", "learned", "none"), "rope, alibi, learned or none"),
+    "model.dropout": (lambda x: 0 <= x < 1, "in [0, 1)"),
+    "task.examples": (lambda x: x >= 0, "at least 0"),
+    "eval.batches": (lambda x: x >= 1, "at least 1"),
+    "eval.every": (lambda x: x >= 0, "at least 0"),
+    "train.steps": (lambda x: x >= 1, "at least 1"),
+    "train.batch_size": (lambda x: x >= 1, "at least 1"),
+    "train.chunk": (lambda x: x >= 1, "at least 1"),
+    "train.windows": (lambda x: x >= 1, "at least 1"),
+    "train.accumulate": (lambda x: x >= 1, "at least 1"),
+    "train.dtype": (lambda x: x in ("float32", "bfloat16"), "float32 or bfloat16"),
+    "train.stop_accuracy": (lambda x: 0 <= x <= 1, "in [0, 1]"),
+    "optim.name": (lambda x: x in ("adamw", "adam"), "adamw or adam"),
+    "optim.schedule": (lambda x: x in ("cosine", "constant"), "cosine or constant"),
+    "optim.warmup": (lambda x: 0 <= x < 1, "in [0, 1), a share of the steps"),
+    "optim.weight_decay": (lambda x: 0 <= x < math.inf, "at least 0"),
+    "optim.clip": (lambda x: 0 <= x < math.inf, "at least 0"),
+    "optim.b1": (lambda x: 0 <= x < 1, "in [0, 1)"),
+    "optim.b2": (lambda x: 0 <= x < 1, "in [0, 1)"),
+    "population.learning_rates": (
+        # Six digits are what the name of a member's TensorBoard run shows.
+        lambda x: (
+            all(type(r) is float and 0 < r < math.inf for r in x) and 0 < len(x) == len({f"{r:g}" for r in x})
+        ),
+        "a tuple of different decimal numbers above 0 such as (0.001, 0.003)",
+    ),
+    "population.seeds": (
+        lambda x: all(type(s) is int and 0 <= s < 2**31 for s in x) and 0 < len(x) == len(set(x)),
+        "a tuple of different integers from 0 such as (0, 1, 2)",
+    ),
+    "checkpoint.every": (lambda x: x >= 0, "at least 0"),
+    "checkpoint.keep": (lambda x: x >= 1, "at least 1"),
+    "mesh.seed": (lambda x: x >= 0, "at least 0"),
+    "mesh.data": (lambda x: x >= 0, "at least 0"),
+    "mesh.time": (lambda x: x >= 1, "at least 1"),
+    "mesh.params": (lambda x: x in ("replicated", "sharded"), "replicated or sharded"),
+    "mesh.members": (lambda x: x in ("auto", "map", "vmap"), "auto, map or vmap"),
 }
 
 

@@ -41,7 +41,7 @@ def test_defaults_pass_the_checks_and_checks_are_of_keys():
     config = base()
     config.model.options.update(options(config.model.name))
     validate(config)
-    assert set(configs._CHECKS) < set(KEYS)
+    assert set(configs.CHECKS) < set(KEYS)
 
 
 @pytest.mark.parametrize("mixer", MIXERS)
@@ -289,7 +289,7 @@ def test_validate_refuses(key, value):
 
 
 def test_there_is_a_refusal_for_every_check():
-    assert set(REFUSED) == set(configs._CHECKS)
+    assert set(REFUSED) == set(configs.CHECKS)
 
 
 def test_validate_refuses_what_only_together_cannot_work():

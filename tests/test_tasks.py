@@ -142,6 +142,7 @@ def test_build_reads_task_and_eval():
         {
             "task": {
                 "name": "mqar",
+                "module": "",
                 "num_keys": 9,
                 "num_types": 4,
                 "train_mix": ((32, 4), (64, (2, 8), 0.5)),
