@@ -17,6 +17,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import launch
 from rnnbench import distributed, evaluate, metrics, population, processes, study, train  # noqa: F401
 
+ROUND = 8  # kills between a run's beginning and its end
+
 
 def start(flags):
     """A child that is launch.py with these flags."""
@@ -41,28 +43,32 @@ def wait(child, seconds):
 
 def main(count, seed, folder, *flags):
     moment, found = random.Random(int(seed)), {"kills": [], "whole": 0, "seconds": 0.0}
-    folder = Path(folder)
+    folder, count = Path(folder), int(count)
     assert wait(start([*flags, f"--workdir={folder / 'warm'}"]), 300) == 0  # fills the compile cache
     clock = time.monotonic()
     assert wait(start([*flags, f"--workdir={folder / 'undisturbed'}"]), 300) == 0
     found["seconds"] = time.monotonic() - clock
-    while len(found["kills"]) < int(count):
-        name = f"killed{found['whole']}"
-        child = start([*flags, f"--workdir={folder / name}"])
-        after = moment.uniform(0.0, found["seconds"])
-        code = wait(child, after)
-        if code is None:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            found["kills"].append([name, after, sorted(path.name for path in (folder / name).glob("*"))])
-        else:
-            assert code == 0, (name, code)
-            found["whole"] += 1
-        check(folder / name)
-    last = f"killed{found['whole']}"
-    assert wait(start([*flags, f"--workdir={folder / last}"]), 300) == 0
-    found["whole"] += 1
+    while len(found["kills"]) < count:
+        run = folder / f"killed{found['whole']}"
+        for part in range(ROUND):  # a random moment of every eighth of the time that a run takes
+            child = start([*flags, f"--workdir={run}"])
+            after = (part + moment.random()) / ROUND * found["seconds"]
+            code = wait(child, after)
+            if code is None:
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+                found["kills"].append([after, newest(run)])
+            assert code in (None, 0), (run, code)
+            check(run)
+        assert wait(start([*flags, f"--workdir={run}"]), 300) == 0
+        found["whole"] += 1
     print(json.dumps(found))
+
+
+def newest(folder):
+    """The step of the newest checkpoint; -1 before there is one."""
+    steps = [int(path.name) for path in (folder / "checkpoints").glob("*") if path.name.isdigit()]
+    return max(steps, default=-1)
 
 
 def check(folder):

@@ -12,7 +12,7 @@ from test_processes import FILES, rows
 from rnnbench.metrics import read_jsonl
 
 pytestmark = pytest.mark.slow
-KILLS = 24
+KILLS = 20
 FLAGS = [
     "--config=configs/bit_parity.py:deltanet",
     "--config.model.dim=8",
@@ -66,10 +66,9 @@ def test_a_run_killed_at_any_moment_ends_as_an_undisturbed_one(seed, tmp_path):
     )
     assert done.returncode == 0, done.stderr + done.stdout
     found = json.loads(done.stdout)
-    assert len(found["kills"]) == KILLS
-    # The moments were of all kinds: before the first file, while training, and with results written.
-    files = [set(names) for _, _, names in found["kills"]]
-    assert any("results.jsonl" in names for names in files) and any(not names for names in files)
+    assert len(found["kills"]) >= KILLS
+    # Before the first checkpoint, and between many of the others.
+    assert len({step for _, step in found["kills"]}) >= 4 and min(step for _, step in found["kills"]) == -1
     for i in range(found["whole"]):
         for name in FILES:
             assert rows(tmp_path / f"killed{i}", name) == rows(tmp_path / "undisturbed", name), (i, name)
