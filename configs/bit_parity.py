@@ -71,7 +71,7 @@ PROTOCOLS = {
         "eval.lengths": (64, 128, 256),
         "eval.every": 0,
         "train.batch_size": 64,
-        "train.steps": 1000,
+        "train.steps": 1500,
         "population.learning_rates": (3e-3,),
     },
 }
