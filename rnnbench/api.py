@@ -57,7 +57,8 @@ def load(
         raise InputError(f"{workdir}: no run here (no config.json){hint}")
     config = from_saved(json.loads((folder / "config.json").read_text()))
     here = config.copy_and_resolve_references()
-    here.mesh.seed = here.mesh.data = 1  # wherever it was trained, one device is enough to look at it
+    # Wherever it was trained, one device is enough to look at it.
+    here.mesh.seed = here.mesh.data = here.mesh.time = 1
     setup = prepare(here)
     checkpoints = Checkpoints(folder / "checkpoints")
     try:

@@ -1,5 +1,7 @@
 """The Python API: the member that is loaded is the one whose row was written, and streams as it runs."""
 
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +59,14 @@ def test_a_loaded_member_has_the_accuracy_of_its_row(run, seed, rate, step):
     rows = read_jsonl(run / "results.jsonl")
     (row,) = [row for row in rows if all(row[key] == value for key, value in wanted.items())]
     assert accuracy(loaded, row["case"]) == pytest.approx(row["accuracy"], abs=1e-3)
+
+
+def test_the_devices_of_the_run_need_not_be_here(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "copy")
+    config = json.loads((copy / "config.json").read_text())
+    config["mesh"] |= {"seed": 4, "data": 32, "time": 16}
+    (copy / "config.json").write_text(json.dumps(config))
+    assert rnnbench.load(copy, seed=0, learning_rate=0.03).step == 12
 
 
 def test_the_default_is_the_reports_learning_rate_and_the_best_seed(run, tmp_path):
