@@ -12,8 +12,8 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from rnnbench.config import ConfigError, InputError, differences, plain
+from rnnbench.member import Setup
 from rnnbench.metrics import case_name, read_jsonl, write_jsonl
-from rnnbench.population import Setup
 from rnnbench.storage import write_text
 from rnnbench.train import cell_name
 from rnnbench.workdir import check_writable, locked, read_config

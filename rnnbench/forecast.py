@@ -9,7 +9,7 @@ import jax
 from flax import nnx
 
 from rnnbench import model
-from rnnbench.population import Setup
+from rnnbench.member import Setup
 from rnnbench.progress import duration
 from rnnbench.tasks.base import bounds
 

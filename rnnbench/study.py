@@ -13,7 +13,8 @@ from rich.console import Console
 
 from rnnbench import collect, forecast, train, workdir
 from rnnbench.config import ConfigError, differences
-from rnnbench.population import Setup, prepare
+from rnnbench.member import Setup
+from rnnbench.population import prepare
 from rnnbench.processes import from_main, is_main, together
 from rnnbench.progress import Progress
 from rnnbench.report import tables

@@ -19,8 +19,9 @@ from rnnbench import __version__, evaluate, model, trace, workdir
 from rnnbench.checkpoint import Checkpoints
 from rnnbench.config import flat
 from rnnbench.distributed import to_host
+from rnnbench.member import Setup
 from rnnbench.metrics import RunLog, case_name, finite
-from rnnbench.population import Setup, TrainState, init_state, make_train_chunk, prepare, state_shapes
+from rnnbench.population import TrainState, init_state, make_train_chunk, prepare, state_shapes
 from rnnbench.processes import Preempted, is_main, preempted, together
 from rnnbench.progress import Progress
 from rnnbench.report import draw

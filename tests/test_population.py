@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from helpers import assert_trees_close, tiny
 
-from rnnbench import population
-from rnnbench.population import init_state, make_train_chunk, prepare, state_shapes, train_step
+from rnnbench.member import asked, loss_sum, train_step
+from rnnbench.population import example_keys, init_state, make_train_chunk, prepare, state_shapes
 from rnnbench.tasks.examples import shuffled_index
 
 GRID = {"population.learning_rates": (1e-3, 1e-2), "population.seeds": (7, 3)}
@@ -153,8 +153,9 @@ def test_bfloat16_computes_in_bfloat16_and_keeps_float32_parameters():
     members = state_shapes(setup).members
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(members.params))
     first = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), members)
+    keys = jax.random.split(jax.random.key(0), 8)
     with jax.sharding.use_abstract_mesh(setup.mesh.abstract_mesh):
-        text = str(jax.make_jaxpr(lambda m: train_step(setup, m, jnp.int32(0)))(first))
+        text = str(jax.make_jaxpr(lambda m: train_step(setup, m, keys, jnp.int32(0)))(first))
     assert "bf16[8,12,16]" in text  # the residual stream [B, T, D]
 
 
@@ -172,7 +173,7 @@ def test_finite_examples_come_again_and_fresh_ones_do_not(examples, different):
 
     @jax.jit
     def four_steps(key):
-        keys = jax.vmap(lambda step: population.example_keys(setup, key, step))(jnp.arange(4)).reshape(-1)
+        keys = jax.vmap(lambda step: example_keys(setup, key, step))(jnp.arange(4)).reshape(-1)
         return jax.vmap(lambda key: setup.task.sample(key, case).inputs)(keys)
 
     rows = np.asarray(four_steps(jax.random.key(0))).tolist()
@@ -204,9 +205,9 @@ def test_logits_where_asked_give_the_loss_and_gradient_of_logits_everywhere():
     params = jax.tree.map(lambda leaf: leaf[0], init_state(setup).members.params)
     keys = jax.random.split(jax.random.key(0), 6)
     batch = jax.vmap(lambda key: setup.task.sample(key, setup.task.train_cases()[0][0]))(keys)
-    thin, positions = population.asked(batch, 3)
-    assert positions.shape == (6, 3) and population.asked(batch, 9)[1] is None
-    loss = lambda params, *data: population.loss_sum(setup, params, *data, None, None)
+    thin, positions = asked(batch, 3)
+    assert positions.shape == (6, 3) and asked(batch, 9)[1] is None
+    loss = lambda params, *data: loss_sum(setup, params, *data, None, None)
     value_and_grad = jax.value_and_grad(loss, has_aux=True)
     expected, found = value_and_grad(params, batch, None), value_and_grad(params, thin, positions)
     assert_trees_close(found, expected, rtol=1e-5, atol=1e-5)

@@ -11,7 +11,8 @@ from helpers import assert_trees_close, tiny
 
 from rnnbench.checkpoint import Checkpoints
 from rnnbench.config import ConfigError
-from rnnbench.population import example_keys, init_state, loss_sum, make_train_chunk, prepare, state_shapes
+from rnnbench.member import loss_sum
+from rnnbench.population import example_keys, init_state, make_train_chunk, prepare, state_shapes
 
 LENGTH, WINDOWS = 12, 3  # three windows of 4 tokens
 IN_WINDOWS = {"task.train_lengths": (LENGTH, LENGTH), "train.windows": WINDOWS, "train.accumulate": 2}
