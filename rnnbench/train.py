@@ -1,4 +1,4 @@
-"""A run: one config trained, evaluated, checkpointed and written down in one workdir."""
+"""A run: one config trained, evaluated and checkpointed in one workdir. `record.py` writes it down."""
 
 import json
 import statistics
@@ -12,21 +12,18 @@ from typing import Any
 
 import jax
 import numpy as np
-from flax import nnx
 from ml_collections import ConfigDict
 
-from rnnbench import __version__, evaluate, model, trace, workdir
+from rnnbench import __version__, evaluate, trace, workdir
 from rnnbench.checkpoint import Checkpoints
-from rnnbench.config import flat
 from rnnbench.distributed import to_host
 from rnnbench.member import Setup
-from rnnbench.metrics import RunLog, case_name, finite
+from rnnbench.metrics import case_name
 from rnnbench.population import TrainState, init_state, make_train_chunk, prepare, state_shapes
 from rnnbench.processes import Preempted, is_main, preempted, together
 from rnnbench.progress import Progress
-from rnnbench.report import draw
+from rnnbench.record import Record, summary
 from rnnbench.storage import Place, absolute
-from rnnbench.tasks.base import bounds
 
 
 def cell_name(config: ConfigDict) -> str:
@@ -62,7 +59,7 @@ def run(
     setup, _, rows = together(start, seen=lambda found: (config.to_dict(), found[1:]))
     progress = progress or Progress()
     if rows:
-        progress.skip(cell_name(config), _summary(rows))
+        progress.skip(cell_name(config), summary(rows))
         return rows
     if preempted():
         raise Preempted(f"{cell_name(config)} was not begun")
@@ -72,7 +69,7 @@ def run(
             rows = session.train()
         finally:
             session.close()
-        progress.done(_summary(rows))
+        progress.done(summary(rows))
     return rows
 
 
@@ -90,10 +87,6 @@ class _Session:
         self.trace = trace.Trace(profile, folder / "profile")
         self.setup, self.config, self.progress, self.checkpoints = setup, setup.config, progress, checkpoints
         self.cell, self.members = cell_name(self.config), setup.member_names()
-        built = nnx.eval_shape(lambda: setup.make(jax.random.key(0)))
-        size = lambda case: model.state_size(built, bounds(case["length"])[1])
-        self.params = model.num_params(nnx.state(built, nnx.Param))
-        self.state_sizes = {case_name(case): size(case) for case in setup.task.cases()}
         self.seconds = {"train_seconds": 0.0, "compile_seconds": 0.0, "eval_seconds": 0.0}
         self.step = 0
         resuming = checkpoints.latest() is not None
@@ -110,15 +103,12 @@ class _Session:
         self.chunk, self.evaluators = compile_all(setup, self.state)
         self.seconds["compile_seconds"] += time.perf_counter() - clock
         self.saved_step, self.pending, self.diverged = self.step, None, None
-        self.log = None
-        if is_main():
-            self.log = RunLog(folder, self.members, _hparams(self.config), self.step)
+        self.record = Record(setup, self.cell, folder, self.step)
 
     def close(self) -> None:
         self.trace.stop()
         self.checkpoints.close()
-        if self.log:
-            self.log.close()
+        self.record.close()
 
     def train(self) -> list[dict[str, Any]]:
         """The loop over chunks. Their borders depend on the step alone: a resumed run has the same ones."""
@@ -170,21 +160,12 @@ class _Session:
         seconds, self.clock = now - self.clock, now
         self.seconds["train_seconds"] += seconds
         self.diverged = values["diverged"]
-        rows = []
-        for i, member in enumerate(self.members):
-            shown = {
-                k: None if self.diverged[i] else finite(values[k][i])
-                for k in ("loss", "accuracy", "grad_norm")
-            }
-            speed = float(values["tokens"][i]) * n / seconds
-            rows.append({"cell": self.cell, **member, "step": step, **shown, "tokens_per_second": speed})
-        if self.log:
-            self.log.train(rows)
+        rows = self.record.trained(step, values, n, seconds)
         self.progress.update(step, _median(rows, "loss"), _median(rows, "accuracy"))
 
     def _evaluate(self, at_end: bool) -> list[dict[str, Any]]:
         """Rows of every case and member, written down; the final ones at the end, or where all pass."""
-        task, clock, found, positions = self.setup.task, time.perf_counter(), [], []
+        task, clock, found = self.setup.task, time.perf_counter(), []
         for case in task.cases():
             self.progress.note(f"evaluating {case_name(case)}")
             key = evaluate.case_key(self.config.eval.seed, case)
@@ -192,58 +173,20 @@ class _Session:
             for i, member in enumerate(self.members):
                 mine = {name: value[i] for name, value in sums.items()}
                 values = evaluate.metrics(mine, task, case, bool(self.diverged[i]))
-                found.append((member, case, values))
-                where = {"cell": self.cell, **member, "step": self.step, "case": case}
-                positions.append(where | evaluate.by_position(mine))
+                found.append((member, case, values, evaluate.by_position(mine)))
         self.seconds["eval_seconds"] += time.perf_counter() - clock
-        final = at_end or self._all_pass(found)
-        rows = [self._row(member, case, values, final) for member, case, values in found]
-        if self.log:
-            self.log.evaluation(rows, positions)
-            if final:
-                self._finish_log(rows)
-            self.log.flush()
-        return rows
+        device = f"{self.setup.mesh.size} x {jax.devices()[0].device_kind}"
+        ran = {**self.seconds, "device": device, "versions": versions()}
+        return self.record.evaluated(self.step, at_end or self._all_pass(found), found, ran)
 
-    def _all_pass(self, found: list[tuple[Any, Any, dict[str, Any]]]) -> bool:
+    def _all_pass(self, found: list[tuple[Any, ...]]) -> bool:
         """Whether every member not diverged reaches train.stop_accuracy at the longest training length."""
         wanted, selection = self.config.train.stop_accuracy, self.setup.task.selection_case()
-        mine = [values[values["headline"]] for _, case, values in found if case == selection]
+        mine = [values[values["headline"]] for _, case, values, _ in found if case == selection]
         return wanted > 0 and all(value is None or value >= wanted for value in mine)
 
-    def _row(self, member: dict[str, Any], case: Any, values: dict[str, Any], final: bool) -> dict[str, Any]:
-        config = self.config
-        identity = {"cell": self.cell, "task": config.task.name, "protocol": config.protocol}
-        identity |= {"model": config.model.name, "overrides": dict(config.overrides), **member}
-        device = jax.devices()[0]
-        return {
-            **identity,
-            "step": self.step,
-            "final": final,
-            "case": case,
-            "selection": case == self.setup.task.selection_case(),
-            **values,
-            "params": self.params,
-            "state_size": self.state_sizes[case_name(case)],
-            **self.seconds,
-            "device": f"{self.setup.mesh.size} x {device.device_kind}",
-            "versions": versions(),
-        }
-
-    def _finish_log(self, rows: list[dict[str, Any]]) -> None:
-        """Each member's last words in TensorBoard: its plot, and the metrics by which HPARAMS compares it."""
-        finals = []
-        for member in self.members:
-            mine = [row for row in rows if all(row[k] == v for k, v in member.items())]
-            self.log.image("accuracy_vs_length", draw.png(draw.of_rows(mine)), self.step, member)
-            chosen = next(row for row in mine if row["selection"])
-            headlines = {case_name(row["case"]): row[row["headline"]] for row in mine}
-            finals.append({"headline": chosen[chosen["headline"]], **headlines})
-        self.log.finish(finals)
-
     def _save(self) -> None:
-        if self.log:
-            self.log.flush()
+        self.record.flush()
         self.progress.note("saving")
         self.checkpoints.save(self.step, self.state, {"seconds": self.seconds})
         self.checkpoints.wait()  # the next chunk is given this state's memory
@@ -273,24 +216,6 @@ def versions() -> dict[str, str]:
     return {"rnnbench": __version__, **others, "python": python_version()}
 
 
-def _hparams(config: ConfigDict) -> dict[str, Any]:
-    """The config as TensorBoard takes it: flat, and anything but numbers and truth values as text."""
-    leaves = flat(config)
-    return {k: v if isinstance(v, bool | int | float | str) else json.dumps(v) for k, v in leaves.items()}
-
-
 def _median(rows: list[dict[str, Any]], name: str) -> float | None:
     values = [row[name] for row in rows if row[name] is not None]
     return statistics.median(values) if values else None
-
-
-def _summary(rows: list[dict[str, Any]]) -> str:
-    """The best member's headline at each case, in a line."""
-    names = dict.fromkeys(case_name(row["case"]) for row in rows)
-    best = {
-        n: [row[row["headline"]] for row in rows if case_name(row["case"]) == n and not row["diverged"]]
-        for n in names
-    }
-    return "  ".join(
-        f"{name}: {max(values):.3f}" if values else f"{name}: diverged" for name, values in best.items()
-    )
