@@ -18,7 +18,7 @@ from ml_collections import ConfigDict, config_flags
 
 from rnnbench import config as configs
 from rnnbench import files
-from rnnbench.config import ConfigError, InputError
+from rnnbench.config import ConfigError, InputError, first_line
 
 FLAGS = flags.FLAGS
 config_flags.DEFINE_config_file(
@@ -109,7 +109,7 @@ def command(argv: list[str]) -> int:
     except InputError:
         raise
     except (ValueError, RuntimeError) as error:
-        raise UsageError(f"--distributed: {files.first_line(error)}") from None
+        raise UsageError(f"--distributed: {first_line(error)}") from None
     distributed.keep_compiled(FLAGS.compilation_cache)
     if FLAGS.show_batch:
         return show_batch(population.prepare(next(iter(cells.values()), config)))
@@ -188,7 +188,7 @@ def parse(argv: list[str], pristine: ConfigDict | None) -> None:
         if match := re.match(r"Unknown command line flag '(.*?)'\.?(?: Did you mean: (\S+) \?)?", text):
             hint = f"; did you mean --{match[2]}?" if match[2] else "; --help lists them all"
             raise UsageError(f"--{match[1]}: there is no such flag{hint}") from None
-        raise UsageError(files.first_line(error)) from None
+        raise UsageError(first_line(error)) from None
     if rest:
         raise UsageError(f"unexpected argument {rest[0]!r}; flags look like --workdir=runs/first")
 

@@ -27,6 +27,11 @@ class ConfigError(InputError):
         self.key, self.message = key, message
 
 
+def first_line(error: BaseException) -> str:
+    """What is shown of an error that a library raised: one line."""
+    return next(iter(str(error).splitlines()), "")
+
+
 # What `config.task` has for every task; the rest belongs to single ones of the registry.
 COMMON = ("module", "options", "train_lengths", "examples")
 # Overriding these leaves a protocol's label as it is: how often or where it runs, not what is measured.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from rnnbench.config import ConfigError, InputError
+from rnnbench.config import ConfigError, InputError, first_line
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -74,7 +74,3 @@ def where(error: Exception, file: str | Path) -> str:
     ]
     line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
     return f"{file}:{line}" if line else str(file)
-
-
-def first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), "")

@@ -20,7 +20,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from rnnbench.config import InputError
+from rnnbench.config import InputError, first_line
 
 T = TypeVar("T")
 PREEMPTED = 75  # exit code; EX_TEMPFAIL of sysexits.h: "the user is invited to try again later"
@@ -182,7 +182,7 @@ def ending_together() -> Iterator[None]:
         if isinstance(error, KeyboardInterrupt):
             code, what = 130, f"{who} was interrupted"
         elif isinstance(error, jax.errors.JaxRuntimeError):
-            code, what = 1, f"{who} stops, perhaps because another has died: {_first_line(error)}"
+            code, what = 1, f"{who} stops, perhaps because another has died: {first_line(error)[:200]}"
         else:
             traceback.print_exc()
             code, what = 1, f"{who} stops"
@@ -190,7 +190,3 @@ def ending_together() -> Iterator[None]:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)[:200]
