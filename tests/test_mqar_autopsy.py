@@ -71,7 +71,7 @@ def test_the_diagonal_read_out_of_linear_attention():
 def test_a_number_spans_one_direction(name):
     """What follows sees of a token no more than its place on a line."""
     x = jax.random.normal(jax.random.key(3), (1, 20, 6))
-    entered = np.asarray(autopsy_mixer._as_number(build(name, "number"), x))[0]
+    entered = np.asarray(build(name, "number").entered(x))[0]
     assert np.linalg.matrix_rank(entered - entered.mean(0), tol=1e-5) == 1
 
 

@@ -13,8 +13,8 @@ from rnnbench.mixers.linear_attention import LinearAttention
 from rnnbench.ops.delta_rule import delta_rule
 
 
-class FaultyDeltaNet(DeltaNet):
-    """S_t = (I − β_t k_t k_tᵀ) S_{t-1} + β_t k_t v_tᵀ with faults, by name in the string `faults`.
+class Faulty:
+    """Goes before a mixer of the package and gives it faults, by name in the string `faults`.
 
     diagonal  the memory S [K, K] is read as y[d] = S[d, d] · q[d] in place of y = Sᵀ q: what an einsum with
               an index written twice gives, "bhdd,bhd->bhd". Of K² numbers in the memory it reads K.
@@ -22,19 +22,33 @@ class FaultyDeltaNet(DeltaNet):
               that enters as a number, without embedding, is this with w fixed; here w may learn.
 
     Names of the task's faults are passed over, so that one list describes a whole setting.
-    Parameters, beside those of DeltaNet: with "number", `number` [D, 1] and `spread` [1, D], [D].
+    Parameters, beside those of the mixer: with "number", `number` [D, 1] and `spread` [1, D], [D].
     """
 
     def __init__(
         self, dim: int, *, rngs: nnx.Rngs, faults: str = "", heads=1, conv_size=0, dtype=jnp.float32
     ):
         super().__init__(dim, rngs=rngs, heads=heads, conv_size=conv_size, dtype=dtype)
-        _add_faults(self, dim, faults, rngs, dtype)
+        self.diagonal = "diagonal" in faults.split()
+        number = "number" in faults.split()
+        self.number = linear(dim, 1, rngs=rngs, dtype=dtype) if number else None
+        self.spread = linear(1, dim, rngs=rngs, dtype=dtype, bias=True) if number else None
 
     def __call__(self, x: jax.Array, state: dict | None = None):
-        x = _as_number(self, x)
-        if not self.diagonal:
-            return super().__call__(x, state)
+        x = self.entered(x)
+        return self.diagonally(x, state) if self.diagonal else super().__call__(x, state)
+
+    def entered(self, x: jax.Array) -> jax.Array:
+        return x if self.number is None else self.spread(self.number(x))
+
+
+class FaultyDeltaNet(Faulty, DeltaNet):
+    """S_t = (I − β_t k_t k_tᵀ) S_{t-1} + β_t k_t v_tᵀ with faults.
+
+    diagonal  y_t[d] = S_t[d, d] · q_t[d].
+    """
+
+    def diagonally(self, x: jax.Array, state: dict | None):
         (q, k, v), state_out = self.qkv(x, state)
         if self.qkv.conv is None:
             q, k = jax.nn.silu(q), jax.nn.silu(k)
@@ -44,22 +58,13 @@ class FaultyDeltaNet(DeltaNet):
         return self.output(merge_heads(self.norm(y.astype(self.dtype)))), state_out
 
 
-class FaultyLinearAttention(LinearAttention):
-    """S_t = S_{t-1} + φ(k_t) v_tᵀ, z_t = z_{t-1} + φ(k_t), with the faults of `FaultyDeltaNet`.
+class FaultyLinearAttention(Faulty, LinearAttention):
+    """S_t = S_{t-1} + φ(k_t) v_tᵀ, z_t = z_{t-1} + φ(k_t), y_t = S_tᵀφ(q_t) / z_tᵀφ(q_t) with faults.
 
     diagonal  y_t[d] = S_t[d, d] φ(q_t)[d] / z_tᵀφ(q_t).
     """
 
-    def __init__(
-        self, dim: int, *, rngs: nnx.Rngs, faults: str = "", heads=1, conv_size=0, dtype=jnp.float32
-    ):
-        super().__init__(dim, rngs=rngs, heads=heads, conv_size=conv_size, dtype=dtype)
-        _add_faults(self, dim, faults, rngs, dtype)
-
-    def __call__(self, x: jax.Array, state: dict | None = None):
-        x = _as_number(self, x)
-        if not self.diagonal:
-            return super().__call__(x, state)
+    def diagonally(self, x: jax.Array, state: dict | None):
         (q, k, v), state_out = self.qkv(x, state)
         memory = self.init_state(x.shape[0], 0)["memory"] if state is None else state["memory"]
         q, k = (jax.nn.elu(part.astype(jnp.float32)) + 1 for part in (q, k))
@@ -88,14 +93,3 @@ def diagonal_delta_rule(q, k, v, beta, memory):
 def diagonal_of(memory: jax.Array) -> jax.Array:
     """memory [B, H, K, V], V ≥ K -> S[d, d] as [B, 1, H, K]."""
     return jnp.diagonal(memory, axis1=-2, axis2=-1)[:, None]
-
-
-def _add_faults(mixer, dim: int, faults: str, rngs: nnx.Rngs, dtype) -> None:
-    mixer.diagonal = "diagonal" in faults.split()
-    number = "number" in faults.split()
-    mixer.number = linear(dim, 1, rngs=rngs, dtype=dtype) if number else None
-    mixer.spread = linear(1, dim, rngs=rngs, dtype=dtype, bias=True) if number else None
-
-
-def _as_number(mixer, x: jax.Array) -> jax.Array:
-    return x if mixer.number is None else mixer.spread(mixer.number(x))
