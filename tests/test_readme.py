@@ -1,5 +1,6 @@
 """The README keeps its word: its recurrence ends in a report, commands and sizes are right."""
 
+import importlib.util
 import json
 import os
 import re
@@ -98,3 +99,12 @@ def test_its_sizes_are_those_of_the_presets():
         per_sequence = model.state_size(built, 100)
         wanted = states[name].strip()
         assert per_sequence == (256 * 100 if name == "gpt" else int(wanted.replace(",", ""))), name
+
+
+def test_its_front_table_is_that_of_the_rows():
+    path = ROOT / "results" / "front.py"
+    spec = importlib.util.spec_from_file_location("front", path)
+    front = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(front)
+    table = front.table(front.summarise(front.rows().rows))
+    assert len(table.splitlines()) == 2 + len(PRESETS) and table in README
