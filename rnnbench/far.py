@@ -99,11 +99,13 @@ def figure(rows: Sequence[dict[str, Any]]) -> Figure:
         curves = np.array([row["accuracy_by_position"] for row in mine], float)  # None becomes NaN
         colour, dash, _ = STYLES.get(mine[0]["model"], (OTHERS[0], (), ""))
         line = dict(color=colour, linestyle=(0, dash), label=f"{name} ({len(mine)})")
-        axes.plot(mine[0]["starts"], np.median(curves, axis=0), **line)
+        ends = [*mine[0]["starts"][1:], mine[0]["case"]["length"]]
+        axes.plot(ends, np.median(curves, axis=0), **line)
         band = curves.min(axis=0), curves.max(axis=0)
-        axes.fill_between(mine[0]["starts"], *band, color=colour, alpha=0.15, linewidth=0)
+        axes.fill_between(ends, *band, color=colour, alpha=0.15, linewidth=0)
     chance = rows[0]["chance"]
     axes.axhline(chance, color="#8A8A8A", linewidth=1, linestyle=":")
+    axes.set_xscale("log")  # a solution that leaks is lost early, if at all
     axes.set(xlabel="position", ylabel="accuracy", ylim=(chance - 0.05, 1.02))
     axes.set_title(f"{rows[0]['task'].replace('_', ' ')}: the state carried over {longest:,} steps")
     axes.legend(frameon=False, title="model (members)")
@@ -141,15 +143,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if folder.is_file():
             raise InputError(f"--out: {folder} is a file; name a folder")
         how = options.length, options.sequences, options.piece, options.solved
-        rows = [row for run in _runs(options.workdirs) for row in rows_of(run, *how)]
-        if not rows:
+        rows, streamed = read_jsonl(folder / ROWS), False
+        for run in _runs(options.workdirs):
+            if fresh := rows_of(run, *how):
+                rows, streamed = [row for row in rows if row["cell"] != fresh[0]["cell"]] + fresh, True
+                write_jsonl(folder / ROWS, rows)  # a run at a time: a stream takes minutes
+        if not streamed:
             raise InputError(f"--solved: no member reaches {options.solved:g} here; nothing to stream")
-        fresh = {row["cell"] for row in rows}
-        rows = [row for row in read_jsonl(folder / ROWS) if row["cell"] not in fresh] + rows
     except (InputError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
-    write_jsonl(folder / ROWS, rows)
     write_bytes(folder / PLOT, png(figure(rows)))
     print(f"written: {folder / ROWS}, {folder / PLOT}")
     return 0
