@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import pytest
 
 from rnnbench.bench import __main__ as bench
-from rnnbench.bench import peers, plan, rows, targets, timing
+from rnnbench.bench import page, peers, plan, rows, table, targets, timing
 from rnnbench.bench.cost import count
 from rnnbench.bench.timing import Budget, Prepared, Skip, spread
 from rnnbench.config import PRESETS
@@ -112,6 +112,23 @@ def test_targets_of_a_cpu_as_a_page(tmp_path, monkeypatch, capsys):
     assert "| step:lru: time per token at T = 32 against T = 2 " in said
     assert f"{found['population'][0]['ratio']:.3f}×" in said and found["command"] in said
     assert "- a busy machine" in said and "unmeasured" in said and "PyTorch original, T = 256" not in said
+
+
+def test_what_two_calls_measured_stands_once_on_the_page(tmp_path):
+    first = results(tmp_path, "--what=steps", "--names=lru", "--lengths=2,4")
+    second = json.loads(json.dumps(first))
+    short, long = second["steps"]
+    short["seconds"], long["seconds"] = 0.077, 0.088
+    first["steps"][1]["note"] = "no time left"  # so the second call's is shown
+    second["steps"].append(short | {"length": 1, "seconds": 0.099})
+    said = page.markdown([first, second])
+    lines = [[cell.strip() for cell in line.split("|")] for line in said.splitlines() if line.startswith("|")]
+    once = table.milliseconds(first["steps"][0]["seconds"])
+    assert [line[3:5] for line in lines if line[3] in ("1", "2", "4")] == [
+        ["1", "99.0"],
+        ["2", once],
+        ["4", "88.0"],
+    ]
 
 
 def test_targets_of_a_gpu_run_at_a_tiny_size(tmp_path, monkeypatch):

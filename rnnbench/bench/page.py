@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rnnbench.bench import table, targets
+from rnnbench.bench.rows import PAIR, SINGLE
 from rnnbench.config import InputError
 
 GPU = "python -m rnnbench.bench --targets=gpu --json=results/bench/gpu.json"
@@ -35,12 +36,8 @@ def load(files: Sequence[Path]) -> list[dict[str, Any]]:
 
 def markdown(calls: Sequence[dict[str, Any]]) -> str:
     """The targets and what was measured for them, then every row."""
-    rows: dict[str, list[dict[str, Any]]] = {}
-    for call in calls:
-        for what in table.TITLES:
-            rows.setdefault(what, []).extend(call.get(what, []))
-    on_cpu = [call for call in calls if call["machine"]["platform"] == "cpu"]
-    steps = [row for call in on_cpu for row in call.get("steps", [])]
+    rows = {what: _merged(what, calls) for what in table.TITLES}
+    steps = _merged("steps", [call for call in calls if call["machine"]["platform"] == "cpu"])
     found = targets.verdicts(rows | {"steps": steps})
     met = sum(verdict["met"] for verdict in found)
     lines = ["# Speed", "", f"{met} of {len(found)} targets are met in these calls:", ""]
@@ -59,6 +56,19 @@ def markdown(calls: Sequence[dict[str, Any]]) -> str:
             draw = table.measured if what in ("ops", "mixers", "steps") else table.pairs
             lines += [f"## {title}", "", render(draw(what, rows[what]))]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _merged(what: str, calls: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of all calls, by subject and length; of what was measured more than once the first."""
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for call in calls:
+        for row in call.get(what, []):
+            subject = {name: row[name] for name in row if name not in {*SINGLE, *PAIR, "length"}}
+            same = found.setdefault((json.dumps(call["machine"]), json.dumps(subject)), [])
+            before = next((other for other in same if other["length"] == row["length"]), None)
+            if before is None or before["note"]:
+                same[:] = [other for other in same if other is not before] + [row]
+    return [row for same in found.values() for row in sorted(same, key=lambda row: row["length"])]
 
 
 def _machines(calls: Sequence[dict[str, Any]]) -> list[str]:
