@@ -36,6 +36,7 @@ def figure(found):
         axes.fill_between(loads, low, high, color=colour, alpha=0.12, linewidth=0)
     axes.axvline(1, color="#8A8A8A", linestyle=":", linewidth=1)
     axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.set(xlabel="pairs / d_k", ylabel="accuracy over the queries", ylim=(0, 1.03))
     axes.set_title(
         "DeltaNet: how many pairs a memory of d_k × d_k holds (median, worst to best)", fontsize=11
