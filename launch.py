@@ -21,8 +21,10 @@ from rnnbench import files
 from rnnbench.config import ConfigError, InputError, first_line
 
 FLAGS = flags.FLAGS
-config_flags.DEFINE_config_file(
-    "config", None, "config file, configs/TASK.py:MODEL,PROTOCOL", lock_config=True
+config_flags.DEFINE_config_file(  # which keys are new and may be, check_keys says
+    *("config", None, "config file, configs/TASK.py:MODEL,PROTOCOL"),
+    lock_config=False,
+    accept_new_attributes=True,
 )
 flags.DEFINE_string("workdir", None, "folder of the run or study; the same command there resumes")
 flags.DEFINE_string("shard", None, "I/N, such as 3/8: of a study only the I-th of N disjoint parts")
@@ -162,15 +164,18 @@ def config_argument(argv: list[str]) -> str | None:
 
 
 def check_keys(argv: list[str], pristine: ConfigDict) -> None:
-    """Refuses overrides of keys that do not exist, with the nearest one that does."""
+    """Refuses overrides of keys that do not exist, with the nearest one that does.
+
+    The options of a mixer or task that a flag names are not known yet: it says itself which ones it has.
+    """
     known = list(configs.flat(pristine))
-    for flag in argv:
-        if match := re.match(r"--?(?:no)?config\.([^=]+)", flag):
-            key = match[1]
-            if key not in known:
-                near = difflib.get_close_matches(key, known, 1)
-                hint = f"; did you mean --config.{near[0]}?" if near else "; --show_config lists them all"
-                raise ConfigError(key, f"there is no such key{hint}")
+    given = [match[1] for flag in argv if (match := re.match(r"--?(?:no)?config\.([^=]+)", flag))]
+    free = configs.undeclared(dict.fromkeys(given, True))
+    for key in given:
+        if key not in known and not key.startswith(free):
+            near = difflib.get_close_matches(key, known, 1)
+            hint = f"; did you mean --config.{near[0]}?" if near else "; --show_config lists them all"
+            raise ConfigError(key, f"there is no such key{hint}")
 
 
 def parse(argv: list[str], pristine: ConfigDict | None) -> None:

@@ -89,7 +89,7 @@ def experiment(task: str, argument: str, protocols: dict[str, dict[str, Any]]) -
 def update(config: ConfigDict, settings: dict[str, Any]) -> None:
     """Puts a table of keys and values into a config, which must have these keys and types."""
     known = flat(config)
-    free = tuple(prefix for prefix, key in OUTSIDE.items() if settings.get(key, known[key]))
+    free = undeclared(known | settings)
     for key, value in settings.items():
         if key not in known and not key.startswith(free):
             raise ConfigError(key, "there is no such key; --show_config lists them all")
@@ -97,6 +97,11 @@ def update(config: ConfigDict, settings: dict[str, Any]) -> None:
             put(config, key, value)
         except TypeError:
             raise ConfigError(key, f"{value!r} is not of the type of {known[key]!r}") from None
+
+
+def undeclared(values: dict[str, Any]) -> tuple[str, ...]:
+    """The sections whose keys a config does not list: the options of what these values name from outside."""
+    return tuple(section for section, key in OUTSIDE.items() if values.get(key))
 
 
 def flat(config: Any, prefix: str = "") -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from rnnbench.config import KEYS, PRESETS, ConfigError, base, flat, label, put
+from rnnbench.config import KEYS, PRESETS, ConfigError, base, flat, label, put, undeclared
 from rnnbench.train import cell_name
 
 # Sections and keys that a grid cannot go over: what does not change a cell's name, or is chosen elsewhere.
@@ -109,7 +109,7 @@ def _cell(plain: ConfigDict, changes: dict[str, Any], point: dict[str, Any]) -> 
     """A plain config with its changes, labelled."""
     cell, known = plain.copy_and_resolve_references(), flat(plain)
     for key, value in changes.items():
-        if key not in known:
+        if key not in known and not key.startswith(undeclared(known | changes)):
             advice = f"the cell of {plain.model.name} on {plain.task.name} has no {key}"
             raise ConfigError("study.grid" if key in point else key, advice)
         if _lacks(plain.model.name, key):

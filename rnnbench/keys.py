@@ -30,7 +30,7 @@ KEYS: dict[str, tuple[Any, str]] = {
         "bit_parity | controlled_bit_parity | dyck | mqar; a free label for an outside task",
     ),
     "task.module": ("", "dotted path of an outside task, my_package.my_module:MyTask; '' = the registry's"),
-    "task.options": (ConfigDict(), "options of an outside task, declared by its config file"),
+    "task.options": (ConfigDict(), "options of an outside task, by flags or declared in a config file"),
     "task.supervision": ("every", "parity: targets at every position, or only at the last"),
     "task.train_lengths": ((3, 32), "shortest and longest training sequence, both included"),
     "task.train_mix": (

@@ -159,11 +159,20 @@ def build_mixer(config: ConfigDict, dtype: Any, rngs: nnx.Rngs) -> nnx.Module:
         settings["positions"] = "none"
     if settings.get("heads") == 0:
         del settings["heads"]
-    for name in config.options:
+    for name, value in config.options.items():
         if name not in known:
             raise ConfigError(f"model.options.{name}", f"the mixer {kind.__name__} has no such option")
+        if not _of_type(value, default := known[name].default):
+            raise ConfigError(f"model.options.{name}", f"{value!r} is not of the type of {default!r}")
     settings = {name: value for name, value in settings.items() if name in known}
     return kind(config.dim, rngs=rngs, **settings, **config.options)
+
+
+def _of_type(value: Any, default: Any) -> bool:
+    """Whether an option can take a value. A default that is no number, bool or text says nothing of it."""
+    if not isinstance(default, bool | int | float | str):
+        return True
+    return type(value) is type(default) or (type(default) is float and type(value) is int)
 
 
 def check_split(config: ConfigDict, task: Any) -> None:

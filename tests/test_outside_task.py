@@ -179,6 +179,18 @@ def get_config():
     return config
 """
 
+PLAIN = """
+from rnnbench.config import experiment
+
+SMALL = {
+    "model.dim": 8, "model.layers": 1, "task.train_lengths": (8, 8), "eval.lengths": (8, 16),
+    "eval.batches": 2, "train.steps": 4, "train.chunk": 2, "train.batch_size": 4,
+}
+
+def get_config():
+    return experiment("bit_parity", "lstm,small", {"small": SMALL})
+"""
+
 
 @pytest.fixture(scope="module")
 def elsewhere(tmp_path_factory):
@@ -204,4 +216,32 @@ def test_an_experiment_outside_the_package(elsewhere, tmp_path):
         "--config.task.module=my_task:Nothing": "--config.task.module: .*cannot be imported",
     }.items():
         assert re.search(words, refusal(config, flag, f"--workdir={tmp_path / 'other'}"))
+    assert not (tmp_path / "other").exists()
+
+
+def test_options_by_flags_of_a_mixer_and_a_task_that_flags_name(elsewhere, tmp_path):
+    flags = [
+        f"--config={elsewhere / 'plain.py'}",
+        "--config.model.mixer=my_mixer:RunningSum",
+        "--config.model.options.gain=2",
+        "--config.task.module=my_task:Copy",
+        "--config.task.options.delay=3",
+    ]
+    (elsewhere / "plain.py").write_text(PLAIN)
+    done = launch(*flags, f"--workdir={tmp_path / 'run'}")
+    assert done.returncode == 0, done.stderr
+    row = read_jsonl(tmp_path / "run" / "results.jsonl")[0]
+    assert (row["model"], row["task"], row["protocol"]) == ("RunningSum", "Copy", "custom")
+    assert row["overrides"]["model.options.gain"] == 2 and row["overrides"]["task.options.delay"] == 3
+    study = "--config.study.grid=(('task.options.symbols',(2,3)),)"
+    found = launch(*flags, study, f"--workdir={tmp_path / 'study'}", "--dry_run")
+    assert "2 cells" in found.stdout, found.stderr
+    for flag, words in {
+        "--config.model.options.gian=2": "the mixer RunningSum has no such option",
+        "--config.model.options.gain=loud": "'loud' is not of the type of 1.0",
+        "--config.model.option.gain=2": "there is no such key",
+    }.items():
+        assert re.search(words, refusal(*flags[:2], flag, f"--workdir={tmp_path / 'other'}"))
+    unknown = refusal(flags[0], flags[3], "--config.task.options.dealy=2", f"--workdir={tmp_path / 'other'}")
+    assert "the task Copy has no such option" in unknown
     assert not (tmp_path / "other").exists()
