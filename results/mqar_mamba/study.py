@@ -3,7 +3,7 @@
     python launch.py --config=results/mqar_mamba/study.py:PART --workdir=runs/mqar_mamba_PART
 
 PART is `steps`, the `small` protocol with four times its steps, or `ids`, shorter sequences with few and many
-different keys and values. Cost on one CPU core: three quarters of an hour, an hour and a quarter.
+different keys and values. Cost on one CPU core: 50 and 30 minutes.
 """
 
 from pathlib import Path
