@@ -21,10 +21,12 @@ from rnnbench import files
 from rnnbench.config import ConfigError, InputError, first_line
 
 FLAGS = flags.FLAGS
-config_flags.DEFINE_config_file(  # which keys are new and may be, check_keys says
-    *("config", None, "config file, configs/TASK.py:MODEL,PROTOCOL"),
+config_flags.DEFINE_config_file(
+    "config",
+    None,
+    "config file, configs/TASK.py:MODEL,PROTOCOL",
     lock_config=False,
-    accept_new_attributes=True,
+    accept_new_attributes=True,  # options of what flags name from outside; check_keys refuses all others
 )
 flags.DEFINE_string("workdir", None, "folder of the run or study; the same command there resumes")
 flags.DEFINE_string("shard", None, "I/N, such as 3/8: of a study only the I-th of N disjoint parts")

@@ -60,15 +60,14 @@ def markdown(calls: Sequence[dict[str, Any]]) -> str:
 
 def _merged(what: str, calls: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows of all calls, by subject and length; of what was measured more than once the first."""
-    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    found: dict[str, dict[int, dict[str, Any]]] = {}
     for call in calls:
         for row in call.get(what, []):
             subject = {name: row[name] for name in row if name not in {*SINGLE, *PAIR, "length"}}
-            same = found.setdefault((json.dumps(call["machine"]), json.dumps(subject)), [])
-            before = next((other for other in same if other["length"] == row["length"]), None)
-            if before is None or before["note"]:
-                same[:] = [other for other in same if other is not before] + [row]
-    return [row for same in found.values() for row in sorted(same, key=lambda row: row["length"])]
+            by_length = found.setdefault(json.dumps([call["machine"], subject]), {})
+            if row["length"] not in by_length or by_length[row["length"]]["note"]:
+                by_length[row["length"]] = row
+    return [by_length[length] for by_length in found.values() for length in sorted(by_length)]
 
 
 def _machines(calls: Sequence[dict[str, Any]]) -> list[str]:
