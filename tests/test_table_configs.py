@@ -38,7 +38,7 @@ def test_memories_of_the_capacity_study():
 
 def test_the_long_study_goes_beyond_its_training():
     found = list(cells_of(mqar_long, "deltanet,long").values())
-    assert [(cell.model.dim, cell.model.heads) for cell in found] == [(64, 1), (128, 2)]
+    assert [(cell.model.dim, cell.model.heads) for cell in found] == [(64, 1)]
     for cell in found:
         task = population.prepare(cell).task
         trained = [(case["length"], case["pairs"]) for case, _ in task.train_cases()]
