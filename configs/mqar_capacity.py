@@ -4,7 +4,7 @@
 
 DeltaNet of width 64 with four, two and one heads, so that only the memory differs: a head stores at most d_k
 keys that are told apart exactly, but taking the likeliest value goes further. Trained on up to 64 pairs.
-Cost: about an hour and a half on two CPU cores.
+Cost: about an hour and a half on one CPU core.
 """
 
 from pathlib import Path

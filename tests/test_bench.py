@@ -109,7 +109,7 @@ def test_targets_of_a_cpu_as_a_page(tmp_path, monkeypatch, capsys):
     capsys.readouterr()
     assert bench.main([f"--from_json={tmp_path / 'bench.json'}"]) == 0
     said = capsys.readouterr().out
-    assert "| step:lru: time per token at T = 32 against T = 2 " in said
+    assert f"| step:lru: time per token at T = 32 against T = 2, batch {long['batch']} " in said
     assert f"{found['population'][0]['ratio']:.3f}×" in said and found["command"] in said
     assert "- a busy machine" in said and "unmeasured" in said and "PyTorch original, T = 256" not in said
 

@@ -15,10 +15,11 @@ from rnnbench.bench.rows import PAIR, SINGLE
 from rnnbench.config import InputError
 
 GPU = "python -m rnnbench.bench --targets=gpu --json=results/bench/gpu.json"
-ABOUT_PYTORCH = """\
+ABOUT = """\
 The PyTorch original's milliseconds are those measured once on two idle CPU cores of this class (batch 32,
 width 64, 4 heads, 2 layers, MLP 128; LRU without), not in this run. All other ratios are of samples taken in
-turn; a time is a median."""
+turn; a time is a median. The limits above are the best of all calls; a share in % is of those that the row's
+own call measured."""
 
 
 def load(files: Sequence[Path]) -> list[dict[str, Any]]:
@@ -44,7 +45,7 @@ def markdown(calls: Sequence[dict[str, Any]]) -> str:
     lines += ["```bash", *dict.fromkeys(call["command"] for call in calls), "```", ""]
     lines += [f"- {machine}" for machine in _machines(calls)]
     lines += [f"- {note}" for note in dict.fromkeys(call.get("note", "") for call in calls) if note]
-    lines += ["", ABOUT_PYTORCH, ""]
+    lines += ["", ABOUT, ""]
     if not any(call["machine"]["platform"] == "gpu" for call in calls):
         lines += [f"The targets on a GPU are unmeasured; `{GPU}` measures them all in one call.", ""]
     lines += ["This page is `python -m rnnbench.bench --from_json=…` of the JSON files beside it.", ""]

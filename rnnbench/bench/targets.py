@@ -141,7 +141,8 @@ def _against_peers(rows: Rows) -> Iterable[Verdict]:
 
 def _long(rows: Rows) -> Iterable[Verdict]:
     for row in rows:
-        target = f"{row['a']}: time per token at T = {row['length']} against T = {row['length'] // 16}"
+        lengths = f"T = {row['length']} against T = {row['length'] // 16}"
+        target = f"{row['a']}: time per token at {lengths}, batch {row['batch']}"
         yield _verdict(target, "≤ 1.3×", f"{row['ratio']:.2f}×", row["ratio"] <= 1.3)
         if row["peak_bytes_a"] and row["peak_bytes_b"]:
             power = math.log(row["peak_bytes_a"] / row["peak_bytes_b"], 16)
