@@ -4,8 +4,8 @@
 
 Expected: `lstm`, `deltanet_neg` and `mamba_neg` (negative eigenvalues) solve it and extrapolate; a linear
 recurrence with eigenvalues in [0, 1], a time-invariant one (`lru`) and attention do not (Grazzi et al.
-2024, Sarrof et al. 2024). Without a short convolution: that gives a mixer a window in which to count, which
-hurts the extrapolation.
+2024, Sarrof et al. 2024). Without a short convolution: that gives a mixer a window in which to count, and
+spoils the exact solutions (results/conv_ablation).
 """
 
 from rnnbench.config import experiment

@@ -1,4 +1,4 @@
-"""The short convolution both ways, with one layer: recall needs it, parity's extrapolation suffers from it.
+"""The short convolution both ways, with one layer: does recall need it, does parity's extrapolation suffer?
 
     python launch.py --config=configs/conv_ablation.py:PART --workdir=runs/conv_PART
 
