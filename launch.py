@@ -100,6 +100,8 @@ def command(argv: list[str]) -> int:
         return show_config(config)
     if not (FLAGS.workdir or FLAGS.show_batch):
         raise UsageError("--workdir: is missing; name a folder for the results, such as runs/first")
+    if (FLAGS.workdir or "").startswith("-"):
+        raise UsageError(f"--workdir: its value is missing; {FLAGS.workdir} is taken for it")
     # Only now: JAX takes seconds to load, and its processes join before anything touches a device.
     from rnnbench import distributed, grid, population, processes, trace, train
 
@@ -122,7 +124,7 @@ def command(argv: list[str]) -> int:
             processes.introduce()
             if cells:
                 return run_study(cells, config.study.table, shard)
-            train.run(config, FLAGS.workdir, profile=profile)
+            train.run_alone(config, FLAGS.workdir, profile)
     except processes.Preempted as stop:
         if processes.is_main():
             print(f"launch.py: preempted: {stop}; the same command resumes", file=sys.stderr)
@@ -157,12 +159,13 @@ def part(text: str | None) -> tuple[int, int]:
 
 def config_argument(argv: list[str]) -> str | None:
     """The value of --config, before the flags are parsed: its file decides which other flags there are."""
+    found = []
     for flag, following in zip(argv, [*argv[1:], None]):
-        if re.fullmatch(r"--?config", flag):
-            return following
-        if match := re.fullmatch(r"--?config=(.*)", flag):
-            return match[1]
-    return None
+        if match := re.fullmatch(r"--?config(?:=(.*))?", flag):
+            found.append(following if match[1] is None else match[1])
+    if len(found) > 1:
+        raise UsageError(f"--config: is given {len(found)} times; give one file")
+    return found[0] if found else None
 
 
 def check_keys(argv: list[str], pristine: ConfigDict) -> None:

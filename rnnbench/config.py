@@ -131,6 +131,9 @@ def label(config: ConfigDict, pristine: ConfigDict) -> ConfigDict:
         raise ConfigError("model.name", advice)
     before, after = flat(pristine), flat(config)
     changed = {k: v for k, v in after.items() if before.get(k) != v and not k.startswith(FREE)}
+    for key in ("task.train_lengths", "task.train_pairs"):
+        if key in changed and after["task.train_mix"]:
+            raise ConfigError(key, 'has no effect beside task.train_mix; add --config.task.train_mix="()"')
     if config.model.mixer and not pristine.model.mixer:
         _forget_preset(config, changed)
     if config.task.module and not pristine.task.module:

@@ -1,5 +1,6 @@
 """Config files: any Python file with a get_config(), in configs/ or anywhere else."""
 
+import difflib
 import importlib.util
 import inspect
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from rnnbench.config import ConfigError, InputError, first_line
+from rnnbench.config import KEYS, OUTSIDE, ConfigError, InputError, first_line, flat
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -53,6 +54,11 @@ def make(argument: str) -> ConfigDict:
         raise ConfigError("", f"{where(error, file)}: {type(error).__name__}: {first_line(error)}") from None
     if not isinstance(config, ConfigDict) or "study" not in config:
         raise ConfigError("", f"get_config() of {file} does not return a config made by rnnbench.config")
+    for key in flat(config):
+        if key not in KEYS and not key.startswith(tuple(OUTSIDE)):
+            near = difflib.get_close_matches(key, KEYS, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise ConfigError("", f"{file} sets {key}, and there is no such key{hint}")
     return config
 
 
@@ -61,8 +67,15 @@ def beside(file: str, task: str) -> Callable[..., ConfigDict]:
     places = [Path(file.partition(":")[0]).parent, CONFIGS]
     for path in (place / f"{task}.py" for place in places):
         if path.is_file():
-            return load(path)
+            return lambda argument: _of_task(path, argument)
     raise ConfigError("study.tasks", f"there is no file {places[0] / task}.py")
+
+
+def _of_task(path: Path, argument: str) -> ConfigDict:
+    try:
+        return make(f"{path}:{argument}")
+    except ConfigError as error:
+        raise ConfigError(error.key or "study.tasks", error.message) from None
 
 
 def where(error: Exception, file: str | Path) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from rnnbench import tasks
 from rnnbench.config import KEYS, PRESETS, ConfigError, base, flat, label, put, undeclared
 from rnnbench.train import cell_name
 
@@ -89,6 +90,8 @@ def _axis(axis: Any) -> tuple[tuple[str, ...], tuple[tuple, ...]]:
         raise ConfigError("study.grid", f"{key} needs a tuple of values such as (1, 2); it has {values!r}")
     if isinstance(key, str):
         return (key,), tuple((value,) for value in values)
+    if not all(isinstance(part, str) for part in key):
+        raise ConfigError("study.grid", f"keys are texts such as 'train.steps'; it has {key!r}")
     for value in values:
         if not (isinstance(value, tuple) and len(value) == len(key)):
             raise ConfigError("study.grid", f"{key} needs {len(key)} values at a time; it has {value!r}")
@@ -112,7 +115,7 @@ def _cell(plain: ConfigDict, changes: dict[str, Any], point: dict[str, Any]) -> 
         if key not in known and not key.startswith(undeclared(known | changes)):
             advice = f"the cell of {plain.model.name} on {plain.task.name} has no {key}"
             raise ConfigError("study.grid" if key in point else key, advice)
-        if _lacks(plain.model.name, key):
+        if _lacks(plain, key, changes):
             continue
         try:
             put(cell, key, value)
@@ -122,10 +125,14 @@ def _cell(plain: ConfigDict, changes: dict[str, Any], point: dict[str, Any]) -> 
     return label(cell, plain)
 
 
-def _lacks(preset: str, key: str) -> bool:
-    """Whether a key sets something that this preset's mixer has not: it then holds for the other cells."""
+def _lacks(plain: ConfigDict, key: str, changes: dict[str, Any]) -> bool:
+    """Whether a key sets something that this cell's mixer or task has not: it then holds for other cells."""
+    preset, task = plain.model.name, plain.task.name
     takes = PRESETS[preset]["takes"] if preset in PRESETS else ("heads", "conv_size")
-    return key in ("model.heads", "model.conv_size") and key.partition(".")[2] not in takes
+    if key in ("model.heads", "model.conv_size"):
+        return key.partition(".")[2] not in takes
+    outside = changes.get("task.module", plain.task.module)
+    return not outside and task in tasks.TASKS and not tasks.takes(task, key)
 
 
 def names(value: tuple[Any, ...]) -> list[str]:

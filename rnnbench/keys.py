@@ -86,8 +86,8 @@ KEYS: dict[str, tuple[Any, str]] = {
     "population.seeds": ((0,), "seeds of initialisation and data"),
     "checkpoint.every": (0, "steps between checkpoints; 0 = at every evaluation"),
     "checkpoint.keep": (2, "newest checkpoints kept"),
-    "mesh.seed": (0, "devices over the members of the population; 0 = as many as divide it"),
-    "mesh.data": (0, "devices over the batch; 0 = as many of the rest as divide it"),
+    "mesh.seed": (0, "devices over the members; 0 = the greatest common divisor of members and devices"),
+    "mesh.data": (0, "devices over the batch; 0 = the greatest common divisor of batch and devices left"),
     "mesh.time": (1, "devices over the sequence, not for lstm and gpt; dropout is drawn per device"),
     "mesh.params": (
         "replicated",
@@ -104,7 +104,8 @@ KEYS: dict[str, tuple[Any, str]] = {
 }
 
 # mixer -> option -> (the mixer's own default, comment). What mixers share (heads, conv_size, positions) is a
-# key of `model`. They stand here for --show_config, and because a locked config takes only what it declares.
+# key of `model`. They stand here for --show_config, and because launch.py refuses flags of options that are
+# not declared.
 OPTIONS: dict[str, dict[str, tuple[Any, str]]] = {
     "attention": {},
     "linear_attention": {},
@@ -156,10 +157,10 @@ CHECKS: dict[str, tuple[Any, str]] = {
     "model.conv_size": (lambda x: x >= 0, "at least 0"),
     "model.positions": (lambda x: x in ("rope", "alibi", "learned", "none"), "rope, alibi, learned or none"),
     "model.dropout": (lambda x: 0 <= x < 1, "in [0, 1)"),
-    "task.examples": (lambda x: x >= 0, "at least 0"),
+    "task.examples": (lambda x: 0 <= x < 2**31, "at least 0 and below 2**31"),
     "eval.batches": (lambda x: x >= 1, "at least 1"),
     "eval.every": (lambda x: x >= 0, "at least 0"),
-    "train.steps": (lambda x: x >= 1, "at least 1"),
+    "train.steps": (lambda x: 1 <= x < 2**31, "at least 1 and below 2**31"),
     "train.batch_size": (lambda x: x >= 1, "at least 1"),
     "train.chunk": (lambda x: x >= 1, "at least 1"),
     "train.windows": (lambda x: x >= 1, "at least 1"),
@@ -196,5 +197,5 @@ CHECKS: dict[str, tuple[Any, str]] = {
 
 def options(preset: str) -> dict[str, Any]:
     """All options of a preset's mixer, at the mixer's defaults but for those that the preset sets."""
-    defaults = OPTIONS[PRESETS[preset]["mixer"]]
+    defaults = OPTIONS.get(PRESETS[preset]["mixer"], {})
     return {name: default for name, (default, _) in defaults.items()} | PRESETS[preset]["options"]

@@ -54,7 +54,8 @@ def initialize(
     coordinator = coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS")
     processes = _number("num_processes", processes)
     process = _number("process_id", process)
-    if mode == "on" or (mode == "auto" and (coordinator or _shown_by_environment())):
+    given = (coordinator, processes, process) != (None, None, None)
+    if mode == "on" or (mode == "auto" and (given or _shown_by_environment())):
         _check_place(coordinator, processes, process)
         # JAX now takes SIGTERM: one process's notice reaches all of them, see `preempted`.
         jax.distributed.initialize(
@@ -95,6 +96,8 @@ def _check_place(coordinator: str | None, processes: int | None, process: int | 
     if (processes is None) != (process is None):
         missing = "num_processes" if processes is None else "process_id"
         raise InputError(f"--{missing}: is missing; with --coordinator all three are needed")
+    if processes is not None and processes < 1:
+        raise InputError(f"--num_processes: must be at least 1; it is {processes}")
     if processes is not None and not 0 <= process < processes:
         raise InputError(f"--process_id: must be from 0 to {processes - 1}; it is {process}")
 

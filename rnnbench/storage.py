@@ -23,7 +23,7 @@ def place(folder: Any) -> Place:
 
 def absolute(folder: Any) -> Place:
     """The same whatever the current folder is."""
-    return Path(folder).resolve() if on_disk(folder) else place(folder)
+    return Path(folder).expanduser().resolve() if on_disk(folder) else place(folder)
 
 
 def on_disk(path: Any) -> bool:

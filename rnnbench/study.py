@@ -2,8 +2,7 @@
 
 import json
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +59,10 @@ def run(
             elif found[name]:
                 known[name] = found[name]
                 if table and is_main():
-                    collect.add(table, list(cells), cells[name], found[name], folder / "cells" / name)
+                    try:
+                        collect.add(table, list(cells), cells[name], found[name], folder / "cells" / name)
+                    except OSError as error:
+                        raise ConfigError("study.table", f"{table} cannot be written to: {error}") from None
     rows = [row for of_cell in found.values() for row in of_cell or []]
     if is_main():
         report(folder, table)
@@ -123,7 +125,7 @@ def attempt(name: str, cell: ConfigDict, folder: Path, progress: Progress) -> Ro
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with held_by_main(folder / ".lock") as held:
+        with train.held_by_main(folder / ".lock") as held:
             if not held:
                 progress.skip(name, "", "left to the process that is running it")
                 return []
@@ -140,13 +142,6 @@ def attempt(name: str, cell: ConfigDict, folder: Path, progress: Progress) -> Ro
         if jax.process_count() > 1:
             raise  # the others wait for this process within the cell
         return None
-
-
-@contextmanager
-def held_by_main(path: Path) -> Iterator[bool]:
-    """Whether the main process holds the lock, told to all processes of a run."""
-    with workdir.locked(path, wait=False) if is_main() else nullcontext(True) as held:
-        yield from_main(held)
 
 
 def check(folder: Path, cells: dict[str, ConfigDict], table: Path | None = None) -> dict[str, Setup]:

@@ -4,7 +4,9 @@ import json
 import statistics
 import time
 import zlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
@@ -20,7 +22,7 @@ from rnnbench.distributed import to_host
 from rnnbench.member import Setup
 from rnnbench.metrics import case_name
 from rnnbench.population import TrainState, init_state, make_train_chunk, prepare, state_shapes
-from rnnbench.processes import Preempted, is_main, preempted, together
+from rnnbench.processes import Preempted, from_main, is_main, preempted, together
 from rnnbench.progress import Progress
 from rnnbench.record import Record, summary
 from rnnbench.storage import Place, absolute
@@ -48,15 +50,7 @@ def run(
     """
     folder = absolute(folder)
     checkpoints = Checkpoints(folder / "checkpoints", config.checkpoint.keep)
-
-    def start() -> tuple[Setup, int | None, list[dict[str, Any]] | None]:
-        setup = prepare(config)
-        workdir.check(folder, config)
-        if profile:
-            trace.check(profile, folder, checkpoints.latest() or 0)
-        return setup, checkpoints.latest(), workdir.finished(folder, checkpoints.latest())
-
-    setup, _, rows = together(start, seen=lambda found: (config.to_dict(), found[1:]))
+    setup, _, rows = _look(config, folder, checkpoints, profile)
     progress = progress or Progress()
     if rows:
         progress.skip(cell_name(config), summary(rows))
@@ -71,6 +65,43 @@ def run(
             session.close()
         progress.done(summary(rows))
     return rows
+
+
+def run_alone(config: ConfigDict, folder: str | Path, profile: tuple[int, int] | None = None) -> None:
+    """`run`, and a WorkdirError while another command is running in that folder."""
+    folder = absolute(folder)
+    checkpoints = Checkpoints(folder / "checkpoints")
+    try:
+        _look(config, folder, checkpoints, profile)
+    finally:
+        checkpoints.close()
+    together(lambda: is_main() and workdir.claim(folder, "config.json", config.to_dict()))
+    with held_by_main(folder / ".lock") as held:
+        if not held:
+            raise workdir.WorkdirError(f"{folder} is in use by another command; choose another folder")
+        run(config, folder, profile=profile)
+
+
+def _look(
+    config: ConfigDict, folder: Place, checkpoints: Checkpoints, profile: tuple[int, int] | None
+) -> tuple[Setup, int | None, list[dict[str, Any]] | None]:
+    """(setup, newest step, final rows if finished), or an error before anything is compiled or written."""
+
+    def look() -> tuple[Setup, int | None, list[dict[str, Any]] | None]:
+        setup = prepare(config)
+        workdir.check(folder, config)
+        if profile:
+            trace.check(profile, folder, checkpoints.latest() or 0)
+        return setup, checkpoints.latest(), workdir.finished(folder, checkpoints.latest())
+
+    return together(look, seen=lambda found: (config.to_dict(), found[1:]))
+
+
+@contextmanager
+def held_by_main(path: Path) -> Iterator[bool]:
+    """Whether the main process holds the lock, told to all processes of a run."""
+    with workdir.locked(path, wait=False) if is_main() else nullcontext(True) as held:
+        yield from_main(held)
 
 
 class _Session:

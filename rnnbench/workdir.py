@@ -29,6 +29,9 @@ def check(folder: Path, config: ConfigDict) -> None:
     if (folder / "study.json").exists():
         raise WorkdirError(f"{folder} holds a study; choose another folder")
     saved = folder / "config.json"
+    for name in FILES if not saved.exists() else ():
+        if (folder / name).exists():
+            raise WorkdirError(f"{folder} holds {name} but no config.json, so no run; choose another folder")
     if saved.exists() and (keys := differences(read_config(saved), config)):
         shown = ", ".join(keys[:6]) + (f" and {len(keys) - 6} more" if len(keys) > 6 else "")
         raise WorkdirError(f"{folder} holds another config (it differs in {shown}); choose another folder")

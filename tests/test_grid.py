@@ -49,6 +49,17 @@ def test_a_mixer_that_lacks_the_setting_has_one_cell():
     ]
 
 
+def test_a_task_that_lacks_the_setting_has_one_cell():
+    both = STUDY | {"study.models": ("lstm",), "study.tasks": ("bit_parity", "dyck")}
+    found = cells(both | {"study.grid": (("task.depth", (2, 3, 4)),), "task.num_types": 2}).values()
+    assert [(cell.task.name, cell.task.depth) for cell in found if cell.task.name == "dyck"] == [
+        ("dyck", 2),
+        ("dyck", 3),
+        ("dyck", 4),
+    ]
+    assert [cell.task.num_types for cell in found if cell.task.name == "bit_parity"] == [3]
+
+
 def test_a_grid_alone_is_over_the_file_s_own_config():
     pristine = tiny("lru", {"task.module": "outside_task:Copy", "task.options.symbols": 4})
     pristine.study.grid = (("task.options.symbols", (4, 6)), ("model.options.r_min", (0.5, 0.9)))
@@ -84,6 +95,7 @@ REFUSED = [
     ({"study.grid": (("model.dim", (8,)), (("train.steps", "model.dim"), ((1, 2),)))}, "study.grid", "twice"),
     ({"study.grid": ((("model.dim", "train.steps"), ((1, 2), (3,))),)}, "study.grid", "2 values at a time"),
     ({"study.grid": ((("model.dim", "train.steps"), (1, 2)),)}, "study.grid", "2 values at a time"),
+    ({"study.grid": ((("model.dim", 3), ((1, 2),)),)}, "study.grid", "keys are texts"),
     ({"study.grid": (("model.width", (1,)),)}, "study.grid", "no key model.width"),
     ({"study.grid": (("model.dim", ("wide",)),)}, "study.grid", "model.dim: 'wide' is not of the type of 16"),
     ({"study.grid": (("model.options.r_min", (0.5,)),)}, "study.grid", "lstm on bit_parity has no model.opt"),

@@ -41,6 +41,19 @@ REFUSED = {
                             "--config.model.options.r_max", "1.5"),
     "pairs": (["--config=configs/mqar.py:lru,small", "--config.task.num_keys=8"],
               "--config.task.num_keys", "8"),
+    "lengths beside a mix": (["--config=configs/mqar.py:lru,small", "--config.task.train_lengths=8,8"],
+                             "--config.task.train_lengths", "task.train_mix"),
+    "another task's key": ([f"{PARITY}:lstm", "--config.eval.pairs=4"], "--config.eval.pairs",
+                           "bit_parity has no"),
+    "too many steps": ([f"{PARITY}:lstm", "--config.train.steps=3000000000"], "--config.train.steps",
+                       "2..31"),
+    "two configs": ([f"{PARITY}:lstm", f"{PARITY}:gpt"], "--config", "given 2 times"),
+    "a mixer that is none": ([f"{PARITY}:lstm", "--config.model.mixer=os:path"], "--config.model.mixer",
+                             "'os:path' cannot be built"),
+    "study of a study": (["--config=configs/study.py", "--config.study.tasks=quickstart"],
+                         "--config.study.tasks", "takes no argument"),
+    "place without coordinator": ([f"{PARITY}:lstm", "--num_processes=2", "--process_id=0"],
+                                  "--coordinator", "missing"),
     "odd length": (["--config=configs/dyck.py:lru", "--config.task.train_lengths=3,9"],
                    "--config.task.train_lengths", "even"),
     "odd evaluation": (["--config=configs/dyck.py:lru", "--config.eval.lengths=33"],
@@ -90,6 +103,9 @@ def test_refusals(name, tmp_path):
 def test_no_workdir():
     assert refusal(f"{PARITY}:lstm").startswith("--workdir: is missing")
     assert refusal(f"{PARITY}:lstm", "--workdir=").startswith("--workdir: is missing")
+    assert refusal(f"{PARITY}:lstm", "--workdir", "--show_batch").startswith(
+        "--workdir: its value is missing"
+    )
 
 
 BROKEN = {
@@ -97,6 +113,11 @@ BROKEN = {
     "import": ("\nimport no_such_module\n", r"broken\.py:2: ModuleNotFoundError: No module named"),
     "call": ("def get_config(argument=''):\n    return 1 / 0\n", r"broken\.py:2: ZeroDivisionError"),
     "nothing": ("x = 1\n", r"broken\.py has no get_config\(\)"),
+    "typo": (
+        "from rnnbench.config import base\n\n\ndef get_config(argument=''):\n    config = base()\n"
+        "    config.train.stepz = 5\n    return config\n",
+        r"broken\.py sets train\.stepz.*did you mean train\.steps",
+    ),
     "other": ("def get_config(argument=''):\n    return {}\n", "does not return a config"),
 }
 

@@ -7,6 +7,7 @@ import shutil
 import pytest
 from launched import PARITY, TINY, compiled, launch, refusal
 
+from rnnbench import workdir
 from rnnbench.keys import KEYS
 
 
@@ -39,6 +40,7 @@ def test_a_run_leaves_exactly_these_files(finished):
         "metrics.jsonl",
         "tensorboard",
         "checkpoints",
+        ".lock",
     }
     assert sorted(path.name for path in (folder / "tensorboard").iterdir()) == [
         "lr=0.001,seed=0",
@@ -128,6 +130,17 @@ def test_a_study_and_a_run_share_no_workdir(finished, tmp_path):
     (tmp_path / "study.json").write_text('{"cells": {"other": {}}}')
     assert "holds a study" in refused_there(tmp_path, *TINY)
     assert "another study" in refused_there(tmp_path, "--config=configs/quickstart.py")
+
+
+def test_rows_without_a_run_are_left_alone(finished, tmp_path):
+    """A folder of results/, for one."""
+    shutil.copy(finished[0] / "results.jsonl", tmp_path)
+    assert "holds results.jsonl but no config.json" in refused_there(tmp_path, *TINY)
+
+
+def test_a_workdir_in_use(copied):
+    with workdir.locked(copied / ".lock"):
+        assert "in use by another command" in refused_there(copied, *TINY)
 
 
 def test_a_corrupt_checkpoint(copied):

@@ -11,6 +11,7 @@ from helpers import assert_trees_close, tiny
 
 from rnnbench.member import asked, loss_sum, train_step
 from rnnbench.population import example_keys, init_state, make_train_chunk, prepare, state_shapes
+from rnnbench.tasks import examples
 from rnnbench.tasks.examples import shuffled_index
 
 GRID = {"population.learning_rates": (1e-3, 1e-2), "population.seeds": (7, 3)}
@@ -164,6 +165,15 @@ def test_finite_examples_are_seen_once_per_pass_in_changing_order():
     for one in np.asarray(passes):
         assert sorted(one.tolist()) == list(range(100))
     assert not np.array_equal(passes[0], passes[1])
+
+
+def test_a_pass_over_many_examples_does_not_wrap_around(monkeypatch):
+    """28633 · 149999 + 149999 is beyond 32 bits."""
+    size = 150_000
+    monkeypatch.setattr(examples, "_coprimes", lambda size: [28633])
+    monkeypatch.setattr(jax.random, "randint", lambda *_: jnp.int32(size - 1))
+    seen = jax.vmap(lambda v: shuffled_index(jax.random.key(1), v, size))(jnp.arange(size))
+    assert len(np.unique(seen)) == size
 
 
 @pytest.mark.parametrize("examples,different", [(16, 16), (0, 32)])

@@ -102,12 +102,19 @@ def test_slurm_tells_jax_its_place(monkeypatch):
         (dict(coordinator="host:1234", process=0), "--num_processes"),
         (dict(coordinator="host:1234", processes=2), "--process_id"),
         (dict(coordinator="host:1234", processes=2, process=2), "--process_id"),
+        (dict(coordinator="host:1234", processes=0, process=0), "--num_processes"),
     ],
 )
 def test_a_place_that_cannot_be_names_its_flag(place, flag, joined):
     with pytest.raises(InputError, match=f"^{flag}: .*[^\n]$"):
         processes.initialize("on", **place)
     assert not joined
+
+
+@pytest.mark.fast
+def test_a_place_without_a_coordinator_is_not_a_run_of_its_own(joined):
+    with pytest.raises(InputError, match=r"^--coordinator: is missing"):
+        processes.initialize("auto", processes=2, process=0)
 
 
 @pytest.mark.fast

@@ -10,9 +10,11 @@ import ml_collections
 import numpy as np
 import oracles
 import pytest
+from helpers import tiny
 from jax.sharding import NamedSharding, PartitionSpec
 from task_samples import SETTINGS, N, assert_odds, drawn, ends, evenly, rows
 
+from rnnbench.config import ConfigError
 from rnnbench.tasks import TASKS, build
 from rnnbench.tasks.base import choose, order_by, supervised_positions
 from rnnbench.tasks.bit_parity import BitParity
@@ -144,7 +146,6 @@ def test_build_reads_task_and_eval():
                 "name": "mqar",
                 "module": "",
                 "num_keys": 9,
-                "num_types": 4,
                 "train_mix": ((32, 4), (64, (2, 8), 0.5)),
             },
             "eval": {
@@ -163,6 +164,15 @@ def test_build_reads_task_and_eval():
         {"length": 128, "pairs": [1, 9]},
         {"length": 40, "pairs": 3},
     )
+
+
+@pytest.mark.parametrize(
+    "task, key, value",
+    [("mqar", "task.num_types", 4), ("dyck", "eval.pairs", (4,)), ("bit_parity", "task.depth", 9)],
+)
+def test_another_task_s_setting_is_refused(task, key, value):
+    with pytest.raises(ConfigError, match=f"^--config.{key}: {task} has no such setting"):
+        build(tiny("lstm", {key: value}, task))
 
 
 def test_choose_is_uniform_over_ordered_choices():

@@ -2,7 +2,7 @@
 
 from dataclasses import fields
 
-from rnnbench.config import ConfigError
+from rnnbench.config import COMMON, KEYS, ConfigError
 from rnnbench.tasks import outside
 from rnnbench.tasks.bit_parity import BitParity
 from rnnbench.tasks.controlled_bit_parity import ControlledBitParity
@@ -17,12 +17,26 @@ TASKS = {
 }
 
 
+def takes(name: str, key: str) -> bool:
+    """Whether a config key means something to this task of the registry; those of other sections do."""
+    section, _, option = key.partition(".")
+    known = {field.name for field in fields(TASKS[name])}
+    if section == "task":
+        return option in known or option in ("name", *COMMON)
+    return key != "eval.pairs" or "eval_pairs" in known
+
+
 def build(config):
     """The task that `config.task` names; fields come from `config.task`, `eval_*` from `config.eval`."""
     if config.task["module"]:
         return outside.build(config)
     if (name := config.task["name"]) not in TASKS:
         raise ConfigError("task.name", f"no task {name!r}, choose one of {', '.join(TASKS)}")
+    for key, (default, _) in KEYS.items():
+        section, _, option = key.partition(".")
+        if not takes(name, key) and getattr(config, section).get(option, default) != default:
+            own = " ".join(field.name for field in fields(TASKS[name]) if not field.name.startswith("eval_"))
+            raise ConfigError(key, f"{name} has no such setting; it has: {own}")
     settings = {key: config.task[key] for key in config.task}
     settings |= {f"eval_{key}": config.eval[key] for key in config.eval}
     task = TASKS[name]

@@ -16,7 +16,7 @@ def shuffled_index(key: jax.Array, visit: jax.Array, size: int) -> jax.Array:
     a_key, c_key = jax.random.split(pass_key)
     multiplier = jax.random.choice(a_key, jnp.array(_coprimes(size), jnp.uint32))
     shift = jax.random.randint(c_key, (), 0, size).astype(jnp.uint32)
-    return (multiplier * (visit.astype(jnp.uint32) % size) + shift) % size
+    return (multiplier * (visit.astype(jnp.uint32) % size) % size + shift) % size
 
 
 def _coprimes(size: int, count: int = 64) -> list[int]:
