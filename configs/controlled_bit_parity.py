@@ -2,8 +2,9 @@
 
     python launch.py --config=configs/controlled_bit_parity.py:lstm,small --workdir=runs/controlled
 
-Expected: most presets do well on the case with the same number of ones; on the case with any number of ones
-a model that merely counts to twelve falls back towards chance.
+Expected (`small`): with the same number of ones most presets do well at length 40, at 320 three of nine have
+0.96 or more and four 0.62 or less; with any number of ones a model that merely counts to twelve falls back
+towards chance. Cost: the nine members of a preset take 2 to 8 minutes on one CPU core.
 """
 
 from rnnbench.config import experiment

@@ -6,6 +6,11 @@ PART: `mqar` (DeltaNet and the Linear Transformer with and without a convolution
 the plateau in so few steps), `attention` (the same for attention, whose preset has none) or `parity` (both
 presets with negative eigenvalues). One layer cannot look at the token before but by the convolution, and a
 pair is two tokens. For parity it is a window in which to count.
+
+Expected: 0.10 or less of 16 pairs without a convolution; with it DeltaNet and attention recall all, the
+Linear Transformer 0.97. At 320 tokens of parity `mamba_neg` holds with eight members of nine without it and
+with two with it, `deltanet_neg` is exact with three and with none. Cost: 33, 11 and 32 minutes on one CPU
+core.
 """
 
 from pathlib import Path

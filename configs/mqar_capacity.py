@@ -4,7 +4,8 @@
 
 DeltaNet of width 64 with four, two and one heads, so that only the memory differs: a head stores at most d_k
 keys that are told apart exactly, but taking the likeliest value goes further. Trained on up to 64 pairs.
-Cost: about an hour and a half on one CPU core.
+Expected: exact up to one pair per key dimension, 0.94 to 0.98 at two, 0.76 to 0.80 at four, 0.42 at eight
+(d_k = 16). Cost: about an hour and a half on one CPU core.
 """
 
 from pathlib import Path

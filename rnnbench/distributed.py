@@ -28,7 +28,7 @@ def keep_compiled(folder: str | None) -> None:
 
 
 def make_mesh(config: ConfigDict, members: int, batch_size: int) -> Mesh:
-    """The mesh (seed, data, time) of `config.mesh`; an axis of 0 takes as many devices as divide its work."""
+    """The mesh (seed, data, time) of `config.mesh`; an axis of 0 = gcd(its work, devices left)."""
     devices = len(jax.devices()) // config.time
     if not devices:
         raise ConfigError("mesh.time", f"{config.time} devices over time do not fit on {len(jax.devices())}")

@@ -88,10 +88,10 @@ def loss_sum(
 def gradient(
     setup: Setup, case: Any, member: Member, keys: jax.Array, step: jax.Array
 ) -> tuple[Any, dict[str, jax.Array], Any]:
-    """Gradient of the mean loss over the sequences of a training case that the keys [B] stand for.
+    """Gradient of the mean loss over the supervised positions of a batch, a case's sequences of the keys [B].
 
     It is summed over `train.accumulate` pieces. With it come the metrics and, where a sequence is trained on
-    in windows, the state after this one.
+    in windows, the state after this one, over whose positions the mean is then.
     """
     pieces, count_windows = setup.config.train.accumulate, setup.config.train.windows
     window = step % count_windows

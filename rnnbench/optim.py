@@ -12,7 +12,8 @@ def optimizer(config: ConfigDict) -> optax.GradientTransformation:
     """grads → the direction to step *against*; the caller scales it by learning rate × schedule.
 
     `config` is `config.optim`. Weight decay touches the leaves whose name ends in `kernel`, and nothing else:
-    not biases, norms, embeddings or the parameters of the dynamics (decay rates, step sizes).
+    not biases, norms, embeddings or the raw parameters of the dynamics (`A_log`, `dt_bias`, `nu_log`). What
+    projects to step sizes or write strengths is a kernel (Mamba's `dt`, DeltaNet's `beta`) and decayed.
     """
     parts = [optax.clip_by_global_norm(config.clip)] if config.clip else []
     parts.append(optax.scale_by_adam(config.b1, config.b2))

@@ -11,11 +11,11 @@
     python -m rnnbench.bench --from_json=cpu.json > README.md         a page of results, nothing measured
 
 A time is the median of --repeats samples, compilation apart; a sample repeats a short program for a tenth
-of a second (a train step: in one dispatch). FLOPs and bytes are counted in the traced program, as XLA's own
-analysis (xla_* in the JSON) takes a loop's body once. Shares are of the best matmul and copy that this
-machine did in the same call; bytes that a cache serves can exceed what a copy through memory reaches. A size
-that would not fit into --budget or into memory is left out with a note. Peers are timed where they are
-installed; every ratio is of samples taken in turn.
+of a second (a train step: for a second, in one dispatch). FLOPs and bytes are counted in the traced program,
+as XLA's own analysis (xla_* in the JSON) takes a loop's body once. Shares are of the best matmul and copy
+that this machine did in the same call; bytes that a cache serves can exceed what a copy through memory
+reaches. A size that would not fit into --budget or into memory is left out with a note. Peers are timed where
+they are installed; every ratio is of samples taken in turn.
 """
 
 import argparse

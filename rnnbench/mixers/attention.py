@@ -26,7 +26,8 @@ class Attention(nnx.Module):
     Parameters: `qkv` (see QKV), `output.kernel` [D, D].
     State: from `init_state`, a cache of static shape {"k", "v" [B, L, H, K], "position" int32, the number of
     tokens seen}: writing beyond L turns the output into NaN. From a call without state, {"k", "v"} of just
-    the tokens seen, which grows with each call. Keys are stored as they are compared (turned, for rope).
+    the tokens seen, which grows with each call. Either has "conv" too with a convolution. Keys are stored as
+    they are compared (turned, for rope).
     Source: Vaswani et al. 2017, arXiv 1706.03762; rope 2104.09864; alibi 2108.12409.
     """
 

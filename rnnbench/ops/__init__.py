@@ -1,5 +1,6 @@
-"""The recurrences as pure functions. No Flax, no projections, no normalisation, no gating.
+"""The recurrences as pure functions. No Flax, no input projections, no normalisation; gating in `lstm` only.
 
 Letters: B batch, T time, D model dim, H heads, K key dim, V value dim, N state dim, C chunk length.
-Every op takes `state=None` (zeros) and returns `(y, final_state)`, so that a sequence may be fed in pieces.
+Every op returns `(y, final_state)`, so that a sequence may be fed in pieces. `state=None` is zeros, but
+`lstm` and `recurrent` must be given one.
 """

@@ -18,7 +18,8 @@ def linear_scan(a, b, state=None, *, impl=None, axis_name=None):
 
     b: [B, T, ...]. a: the same shape, or 1 on any axis along which it is constant (a time-invariant LRU
     passes [1, 1, D], and neither a nor its gradient is ever expanded over the batch). state: [B, ...] or None
-    (zeros). Returns y [B, T, ...] in b's dtype (complex if a is) and the final state in float32 or complex64.
+    (zeros). Returns y [B, T, ...] in b's dtype (complex if a or state is) and the final state in float32 or
+    complex64.
 
     impl: "associative" (`jax.lax.associative_scan`, log T deep; default on accelerators) or "sequential"
     (`jax.lax.scan`; default on CPU). The gradient of either is the same recurrence run backwards:
