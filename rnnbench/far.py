@@ -71,6 +71,10 @@ def rows_of(run: Path, length: int, sequences: int, piece: int, threshold: float
     for solver in solved(read_jsonl(run / "results.jsonl"), threshold):
         member = api.load(run, seed=solver["seed"], learning_rate=solver["learning_rate"])
         case = solver["case"] | {"length": length}
+        try:
+            jax.eval_shape(lambda key, case=case, task=member.task: task.sample(key, case), jax.random.key(0))
+        except (TypeError, ValueError) as error:
+            raise InputError(f"--length: there are no sequences of {case_name(case)}") from error
         key = evaluate.case_key(member.config.eval.seed, case)
         sums = stream(member.model, member.task, case, key, sequences, piece)
         count, right = sums["count"], sums["right"]

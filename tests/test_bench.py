@@ -287,6 +287,8 @@ def test_torch_where_it_is_installed(tmp_path):
         (["--lengths=0"], "--lengths"),
         (["--lengths=4,x"], "--lengths"),
         (["--what=everything"], "--what"),
+        (["--what=none,steps"], "--what"),
+        (["--json=/"], "--json"),
         (["--names=gru"], "gru"),
         (["--heads=3"], "--heads"),
         (["--batch=0"], "--batch"),

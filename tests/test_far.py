@@ -79,3 +79,12 @@ def test_refusals(run, capsys, flags, words):
     (line,) = capsys.readouterr().err.splitlines()
     assert words in line
     assert sorted(path.name for path in run.iterdir()) == before
+
+
+def test_a_length_that_cannot_hold_the_case(tmp_path, capsys):
+    lengths = {"task.train_lengths": (32, 32), "eval.lengths": (32,), "eval.pairs": (8,)}
+    train.run(tiny("lstm", {"train.steps": 4} | lengths, "mqar"), tmp_path)
+    assert far.main([str(tmp_path), "--solved=0", "--length=2"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("--length: there are no sequences of length=2,pairs=")
+    assert not (tmp_path / far.ROWS).exists()

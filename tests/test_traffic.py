@@ -139,3 +139,5 @@ def test_its_command_prints_a_line_per_collective(capsys, monkeypatch):
     assert ["all-reduce", "data"] in [line.split()[:2] for line in lines]
     assert traffic.main(["configs/bit_parity.py:lru,small", "mesh.data=3"]) == 2
     assert capsys.readouterr().err.startswith("--config.mesh.data: must divide")
+    assert traffic.main(["configs/bit_parity.py:lru,small", "--devices=0"]) == 2
+    assert capsys.readouterr().err.startswith("--devices: must be at least 1")

@@ -83,6 +83,8 @@ def parse(given: Sequence[str] | None) -> argparse.Namespace:
     if args.what is None:
         alone = args.compare or args.sampling or args.population
         args.what = tuple(TITLES) if args.targets else () if alone else FAMILIES
+    if "none" in args.what and len(args.what) > 1:
+        raise InputError(f"--what: none goes with no other; it is {','.join(args.what)!r}")
     args.what = () if args.what == ("none",) else args.what
     if args.lengths is not None:
         args.lengths = _numbers(args.lengths)
@@ -119,6 +121,8 @@ def _check(args: argparse.Namespace) -> None:
             raise InputError(f"--{name}: --targets has a list of its own, which --what can shorten")
     if args.json and not args.json.absolute().parent.is_dir():
         raise InputError(f"--json: there is no folder {args.json.absolute().parent}")
+    if args.json and args.json.is_dir():
+        raise InputError(f"--json: {args.json} is a folder; name a file")
 
 
 def show(section: Section, console: Console) -> list[dict[str, Any]]:

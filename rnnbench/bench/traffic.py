@@ -132,6 +132,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("keys", nargs="*", metavar="KEY=VALUE", help="such as mesh.data=4 model.dim=256")
     parser.add_argument("--devices", type=int, default=8, help="simulated devices")
     options = parser.parse_args(arguments)
+    if options.devices < 1:
+        print(f"--devices: must be at least 1; it is {options.devices}", file=sys.stderr)
+        return 2
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", options.devices)
     try:
