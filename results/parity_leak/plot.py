@@ -1,0 +1,82 @@
+"""The pages of this folder from its rows and leak.jsonl: `python -m rnnbench.remake results/parity_leak`."""
+
+import statistics
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from rnnbench.metrics import read_jsonl
+
+LEAK = Path(__file__).with_name("leak.jsonl")
+NAMES = {
+    ("train.steps", 4000): "4,000 steps",
+    ("model.options.beta_bias", 3.0): "β starts near 2 (bias 3)",
+    ("optim.weight_decay", 0.0): "no weight decay",
+    ("task.supervision", "last"): "asked at the last position only",
+    ("task.train_lengths", (40, 40)): "length 40 only",
+}
+SMALL = "DeltaNet as in the small table"
+MAMBA = "Mamba as in the small table"
+COLOURS = ("#000000", "#009E73", "#D55E00", "#56B4E9", "#E69F00", "#CC79A7", "#0072B2")
+MARKERS = ("o", "^", "s", "v", "D", "x", "*")
+
+
+def pages(_):
+    found = groups(read_jsonl(LEAK))
+    return {"leak.png": figure(found), "table.md": table(found)}
+
+
+def groups(rows):
+    """What was changed -> its members, rows of leak.jsonl."""
+    found = {}
+    for row in rows:
+        found.setdefault(MAMBA if row["model"] == "mamba_neg" else change(row["overrides"]), []).append(row)
+    order = [SMALL, *NAMES.values(), MAMBA]
+    return {name: found[name] for name in order if name in found}
+
+
+def change(overrides):
+    """What a cell is called, by what it changes."""
+    frozen = {key: tuple(value) if isinstance(value, list) else value for key, value in overrides.items()}
+    return next((name for (key, value), name in NAMES.items() if frozen.get(key) == value), SMALL)
+
+
+def figure(found):
+    drawing = Figure(figsize=(7.6, 4.8), layout="constrained", facecolor="white")
+    axes = drawing.subplots()
+    everyone = [member for group in found.values() for member in group]
+    for (name, group), colour, marker in zip(found.items(), COLOURS, MARKERS, strict=False):
+        x, y = ([member[key] for member in group] for key in ("lasts", "reach"))
+        axes.scatter(x, y, color=colour, marker=marker, s=28, label=name, alpha=0.85)
+    ends = [f(member["lasts"] for member in everyone) for f in (min, max)]
+    share = ratio(everyone)
+    axes.plot(ends, [share * end for end in ends], color="#8A8A8A", linestyle=":", linewidth=1)
+    axes.annotate(
+        f"{share:.2f} τ", (ends[1], share * ends[1]), ha="right", va="top", xytext=(0, -6),
+        textcoords="offset points", color="#6B6B6B",
+    )  # fmt: skip
+    axes.set(xscale="log", yscale="log", xlabel="τ, tokens a bit lasts by the weights")
+    axes.set_ylabel("tokens until fewer than 0.95 are right")
+    axes.set_title(f"Eigenvalues in [−1, 1] on parity: {len(everyone)} members", fontsize=11)
+    axes.legend(frameon=False, fontsize=8)
+    return drawing
+
+
+def ratio(group):
+    """Median of reach / τ over those that learned the training lengths."""
+    return statistics.median(member["reach"] / member["lasts"] for member in group if member["reach"] > 40)
+
+
+def table(found):
+    """change × learning rate: a number per seed."""
+    rates = sorted({member["learning_rate"] for group in found.values() for member in group})
+    heads = ["change", "rate", "accuracy at 320", "τ", "reach"]
+    lines = [heads, ["---", "---:", "---", "---", "---"]]
+    for name, group in found.items():
+        for rate in rates:
+            mine = sorted((m for m in group if m["learning_rate"] == rate), key=lambda member: member["seed"])
+            show = lambda key, form, mine=mine: ", ".join(format(member[key], form) for member in mine)
+            lines.append(
+                [name, f"{rate:g}", show("accuracy", ".2f"), show("lasts", ",.0f"), show("reach", ",")]
+            )
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
