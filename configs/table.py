@@ -5,7 +5,7 @@
 The argument is the table, a folder in results/: see STUDIES. The rows of finished cells are added to it and
 count as done, so a table can be filled in pieces, with --shard, over days and on several machines. Expected:
 what the pages linked in results/README.md say. Cost on one CPU core: parity 38 min, controlled_bit_parity
-44 min, dyck 1 h 28 min, mqar 2 h 23 min, original (estimated) about three hours: its 40,000 steps are
+44 min, dyck 1 h 28 min, mqar 2 h 23 min, original 2 h 46 min: its 40,000 steps are
 shortened to 4,000, which its rows say, and its one seed is made three by
 --config.population.seeds="(0,1,2)". The literature tables want an accelerator.
 """
