@@ -165,13 +165,13 @@ def build_mixer(config: ConfigDict, dtype: Any, rngs: nnx.Rngs) -> nnx.Module:
         if not _of_type(value, default := known[name].default):
             raise ConfigError(f"model.options.{name}", f"{value!r} is not of the type of {default!r}")
     settings = {name: value for name, value in settings.items() if name in known}
-    if not config.mixer:
-        return kind(config.dim, rngs=rngs, **settings, **config.options)
     try:
         return kind(config.dim, rngs=rngs, **settings, **config.options)
     except ConfigError:
         raise
     except Exception as error:  # whatever somebody's mixer raises
+        if not config.mixer:
+            raise
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise ConfigError("model.mixer", f"{config.mixer!r} cannot be built ({reason})") from error
 

@@ -125,7 +125,7 @@ def attempt(name: str, cell: ConfigDict, folder: Path, progress: Progress) -> Ro
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with train.held_by_main(folder / ".lock") as held:
+        with workdir.held_by_main(folder / ".lock") as held:
             if not held:
                 progress.skip(name, "", "left to the process that is running it")
                 return []

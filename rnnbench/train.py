@@ -4,9 +4,7 @@ import json
 import statistics
 import time
 import zlib
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
@@ -22,7 +20,7 @@ from rnnbench.distributed import to_host
 from rnnbench.member import Setup
 from rnnbench.metrics import case_name
 from rnnbench.population import TrainState, init_state, make_train_chunk, prepare, state_shapes
-from rnnbench.processes import Preempted, from_main, is_main, preempted, together
+from rnnbench.processes import Preempted, is_main, preempted, together
 from rnnbench.progress import Progress
 from rnnbench.record import Record, summary
 from rnnbench.storage import Place, absolute
@@ -76,7 +74,7 @@ def run_alone(config: ConfigDict, folder: str | Path, profile: tuple[int, int] |
     finally:
         checkpoints.close()
     together(lambda: is_main() and workdir.claim(folder, "config.json", config.to_dict()))
-    with held_by_main(folder / ".lock") as held:
+    with workdir.held_by_main(folder / ".lock") as held:
         if not held:
             raise workdir.WorkdirError(f"{folder} is in use by another command; choose another folder")
         run(config, folder, profile=profile)
@@ -95,13 +93,6 @@ def _look(
         return setup, checkpoints.latest(), workdir.finished(folder, checkpoints.latest())
 
     return together(look, seen=lambda found: (config.to_dict(), found[1:]))
-
-
-@contextmanager
-def held_by_main(path: Path) -> Iterator[bool]:
-    """Whether the main process holds the lock, told to all processes of a run."""
-    with workdir.locked(path, wait=False) if is_main() else nullcontext(True) as held:
-        yield from_main(held)
 
 
 class _Session:

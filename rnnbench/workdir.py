@@ -5,7 +5,7 @@ import json
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from rnnbench import storage
 from rnnbench.config import InputError, differences
 from rnnbench.metrics import FILES, read_jsonl
+from rnnbench.processes import from_main, is_main
 from rnnbench.storage import on_disk, write_text
 
 
@@ -132,3 +133,10 @@ def locked(path: Path, wait: bool = True) -> Iterator[bool]:
             yield False
         else:
             yield True
+
+
+@contextmanager
+def held_by_main(path: Path) -> Iterator[bool]:
+    """Whether the main process holds the lock, told to all processes of a run; it does not wait for it."""
+    with locked(path, wait=False) if is_main() else nullcontext(True) as held:
+        yield from_main(held)

@@ -1,6 +1,6 @@
 """How long a trained member keeps a bit, by its weights and by its answers: leak.jsonl.
 
-    python results/parity_leak/leak.py runs/parity_leak/cells/* runs/parity/cells/bit_parity-small-mamba_neg
+    python results/parity_leak/leak.py runs/parity_leak/cells/* [RUN ...]
 
 By the weights: in a model of one block without convolution what enters the mixer depends on the token alone,
 so its recurrence is S_t = A_x S_{t-1} + B_x with two fixed pairs (A_0, B_0), (A_1, B_1). Let p_t be 1 after
