@@ -16,9 +16,8 @@ import sys
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from rnnbench import config as configs
-from rnnbench import files
-from rnnbench.config import ConfigError, InputError, first_line
+from rnnbench.config import ConfigError, InputError, first_line, load, schema
+from rnnbench.config import build as configs
 
 FLAGS = flags.FLAGS
 config_flags.DEFINE_config_file(
@@ -26,7 +25,7 @@ config_flags.DEFINE_config_file(
     None,
     "config file, configs/TASK.py:MODEL,PROTOCOL",
     lock_config=False,
-    accept_new_attributes=True,  # options of what flags name from outside; check_keys refuses all others
+    accept_new_attributes=True,  # options of external mixers and tasks; check_keys refuses all others
 )
 flags.DEFINE_string("workdir", None, "folder of the run or study; the same command there resumes")
 flags.DEFINE_string("shard", None, "I/N, such as 3/8: of a study only the I-th of N disjoint parts")
@@ -75,7 +74,7 @@ def command(argv: list[str]) -> int:
         return show_help()
     pristine, file = None, config_argument(argv)
     if file:
-        pristine = files.make(file)
+        pristine = load.make(file)
         check_keys(argv, pristine)
     parse(argv, pristine)
     if FLAGS.list:
@@ -103,46 +102,52 @@ def command(argv: list[str]) -> int:
     if (FLAGS.workdir or "").startswith("-"):
         raise UsageError(f"--workdir: its value is missing; {FLAGS.workdir} is taken for it")
     # Only now: JAX takes seconds to load, and its processes join before anything touches a device.
-    from rnnbench import distributed, grid, population, processes, trace, train
+    from rnnbench.parallel import hosts
+    from rnnbench.parallel import mesh as meshes
+    from rnnbench.study import cells as grid
+    from rnnbench.train import population
+    from rnnbench.train import profile as profiling
+    from rnnbench.train import run as train
 
-    profile = trace.steps(FLAGS.profile_steps, config.train.steps) if FLAGS.profile_steps else None
+    profile = profiling.steps(FLAGS.profile_steps, config.train.steps) if FLAGS.profile_steps else None
     if several:
         values = configs.flat(config)
         changed = {key: values[key] for key in config_flags.get_override_values(FLAGS["config"])}
-        cells = grid.cells(pristine, changed, lambda task: files.beside(file, task))
+        cells = grid.cells(pristine, changed, lambda task: load.beside(file, task))
     try:
-        processes.initialize(FLAGS.distributed, FLAGS.coordinator, FLAGS.num_processes, FLAGS.process_id)
+        hosts.initialize(FLAGS.distributed, FLAGS.coordinator, FLAGS.num_processes, FLAGS.process_id)
     except InputError:
         raise
     except (ValueError, RuntimeError) as error:
         raise UsageError(f"--distributed: {first_line(error)}") from None
-    distributed.keep_compiled(FLAGS.compilation_cache)
+    meshes.keep_compiled(FLAGS.compilation_cache)
     if FLAGS.show_batch:
         return show_batch(population.prepare(next(iter(cells.values()), config)))
     try:
-        with processes.ending_together():
-            processes.introduce()
+        with hosts.ending_together():
+            hosts.introduce()
             if cells:
                 return run_study(cells, config.study.table, shard)
             train.run_alone(config, FLAGS.workdir, profile)
-    except processes.Preempted as stop:
-        if processes.is_main():
+    except hosts.Preempted as stop:
+        if hosts.is_main():
             print(f"launch.py: preempted: {stop}; the same command resumes", file=sys.stderr)
-        return processes.PREEMPTED
+        return hosts.PREEMPTED
     except InputError as error:
-        return refuse(error) if processes.is_main() else 2
+        return refuse(error) if hosts.is_main() else 2
     return 0
 
 
 def run_study(cells: dict[str, ConfigDict], table: str, shard: tuple[int, int]) -> int:
     """Runs the cells, or lists them; the exit code is 1 if one of them failed."""
-    from rnnbench import processes, study
+    from rnnbench.parallel import hosts
+    from rnnbench.study import run as study
 
     if FLAGS.dry_run:
         study.plan(cells, FLAGS.workdir, table, shard)
         return 0
     _, failed = study.run(cells, FLAGS.workdir, table, shard)
-    for name in failed if processes.is_main() else []:
+    for name in failed if hosts.is_main() else []:
         print(f"launch.py: failed: {FLAGS.workdir}/cells/{name}/error.json", file=sys.stderr)
     return 1 if failed else 0
 
@@ -214,12 +219,12 @@ def show_help() -> int:
 def show_list() -> int:
     """Tasks with their protocols, and the presets."""
     print("models (--config=configs/TASK.py:MODEL,PROTOCOL)")
-    for name, preset in configs.PRESETS.items():
+    for name, preset in schema.PRESETS.items():
         options = " ".join(f"{key}={value}" for key, value in preset["options"].items())
         print(f"  {name:20} mixer {preset['mixer']}  {options}".rstrip())
     print("tasks and their protocols")
-    for path in sorted(files.CONFIGS.glob("*.py")):
-        there = files.load(path).__globals__
+    for path in sorted(load.CONFIGS.glob("*.py")):
+        there = load.load(path).__globals__
         arguments = " ".join(there.get("PROTOCOLS", ()))
         studies = " ".join(("a study, needs no MODEL:", *there.get("STUDIES", ()))).rstrip(":")
         print(f"  configs/{path.name:26} {arguments or studies}")

@@ -11,7 +11,7 @@ to count, and spoils the exact solutions (results/conv_ablation). Cost: the nine
 `small` take 2 to 7 minutes on one CPU core.
 """
 
-from rnnbench.config import experiment
+from rnnbench.config.build import experiment
 
 PROTOCOLS = {
     # The PyTorch original's setting (its batch, optimiser, steps and lengths) at one width for all presets.

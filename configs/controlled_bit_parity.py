@@ -7,7 +7,7 @@ Expected (`small`): with the same number of ones most presets do well at length 
 towards chance. Cost: the nine members of a preset take 2 to 8 minutes on one CPU core.
 """
 
-from rnnbench.config import experiment
+from rnnbench.config.build import experiment
 
 PROTOCOLS = {
     # The PyTorch original's setting: its batch, optimiser, steps and lengths, at one width for all presets.

@@ -9,7 +9,7 @@ Expected (`small`): every preset is at 1.00 at the training lengths; longer word
 length 160). Cost: the nine members of a preset take 5 to 17 minutes on one CPU core.
 """
 
-from rnnbench.config import experiment
+from rnnbench.config.build import experiment
 
 PROTOCOLS = {
     # The PyTorch original's setting: its batch, optimiser, steps and lengths, at one width for all presets.

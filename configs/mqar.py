@@ -8,7 +8,7 @@ once. Cost: the nine members of `deltanet` take 15 minutes on one CPU core. The 
 matters: trained on many pairs alone, a model stays on the plateau far longer.
 """
 
-from rnnbench.config import experiment
+from rnnbench.config.build import experiment
 
 # What the published settings share: 8,192 tokens, two layers without MLP, no warm-up, no clipping. Zoology's
 # attention has learned positions and no convolution; our recurrent mixers have a short one, as its Mamba has.

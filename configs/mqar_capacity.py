@@ -10,7 +10,7 @@ Expected: exact up to one pair per key dimension, 0.94 to 0.98 at two, 0.76 to 0
 
 from pathlib import Path
 
-from rnnbench.config import experiment
+from rnnbench.config.build import experiment
 
 PAIRS = (4, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 

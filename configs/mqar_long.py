@@ -9,7 +9,7 @@ at least 0.99 of 64 pairs at length 256. Cost: an hour and a quarter on one CPU 
 
 from pathlib import Path
 
-from rnnbench.config import experiment
+from rnnbench.config.build import experiment
 
 PROTOCOLS = {
     "long": {

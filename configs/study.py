@@ -11,7 +11,7 @@ larger, and `--config.study.table=results/FOLDER` keeps the final rows of finish
 """
 
 from configs import bit_parity, controlled_bit_parity, dyck, mqar
-from rnnbench.config import PRESETS
+from rnnbench.config.schema import PRESETS
 
 TASKS = {
     "bit_parity": bit_parity,

@@ -13,7 +13,8 @@ shortened to 4,000, which its rows say, and its one seed is made three by
 from pathlib import Path
 
 from configs.study import TASKS
-from rnnbench.config import PRESETS, ConfigError
+from rnnbench.config import ConfigError
+from rnnbench.config.schema import PRESETS
 
 # table -> tasks, protocol, grid
 STUDIES = {

@@ -10,7 +10,7 @@ __all__ = ["load", "results", "stream"]
 
 def __getattr__(name: str):
     if name in __all__:
-        from rnnbench import api  # only when asked for: JAX takes seconds to load
+        from rnnbench import notebook  # only when asked for: JAX takes seconds to load
 
-        return getattr(api, name)
+        return getattr(notebook, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,10 +9,11 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 from rnnbench import mixers
-from rnnbench.config import PRESETS, ConfigError
+from rnnbench.config import ConfigError
+from rnnbench.config.schema import PRESETS
 from rnnbench.mixers.common import linear
 from rnnbench.ops import over_time
-from rnnbench.tasks.base import bounds
+from rnnbench.tasks.contract import bounds
 
 
 class MLP(nnx.Module):

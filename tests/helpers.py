@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from rnnbench.config import experiment
+from rnnbench.config.build import experiment
 
 
 def assert_trees_close(actual, expected, rtol=1e-5, atol=1e-5):

@@ -12,8 +12,8 @@ from pathlib import Path
 import conftest  # noqa: F401  the same devices and compiler settings as in the tests
 import jax
 
-from rnnbench import train
-from rnnbench.checkpoint import Checkpoints
+from rnnbench.train import run as train
+from rnnbench.train.checkpoint import Checkpoints
 
 
 def main(config, workdir, cache):

@@ -15,7 +15,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import launch
-from rnnbench import distributed, evaluate, metrics, population, processes, study, train  # noqa: F401
+from rnnbench.store.rows import FILES, read_jsonl
+from rnnbench.train import evaluate, population  # noqa: F401
 
 ROUND = 8  # kills between a run's beginning and its end
 
@@ -73,8 +74,8 @@ def newest(folder):
 
 def check(folder):
     """What a reader may find at any moment: whole files, no row twice, nothing of a step to come."""
-    for name in metrics.FILES:
-        rows = metrics.read_jsonl(folder / name)
+    for name in FILES:
+        rows = read_jsonl(folder / name)
         keys = [json.dumps([row["step"], row["seed"], row["learning_rate"], row.get("case")]) for row in rows]
         assert len(set(keys)) == len(keys), (name, keys)
     if (folder / "config.json").exists():

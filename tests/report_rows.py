@@ -2,7 +2,7 @@
 
 import json
 
-from rnnbench.metrics import write_jsonl
+from rnnbench.store.rows import write_jsonl
 
 LENGTHS = (32, 64, 256)
 

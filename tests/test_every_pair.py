@@ -4,8 +4,10 @@ import importlib
 
 import pytest
 
-from rnnbench import population, train
-from rnnbench.config import PRESETS, label
+from rnnbench.config.build import label
+from rnnbench.config.schema import PRESETS
+from rnnbench.train import population
+from rnnbench.train import run as train
 
 SIZES = {"train.steps": 3, "train.chunk": 3, "train.batch_size": 4, "eval.batches": 1, "model.dim": 16}
 

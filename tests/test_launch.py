@@ -5,8 +5,7 @@ import re
 import pytest
 from launched import PARITY, launch, refusal
 
-from rnnbench.config import PRESETS
-from rnnbench.keys import KEYS
+from rnnbench.config.schema import KEYS, PRESETS
 
 TASKS = ["bit_parity", "controlled_bit_parity", "dyck", "mqar"]
 REFUSED = {
@@ -64,7 +63,7 @@ REFUSED = {
                        "--config.task.supervision", "constant"),
     "mesh": ([f"{PARITY}:lstm", "--config.mesh.data=32"], "--config.mesh.data", "does not fit"),
     "mesh and members": ([f"{PARITY}:lstm", "--config.mesh.seed=99"], "--config.mesh.seed", "1 members"),
-    "outside mixer": ([f"{PARITY}:lstm", "--config.model.mixer=nowhere:Mixer"], "--config.model.mixer",
+    "external mixer": ([f"{PARITY}:lstm", "--config.model.mixer=nowhere:Mixer"], "--config.model.mixer",
                       "nowhere"),
     "junk": ([f"{PARITY}:lstm", "junk"], "'junk'", "--workdir="),
     "unknown flag": ([f"{PARITY}:lstm", "--workdri=x"], "--workdri", "did you mean --workdir"),
@@ -114,7 +113,7 @@ BROKEN = {
     "call": ("def get_config(argument=''):\n    return 1 / 0\n", r"broken\.py:2: ZeroDivisionError"),
     "nothing": ("x = 1\n", r"broken\.py has no get_config\(\)"),
     "typo": (
-        "from rnnbench.config import base\n\n\ndef get_config(argument=''):\n    config = base()\n"
+        "from rnnbench.config.build import base\n\n\ndef get_config(argument=''):\n    config = base()\n"
         "    config.train.stepz = 5\n    return config\n",
         r"broken\.py sets train\.stepz.*did you mean train\.steps",
     ),

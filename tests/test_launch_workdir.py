@@ -7,8 +7,8 @@ import shutil
 import pytest
 from launched import PARITY, TINY, compiled, launch, refusal
 
-from rnnbench import workdir
-from rnnbench.keys import KEYS
+from rnnbench.config.schema import KEYS
+from rnnbench.store import workdir
 
 
 def contents(folder):

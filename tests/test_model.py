@@ -9,9 +9,11 @@ import pytest
 from flax import nnx
 from helpers import assert_trees_close, tiny
 
-from rnnbench.config import PRESETS, ConfigError, experiment, label, put
+from rnnbench.config import ConfigError
+from rnnbench.config.build import experiment, label, put
+from rnnbench.config.schema import PRESETS
 from rnnbench.model import num_params, state_size
-from rnnbench.population import prepare
+from rnnbench.train.population import prepare
 
 pytestmark = pytest.mark.fast
 
@@ -207,9 +209,9 @@ def test_dropout_needs_a_key():
         ("lstm", {"heads": 2}, "model.heads"),
         ("lru", {"positions": "rope"}, "model.positions"),
         ("deltanet", {"heads": 3}, "model.heads"),
-        ("lstm", {"mixer": "outside_mixer:Missing"}, "model.mixer"),
+        ("lstm", {"mixer": "external_mixer:Missing"}, "model.mixer"),
         ("lstm", {"mixer": "no_such_module:Mixer"}, "model.mixer"),
-        ("lstm", {"mixer": "outside_mixer:RunningSum", "conv_size": 4}, "model.conv_size"),
+        ("lstm", {"mixer": "external_mixer:RunningSum", "conv_size": 4}, "model.conv_size"),
     ],
 )
 def test_settings_the_mixer_lacks_are_refused(preset, settings, key):
@@ -219,15 +221,15 @@ def test_settings_the_mixer_lacks_are_refused(preset, settings, key):
     assert "\n" not in str(error.value)
 
 
-def test_an_outside_mixer():
-    model = build("deltanet", mixer="outside_mixer:RunningSum", mlp_dim=0)
+def test_an_external_mixer():
+    model = build("deltanet", mixer="external_mixer:RunningSum", mlp_dim=0)
     assert type(model.blocks[0].mixer).__name__ == "RunningSum"
     assert model(tokens())[0].shape == (2, LENGTH, 2)
     assert state_size(model, 10) == 16
 
 
-def test_options_of_an_outside_mixer():
-    config = configured("lstm", {"mixer": "outside_mixer:RunningSum"})
+def test_options_of_an_external_mixer():
+    config = configured("lstm", {"mixer": "external_mixer:RunningSum"})
     config.model.options = {"gain": 3.0}
     assert prepare(config).make(jax.random.key(0)).blocks[0].mixer.gain == 3.0
     config.model.options = {"loss": 3.0}

@@ -14,8 +14,10 @@ import pytest
 from flax import nnx
 from launched import TINY
 
-from rnnbench import model, population
-from rnnbench.config import PRESETS, experiment
+from rnnbench import model
+from rnnbench.config.build import experiment
+from rnnbench.config.schema import PRESETS
+from rnnbench.train import population
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rnnbench.metrics import case_name, read_jsonl
+from rnnbench.store.rows import case_name, read_jsonl
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from rnnbench.config import ConfigError
-from rnnbench.tasks.base import Batch, Case, bounds, check_integer, entries, span, supervise, unique
+from rnnbench.tasks.contract import Batch, Case, bounds, unique
+from rnnbench.tasks.draw import check_integer, entries, span, supervise
 from rnnbench.tasks.mqar import MQAR
 
 FAULTS = ("one_query", "shared_ids", "stale", "off_by_one")

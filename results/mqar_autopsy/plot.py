@@ -1,4 +1,4 @@
-"""The pages of the autopsy from its rows: `python -m rnnbench.remake results/mqar_autopsy`."""
+"""The pages of the autopsy from its rows: `python results/remake.py results/mqar_autopsy`."""
 
 import statistics
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from rnnbench.config import ConfigError, experiment
+from rnnbench.config import ConfigError
+from rnnbench.config.build import experiment
 
 PROTOCOL = {
     "model.dim": 16,

@@ -1,4 +1,4 @@
-"""Accuracy against pairs / d_k: `python -m rnnbench.remake results/mqar_capacity`."""
+"""Accuracy against pairs / d_k: `python results/remake.py results/mqar_capacity`."""
 
 import statistics
 

@@ -9,7 +9,7 @@ different keys and values. Cost on one CPU core: 50 and 30 minutes.
 from pathlib import Path
 
 from configs import mqar
-from rnnbench.config import experiment
+from rnnbench.config.build import experiment
 
 PROTOCOLS = {
     "steps": {

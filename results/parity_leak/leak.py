@@ -23,10 +23,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnnbench import api, evaluate, far
-from rnnbench.metrics import read_jsonl, write_jsonl
+from rnnbench import long_streams, notebook
 from rnnbench.mixers.deltanet import normalise
 from rnnbench.mixers.mamba import Mamba
+from rnnbench.store.rows import read_jsonl, write_jsonl
+from rnnbench.train import evaluate
 
 ROWS = Path(__file__).with_name("leak.jsonl")
 LENGTH, SEQUENCES, PIECE, RIGHT = 20_000, 64, 1000, 0.95
@@ -68,11 +69,12 @@ def reach(right, count):
 
 def rows_of(run):
     case = {"length": LENGTH}
-    for row in far.solved(read_jsonl(run / "results.jsonl"), 0.0):  # a row per member, of the longest case
-        member = api.load(run, seed=row["seed"], learning_rate=row["learning_rate"])
+    # A row per member, of the longest case.
+    for row in long_streams.solved(read_jsonl(run / "results.jsonl"), 0.0):
+        member = notebook.load(run, seed=row["seed"], learning_rate=row["learning_rate"])
         task = dataclasses.replace(member.task, supervision="every")  # whatever it was trained on
         key = evaluate.case_key(member.config.eval.seed, case)
-        sums = far.stream(member.model, task, case, key, SEQUENCES, PIECE)
+        sums = long_streams.stream(member.model, task, case, key, SEQUENCES, PIECE)
         kept = {name: row[name] for name in ("cell", "model", "overrides", "learning_rate", "seed")}
         yield kept | {
             "accuracy": row[row["headline"]],

@@ -1,11 +1,11 @@
-"""The pages of this folder from its rows and leak.jsonl: `python -m rnnbench.remake results/parity_leak`."""
+"""The pages of this folder from its rows and leak.jsonl: `python results/remake.py results/parity_leak`."""
 
 import statistics
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from rnnbench.metrics import read_jsonl
+from rnnbench.store.rows import read_jsonl
 
 LEAK = Path(__file__).with_name("leak.jsonl")
 NAMES = {

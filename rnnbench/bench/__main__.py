@@ -36,9 +36,10 @@ from rnnbench.bench.plan import FAMILIES, LENGTHS, Section, in_flags, plan
 from rnnbench.bench.subjects import OPS
 from rnnbench.bench.table import TITLES
 from rnnbench.bench.timing import ceilings, machine
-from rnnbench.config import PRESETS, ConfigError, InputError
-from rnnbench.storage import write_text
-from rnnbench.train import versions
+from rnnbench.config import ConfigError, InputError
+from rnnbench.config.schema import PRESETS
+from rnnbench.store.paths import write_text
+from rnnbench.train.run import versions
 
 
 class Parser(argparse.ArgumentParser):

@@ -5,14 +5,15 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from rnnbench import population
 from rnnbench.bench import peers, subjects, trainer
 from rnnbench.bench.rows import Job, pair, single
 from rnnbench.bench.subjects import OPS, Subject
 from rnnbench.bench.timing import Budget
 from rnnbench.bench.trainer import Shape
-from rnnbench.config import PRESETS, ConfigError, InputError
+from rnnbench.config import ConfigError, InputError
+from rnnbench.config.schema import PRESETS
 from rnnbench.tasks import TASKS
+from rnnbench.train import population
 
 LENGTHS = (64, 256, 1024, 4096, 16384)
 TRAINER_LENGTHS = (64, 256)

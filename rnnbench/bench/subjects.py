@@ -9,16 +9,18 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from rnnbench import model, population
+from rnnbench import model
 from rnnbench.bench import trainer
 from rnnbench.bench.timing import Prepared, prepare, repeat
 from rnnbench.bench.trainer import Shape
-from rnnbench.config import PRESETS, InputError
+from rnnbench.config import InputError
+from rnnbench.config.schema import PRESETS
 from rnnbench.ops.delta_rule import delta_rule
 from rnnbench.ops.linear_attention import linear_attention
 from rnnbench.ops.linear_scan import linear_scan
 from rnnbench.ops.recurrent import recurrent
 from rnnbench.ops.selective_scan import selective_scan
+from rnnbench.train import population
 
 STATES = 16  # N of the selective scan, Mamba's own
 

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from rnnbench import population
 from rnnbench.bench.timing import STEPS_LONGER, Prepared, prepare
-from rnnbench.config import experiment
+from rnnbench.config.build import experiment
+from rnnbench.train import population
 
 # What each task is timed with, beside the bench's length. MQAR: keys out of 4095, as in the literature.
 TASK_SETTINGS: dict[str, dict[str, Any]] = {

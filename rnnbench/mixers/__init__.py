@@ -7,7 +7,8 @@ whether a mixer of yours keeps these promises. A mixer whose call takes `axis_na
 time (see ops/over_time.py): x is then this device's part of the sequence, the states are those of the whole.
 """
 
-from rnnbench.config import ConfigError, imported
+from rnnbench.config import ConfigError
+from rnnbench.config.build import imported
 from rnnbench.mixers.attention import Attention
 from rnnbench.mixers.deltanet import DeltaNet
 from rnnbench.mixers.linear_attention import LinearAttention

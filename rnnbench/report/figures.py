@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 
-from rnnbench.metrics import case_name
 from rnnbench.report.panels import (
     Heatmap,
     Panel,
@@ -16,6 +15,7 @@ from rnnbench.report.panels import (
 )
 from rnnbench.report.read import Results
 from rnnbench.report.summary import Group, groups, kinds, longest, skill
+from rnnbench.store.rows import case_name
 
 POINTS = 200  # of a learning curve: more cannot be told apart
 CAPTIONS = {

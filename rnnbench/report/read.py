@@ -8,9 +8,9 @@ from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rnnbench import storage
 from rnnbench.config import InputError
-from rnnbench.metrics import case_name, jsonl_lines
+from rnnbench.store import paths as storage
+from rnnbench.store.rows import case_name, jsonl_lines
 
 # What a line must have to be one of ours. A metric may be null: the member diverged.
 _MEMBER = {"cell": str, "seed": int, "learning_rate": Real, "step": int}

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from rnnbench.metrics import case_name
+from rnnbench.store.rows import case_name
 
 WORST = -math.inf  # where a diverged member stands among the others
 TITLES = {"mqar": "MQAR"}

@@ -11,10 +11,10 @@ from rich.console import RenderableType
 from rich.table import Table as TerminalTable
 from rich.text import Text
 
-from rnnbench.config import flat
-from rnnbench.metrics import case_name
+from rnnbench.config.build import flat
 from rnnbench.report.read import Results
 from rnnbench.report.summary import Group, groups, skill
+from rnnbench.store.rows import case_name
 
 Value = float | int | str | None
 

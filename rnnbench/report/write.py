@@ -8,7 +8,7 @@ from rnnbench.config import InputError
 from rnnbench.report import draw, figures, page, text
 from rnnbench.report.read import read, to_csv
 from rnnbench.report.summary import summarise
-from rnnbench.storage import place, write_bytes
+from rnnbench.store.paths import place, write_bytes
 
 
 def write(workdirs: Sequence[str | Path], folder: str | Path | None = None) -> tuple[list[dict], list[Path]]:

@@ -2,8 +2,10 @@
 
 from dataclasses import fields
 
-from rnnbench.config import COMMON, KEYS, ConfigError
-from rnnbench.tasks import outside
+from rnnbench.config import ConfigError
+from rnnbench.config.build import COMMON
+from rnnbench.config.schema import KEYS
+from rnnbench.tasks import contract
 from rnnbench.tasks.bit_parity import BitParity
 from rnnbench.tasks.controlled_bit_parity import ControlledBitParity
 from rnnbench.tasks.dyck import Dyck
@@ -29,7 +31,7 @@ def takes(name: str, key: str) -> bool:
 def build(config):
     """The task that `config.task` names; fields come from `config.task`, `eval_*` from `config.eval`."""
     if config.task["module"]:
-        return outside.build(config)
+        return contract.build(config)
     if (name := config.task["name"]) not in TASKS:
         raise ConfigError("task.name", f"no task {name!r}, choose one of {', '.join(TASKS)}")
     for key, (default, _) in KEYS.items():

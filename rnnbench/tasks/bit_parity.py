@@ -5,18 +5,8 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from rnnbench.tasks.base import (
-    Batch,
-    Case,
-    bounds,
-    check_choice,
-    draw,
-    entries,
-    read_cases,
-    span,
-    supervise,
-    unique,
-)
+from rnnbench.tasks.contract import Batch, Case, bounds, unique
+from rnnbench.tasks.draw import check_choice, draw, entries, read_cases, span, supervise
 
 
 @dataclass(frozen=True, eq=False)

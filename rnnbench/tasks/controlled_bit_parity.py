@@ -6,21 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from rnnbench.config import ConfigError
-from rnnbench.tasks.base import (
-    Batch,
-    Case,
-    bounds,
-    check_choice,
-    check_integer,
-    choose,
-    draw,
-    entries,
-    is_int,
-    read_cases,
-    span,
-    unique,
-)
 from rnnbench.tasks.bit_parity import parity
+from rnnbench.tasks.contract import Batch, Case, bounds, unique
+from rnnbench.tasks.draw import check_choice, check_integer, choose, draw, entries, is_int, read_cases, span
 
 
 @dataclass(frozen=True, eq=False)

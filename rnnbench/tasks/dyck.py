@@ -8,10 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnbench.config import ConfigError
-from rnnbench.tasks.base import (
-    Batch,
-    Case,
-    bounds,
+from rnnbench.tasks.contract import Batch, Case, bounds, unique
+from rnnbench.tasks.draw import (
     check_choice,
     check_integer,
     check_number,
@@ -22,7 +20,6 @@ from rnnbench.tasks.base import (
     read_cases,
     span,
     supervise,
-    unique,
 )
 
 

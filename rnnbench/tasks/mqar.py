@@ -6,10 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from rnnbench.config import ConfigError
-from rnnbench.tasks.base import (
-    Batch,
-    Case,
-    bounds,
+from rnnbench.tasks.contract import Batch, Case, bounds, unique
+from rnnbench.tasks.draw import (
     check_choice,
     check_flag,
     check_integer,
@@ -23,7 +21,6 @@ from rnnbench.tasks.base import (
     read_cases,
     span,
     supervise,
-    unique,
 )
 
 

@@ -1,0 +1,74 @@
+"""Every table and plot of results/ made again from its rows, without training.
+
+    python results/remake.py results/*
+
+In a folder of rows that is a report: report.md and its PNGs. A folder with a plot.py has pages of its own:
+`pages(rows)` there gives {file name: matplotlib Figure or text}. Streams (far.jsonl) get their plot.
+"""
+
+import argparse
+import importlib.util
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from rnnbench import long_streams
+from rnnbench.config import InputError
+from rnnbench.report.draw import png
+from rnnbench.report.write import write
+from rnnbench.store.paths import write_bytes
+from rnnbench.store.rows import read_jsonl
+
+KEPT = (".md", ".png")  # of a report's files: the others, larger, can be had by `python -m rnnbench.report`
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python results/remake.py", description=__doc__.splitlines()[0])
+    parser.add_argument("folders", metavar="FOLDER", nargs="+", help="such as results/*")
+    try:
+        for folder in map(Path, parser.parse_args(arguments).folders):
+            if not folder.exists():
+                raise InputError(f"{folder}: there is no such folder")
+            for file in remake(folder):
+                print(file)
+    except (InputError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def remake(folder: Path) -> list[Path]:
+    """Writes what belongs to the rows of a folder; returns the files. A folder without rows has none."""
+    files: dict[str, bytes] = {}
+    if rows := read_jsonl(folder / "results.jsonl"):
+        own = folder / "plot.py"
+        files = _own(own, rows) if own.exists() else _report(folder)
+    if streamed := read_jsonl(folder / long_streams.ROWS):
+        files[long_streams.PLOT] = png(long_streams.figure(streamed))
+    for name, content in files.items():
+        write_bytes(folder / name, content)
+    return [folder / name for name in files]
+
+
+def _report(folder: Path) -> dict[str, bytes]:
+    with tempfile.TemporaryDirectory() as scratch:
+        _, written = write([folder], scratch)
+        return {file.name: file.read_bytes() for file in written if file.suffix in KEPT}
+
+
+def _own(path: Path, rows: list[dict[str, Any]]) -> dict[str, bytes]:
+    spec = importlib.util.spec_from_file_location(f"{path.parent.name}_plot", path)
+    module = importlib.util.module_from_spec(spec)
+    if (beside := str(path.parent.resolve())) not in sys.path:
+        sys.path.append(beside)  # as launch.py does with what lies beside a config file
+    spec.loader.exec_module(module)
+    pages = module.pages(rows)
+    return {k: png(page) if isinstance(page, Figure) else page.encode() for k, page in pages.items()}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

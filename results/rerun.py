@@ -1,0 +1,132 @@
+"""A cell of a committed table trained again, and its figures held against the committed ones.
+
+    python results/rerun.py results/parity bit_parity-small-lstm [--seeds=3,4] [--tolerance=0.02]
+
+The cell's config comes from the table's configs.json. With the seeds of the table each member is held against
+its counterpart; the greatest difference decides. With other seeds it is each case's median over them that is
+held against the committed median at the same learning rate: does the figure hang on its seeds?
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+from rich.console import Console
+from rich.table import Table
+
+from rnnbench.config import InputError
+from rnnbench.config.build import from_saved
+from rnnbench.store.rows import case_name, read_jsonl
+from rnnbench.store.workdir import read_config
+from rnnbench.train import run as train
+
+Rows = list[dict[str, Any]]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python results/rerun.py",
+        description="Trains a cell of a table again and compares. Exit code 1 if it deviates.",
+    )
+    parser.add_argument("table", metavar="TABLE", help="a folder with results.jsonl and configs.json")
+    parser.add_argument("cell", metavar="CELL", help="the name of one of its cells")
+    parser.add_argument("--seeds", help="such as 0,1,2; by default those of the table")
+    parser.add_argument("--learning_rates", help="such as 0.003; by default those of the table")
+    parser.add_argument("--tolerance", type=float, default=0.02, help="greatest difference (default 0.02)")
+    parser.add_argument("--workdir", help="keep the run here; by default it is thrown away")
+    options = parser.parse_args(arguments)
+    try:
+        committed, config = find(options.table, options.cell)
+        choose(config, committed, options.seeds, options.learning_rates)
+        with tempfile.TemporaryDirectory() as folder:
+            rows = train.run(config, options.workdir or Path(folder) / "run")
+    except (InputError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    lines = compare(committed, rows)
+    Console().print(table(lines, options.tolerance))
+    worst = max(line["difference"] for line in lines)
+    verdict = "holds" if worst <= options.tolerance else "DEVIATES"
+    print(f"greatest difference {worst:.4f}, tolerance {options.tolerance:g}: {verdict}")
+    return 0 if worst <= options.tolerance else 1
+
+
+def find(folder: str, cell: str) -> tuple[Rows, ConfigDict]:
+    """The committed final rows of a cell and its config. InputError where the table has no such cell."""
+    rows = [row for row in read_jsonl(Path(folder) / "results.jsonl") if row["final"]]
+    path = Path(folder) / "configs.json"
+    if not rows or not path.exists():
+        raise InputError(f"{folder}: no table here (no results.jsonl with final rows, or no configs.json)")
+    configs = read_config(path)
+    if cell not in configs:
+        raise InputError(f"{cell}: no such cell in {folder}; there are: {' '.join(configs)}")
+    if (plug_ins := str(Path(folder).resolve())) not in sys.path:
+        sys.path.append(plug_ins)  # as launch.py does with what lies beside a config file
+    return [row for row in rows if row["cell"] == cell], from_saved(configs[cell])
+
+
+def choose(config: ConfigDict, committed: Rows, seeds: str | None, rates: str | None) -> None:
+    """Puts the seeds and learning rates asked for into the config. InputError for a rate not committed."""
+    if seeds:
+        config.population.seeds = _numbers("--seeds", seeds, int)
+    if rates:
+        config.population.learning_rates = asked = _numbers("--learning_rates", rates, float)
+        if strange := set(asked) - {row["learning_rate"] for row in committed}:
+            raise InputError(f"--learning_rates: this cell has no {strange.pop():g} in the table")
+
+
+def _numbers(flag: str, text: str, kind: type) -> tuple:
+    try:
+        return tuple(kind(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"{flag}: must be numbers with commas between; it is {text!r}") from None
+
+
+def compare(committed: Rows, rows: Rows) -> list[dict[str, Any]]:
+    """{"case", "learning_rate", "seed", "before", "now", "difference"} per case and member.
+
+    With a seed that was not committed: per case and learning rate, of the medians, the seed "median". The
+    headline of a diverged member counts as 0.
+    """
+    before, now = _headlines(committed), _headlines(rows)
+    if not now.keys() <= before.keys():
+        before, now = _medians(before), _medians(now)
+    return [
+        {"case": case, "learning_rate": rate, "seed": seed}
+        | {"before": before[case, rate, seed], "now": value}
+        | {"difference": abs(value - before[case, rate, seed])}
+        for (case, rate, seed), value in now.items()
+    ]
+
+
+def _headlines(rows: Rows) -> dict[tuple, float]:
+    member = lambda row: (case_name(row["case"]), row["learning_rate"], row["seed"])
+    return {member(row): row[row["headline"]] or 0.0 for row in rows}
+
+
+def _medians(headlines: dict[tuple, float]) -> dict[tuple, float]:
+    found: dict[tuple, list[float]] = {}
+    for (case, rate, _), value in headlines.items():
+        found.setdefault((case, rate, "median"), []).append(value)
+    return {key: statistics.median(values) for key, values in found.items()}
+
+
+def table(lines: list[dict[str, Any]], tolerance: float) -> Table:
+    """For the terminal; what deviates is red."""
+    shown = Table(box=None, pad_edge=False)
+    for name in ("case", "learning rate", "seed", "committed", "now", "difference"):
+        shown.add_column(name, justify="left" if name == "case" else "right")
+    for line in lines:
+        figures = (f"{line[name]:.4f}" for name in ("before", "now", "difference"))
+        style = "" if line["difference"] <= tolerance else "red"
+        shown.add_row(line["case"], f"{line['learning_rate']:g}", str(line["seed"]), *figures, style=style)
+    return shown
+
+
+if __name__ == "__main__":
+    sys.exit(main())

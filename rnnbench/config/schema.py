@@ -1,0 +1,201 @@
+"""Tables only: every config key with its default, comment and check; the mixers' options; the presets."""
+
+import math
+from typing import Any
+
+from ml_collections import ConfigDict
+
+# key -> (default, comment). The order is the order of --show_config.
+KEYS: dict[str, tuple[Any, str]] = {
+    "protocol": (
+        "custom",
+        "label of the setting; set by the argument of get_config, 'custom' once overridden",
+    ),
+    "overrides": ((), "((key, value), ...) by which this config leaves its protocol; filled in by launch.py"),
+    "model.name": (
+        "deltanet",
+        "preset, set by the argument of get_config; a free label for an external mixer",
+    ),
+    "model.mixer": ("", "dotted path of an external mixer, my_package.my_module:MyMixer; '' = the preset's"),
+    "model.dim": (64, "width of the residual stream"),
+    "model.layers": (2, "number of blocks"),
+    "model.heads": (0, "heads of the mixer; 0 = its own default, and for mixers without heads"),
+    "model.mlp_dim": (-1, "hidden units of the MLP; 0 = no MLP, -1 = as many as give the block GPT's size"),
+    "model.conv_size": (0, "width of the short causal convolution; 0 = none"),
+    "model.positions": ("none", "rope | alibi (attention only) | learned (added to the embedding) | none"),
+    "model.dropout": (0.0, "dropout rate of the embedding and of both residual branches"),
+    "model.options": (ConfigDict(), "options of the mixer, declared by its preset"),
+    "task.name": (
+        "bit_parity",
+        "bit_parity | controlled_bit_parity | dyck | mqar; a free label for an external task",
+    ),
+    "task.module": ("", "dotted path of an external task, my_package.my_module:MyTask; '' = the registry's"),
+    "task.options": (ConfigDict(), "options of an external task, by flags or declared in a config file"),
+    "task.supervision": ("every", "parity: targets at every position, or only at the last"),
+    "task.train_lengths": ((3, 32), "shortest and longest training sequence, both included"),
+    "task.train_mix": (
+        (),
+        "MQAR: ((length, pairs[, weight]), ...) drawn per step; replaces train_lengths and train_pairs",
+    ),
+    "task.examples": (0, "size of a finite training set, visited again and again; 0 = always fresh examples"),
+    "task.num_ones": (12, "controlled parity: ones in every training sequence"),
+    "task.num_types": (3, "Dyck: bracket types"),
+    "task.depth": (3, "Dyck: greatest nesting depth in training"),
+    "task.corruption": (0.5, "Dyck: share of corrupted sequences"),
+    "task.mode": (
+        "balanced",
+        "Dyck: balanced (is the prefix balanced?) | close (which bracket closes next?)",
+    ),
+    "task.num_keys": (64, "MQAR: distinct keys in the vocabulary"),
+    "task.num_values": (64, "MQAR: distinct values in the vocabulary"),
+    "task.train_pairs": ((1, 8), "MQAR: fewest and most key-value pairs in a training sequence"),
+    "task.unique_keys": (
+        True,
+        "MQAR: every key is bound once; False: keys are re-used, the last binding wins",
+    ),
+    "task.queries": ("spread", "MQAR: one | all (after the pairs) | spread (over the rest of the sequence)"),
+    "task.query_power": (0.01, "MQAR: exponent a of the power law x^(a-1) of the gap before a spread query"),
+    "task.separator": (False, "MQAR: a separator token after every key-value pair"),
+    "eval.lengths": ((32, 64, 128, 256), "lengths of the evaluation cases; (low, high) for a mixture"),
+    "eval.pairs": ((), "MQAR: pairs of the evaluation cases, one for each of eval.lengths"),
+    "eval.cases": ((), "further evaluation cases, such as ({'length': 512, 'pairs': 64},)"),
+    "eval.batches": (16, "batches of train.batch_size sequences per evaluation case"),
+    "eval.every": (1000, "steps between evaluations; 0 = only at the end"),
+    "eval.seed": (1234, "seed of the evaluation data, the same for all members and steps"),
+    "train.steps": (1000, "optimiser steps"),
+    "train.batch_size": (64, "sequences per step, over all devices of a member"),
+    "train.chunk": (100, "steps per dispatch to the device; metrics are logged once per chunk"),
+    "train.windows": (
+        1,
+        "windows that a training sequence is cut into, a step each, the state carried from one to the next",
+    ),
+    "train.accumulate": (1, "gradient accumulation: pieces a batch is cut into"),
+    "train.dtype": ("float32", "compute type, float32 | bfloat16; parameters and states stay float32"),
+    "train.stop_accuracy": (
+        0.0,
+        "stop once every member's headline at the longest training length is this; 0 = never",
+    ),
+    "optim.name": ("adamw", "adamw | adam"),
+    "optim.schedule": ("cosine", "cosine (to zero) | constant, after the warm-up"),
+    "optim.warmup": (0.1, "share of the steps with a linearly rising learning rate"),
+    "optim.weight_decay": (0.01, "decoupled weight decay of the kernels; adamw only"),
+    "optim.clip": (1.0, "greatest global norm of the gradient; 0 = no clipping"),
+    "optim.b1": (0.9, "decay of Adam's first moment"),
+    "optim.b2": (0.95, "decay of Adam's second moment"),
+    "population.learning_rates": ((1e-3,), "learning rates; every one is trained with every seed"),
+    "population.seeds": ((0,), "seeds of initialisation and data"),
+    "checkpoint.every": (0, "steps between checkpoints; 0 = at every evaluation"),
+    "checkpoint.keep": (2, "newest checkpoints kept"),
+    "mesh.seed": (0, "devices over the members; 0 = the greatest common divisor of members and devices"),
+    "mesh.data": (0, "devices over the batch; 0 = the greatest common divisor of batch and devices left"),
+    "mesh.time": (1, "devices over the sequence, not for lstm and gpt; dropout is drawn per device"),
+    "mesh.params": (
+        "replicated",
+        "parameters: replicated | sharded over the devices of mesh.data (wide models)",
+    ),
+    "mesh.members": ("auto", "how a device runs its members: map (one by one) | vmap | auto (map on CPU)"),
+    "study.models": ((), "a study: the presets to run, one cell each; () = a plain run"),
+    "study.tasks": ((), "a study: the tasks, by the names of their config files"),
+    "study.grid": (
+        (),
+        "a study: ((key or keys, (value, ...)), ...), a cell for every combination of the values",
+    ),
+    "study.table": ("", "a study: folder of finished cells, such as results/parity; they are not run again"),
+}
+
+# mixer -> option -> (the mixer's own default, comment). What mixers share (heads, conv_size, positions) is a
+# key of `model`. They stand here for --show_config, and because launch.py refuses flags of options that are
+# not declared.
+OPTIONS: dict[str, dict[str, tuple[Any, str]]] = {
+    "attention": {},
+    "linear_attention": {},
+    "lstm": {"forget_bias": (1.0, "start of the forget gate's bias; higher = longer memory")},
+    "qlstm": {"forget_bias": (1.0, "start of the forget gate's bias; 0: f = 0.5, 1: 0.73, 4: 0.98")},
+    "lru": {
+        "state_dim": (0, "complex states per layer; 0 = model.dim"),
+        "r_min": (0.9, "smallest radius |λ| of an eigenvalue at the start"),
+        "r_max": (0.999, "largest radius |λ| of an eigenvalue at the start, below 1"),
+        "max_phase": (2 * math.pi, "largest phase of an eigenvalue at the start, in (0, 2π]"),
+    },
+    "deltanet": {
+        "negative_eigenvalues": (False, "β in (0, 2), so that eigenvalues reach -1; False: β in (0, 1)"),
+        "beta_bias": (0.0, "start of the bias of β before its sigmoid; higher = stronger writing"),
+    },
+    "mamba": {
+        "expand": (2, "inner channels per channel of model.dim"),
+        "state_dim": (16, "states per inner channel"),
+        "dt_rank": (0, "rank of the projection to the step sizes; 0 = model.dim / 16, rounded up"),
+        "dt_min": (1e-3, "smallest step size at the start"),
+        "dt_max": (1e-1, "largest step size at the start"),
+        "negative_eigenvalues": (False, "eigenvalues in (-1, 1): 2 exp(ΔA) - 1; False: exp(ΔA) in (0, 1)"),
+    },
+}
+
+# What each preset's mixer is, which of a protocol's shared settings it takes (the others are switched off),
+# in which options it leaves the mixer's defaults, and whatever else it fixes.
+PRESETS: dict[str, dict[str, Any]] = {
+    "gpt": dict(mixer="attention", takes=("heads",), positions="rope", options={}),
+    "linear_transformer": dict(mixer="linear_attention", takes=("heads", "conv_size"), options={}),
+    "lstm": dict(mixer="lstm", takes=(), options={}),
+    "qlstm": dict(mixer="qlstm", takes=("heads",), options={}),
+    "lru": dict(mixer="lru", takes=(), options={}),
+    "deltanet": dict(mixer="deltanet", takes=("heads", "conv_size"), options={}),
+    "mamba": dict(mixer="mamba", takes=("conv_size",), options={}),
+    "deltanet_neg": dict(
+        mixer="deltanet", takes=("heads", "conv_size"), options={"negative_eigenvalues": True}
+    ),
+    "mamba_neg": dict(mixer="mamba", takes=("conv_size",), options={"negative_eigenvalues": True}),
+}
+
+
+# key -> (is it fine?, what it must be). Task and mixers check their own settings.
+CHECKS: dict[str, tuple[Any, str]] = {
+    "model.dim": (lambda x: x >= 1, "at least 1"),
+    "model.layers": (lambda x: x >= 1, "at least 1"),
+    "model.heads": (lambda x: x >= 0, "at least 0"),
+    "model.mlp_dim": (lambda x: x >= -1, "at least -1"),
+    "model.conv_size": (lambda x: x >= 0, "at least 0"),
+    "model.positions": (lambda x: x in ("rope", "alibi", "learned", "none"), "rope, alibi, learned or none"),
+    "model.dropout": (lambda x: 0 <= x < 1, "in [0, 1)"),
+    "task.examples": (lambda x: 0 <= x < 2**31, "at least 0 and below 2**31"),
+    "eval.batches": (lambda x: x >= 1, "at least 1"),
+    "eval.every": (lambda x: x >= 0, "at least 0"),
+    "train.steps": (lambda x: 1 <= x < 2**31, "at least 1 and below 2**31"),
+    "train.batch_size": (lambda x: x >= 1, "at least 1"),
+    "train.chunk": (lambda x: x >= 1, "at least 1"),
+    "train.windows": (lambda x: x >= 1, "at least 1"),
+    "train.accumulate": (lambda x: x >= 1, "at least 1"),
+    "train.dtype": (lambda x: x in ("float32", "bfloat16"), "float32 or bfloat16"),
+    "train.stop_accuracy": (lambda x: 0 <= x <= 1, "in [0, 1]"),
+    "optim.name": (lambda x: x in ("adamw", "adam"), "adamw or adam"),
+    "optim.schedule": (lambda x: x in ("cosine", "constant"), "cosine or constant"),
+    "optim.warmup": (lambda x: 0 <= x < 1, "in [0, 1), a share of the steps"),
+    "optim.weight_decay": (lambda x: 0 <= x < math.inf, "at least 0"),
+    "optim.clip": (lambda x: 0 <= x < math.inf, "at least 0"),
+    "optim.b1": (lambda x: 0 <= x < 1, "in [0, 1)"),
+    "optim.b2": (lambda x: 0 <= x < 1, "in [0, 1)"),
+    "population.learning_rates": (
+        # Six digits are what the name of a member's TensorBoard run shows.
+        lambda x: (
+            all(type(r) is float and 0 < r < math.inf for r in x) and 0 < len(x) == len({f"{r:g}" for r in x})
+        ),
+        "a tuple of different decimal numbers above 0 such as (0.001, 0.003)",
+    ),
+    "population.seeds": (
+        lambda x: all(type(s) is int and 0 <= s < 2**31 for s in x) and 0 < len(x) == len(set(x)),
+        "a tuple of different integers from 0 such as (0, 1, 2)",
+    ),
+    "checkpoint.every": (lambda x: x >= 0, "at least 0"),
+    "checkpoint.keep": (lambda x: x >= 1, "at least 1"),
+    "mesh.seed": (lambda x: x >= 0, "at least 0"),
+    "mesh.data": (lambda x: x >= 0, "at least 0"),
+    "mesh.time": (lambda x: x >= 1, "at least 1"),
+    "mesh.params": (lambda x: x in ("replicated", "sharded"), "replicated or sharded"),
+    "mesh.members": (lambda x: x in ("auto", "map", "vmap"), "auto, map or vmap"),
+}
+
+
+def options(preset: str) -> dict[str, Any]:
+    """All options of a preset's mixer, at the mixer's defaults but for those that the preset sets."""
+    defaults = OPTIONS.get(PRESETS[preset]["mixer"], {})
+    return {name: default for name, (default, _) in defaults.items()} | PRESETS[preset]["options"]

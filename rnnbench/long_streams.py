@@ -1,0 +1,179 @@
+"""How far a solution goes: trained members on one long stream, the state carried from piece to piece.
+
+    python -m rnnbench.long_streams WORKDIR... --length=100000
+
+A member takes part if its headline is at least `--solved` at the longest evaluation case of its run. What a
+piece needs in memory does not grow with the stream, but for attention, whose state does.
+"""
+
+import argparse
+import functools
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from matplotlib.figure import Figure
+
+from rnnbench import notebook
+from rnnbench.config import InputError
+from rnnbench.report.draw import png
+from rnnbench.report.style import OTHERS, STYLES
+from rnnbench.store.paths import write_bytes
+from rnnbench.store.rows import case_name, read_jsonl, write_jsonl
+from rnnbench.tasks.contract import Batch, bounds
+from rnnbench.train import evaluate
+
+ROWS, PLOT = "far.jsonl", "far.png"
+KEPT = ("cell", "task", "protocol", "model", "seed", "learning_rate", "step")
+
+
+def solved(rows: Sequence[dict[str, Any]], threshold: float) -> list[dict[str, Any]]:
+    """The final rows of the longest case in which a member's headline is at least the threshold."""
+    final = [row for row in rows if row["final"]]
+    longest = max((bounds(row["case"]["length"])[1] for row in final), default=0)
+    at_end = [row for row in final if bounds(row["case"]["length"])[1] == longest]
+    return [row for row in at_end if (row[row["headline"]] or 0.0) >= threshold]
+
+
+def stream(
+    model: nnx.Module, task: Any, case: dict[str, Any], key: jax.Array, sequences: int, piece: int
+) -> dict[str, np.ndarray]:
+    """{"count": [T], "right": [T]} of some sequences of a case: how often a position is asked, and right.
+
+    These are the sequences of the first batch of that size in an evaluation of the case with this key.
+    """
+    keys = jax.random.split(jax.random.fold_in(key, 0), sequences)
+    batch = jax.tree.map(np.asarray, jax.jit(jax.vmap(lambda key: task.sample(key, case)))(keys))
+    length = batch.inputs.shape[1]
+    graphdef, params = nnx.split(model)
+    state, right = model.init_state(sequences, length), []
+    for start in range(0, length, piece):
+        part = Batch(*(leaf[:, start : start + piece] for leaf in batch))
+        sums, state = _piece(graphdef, params, state, part)
+        right.append(np.asarray(sums))
+    return {"count": batch.mask.sum(axis=0), "right": np.concatenate(right)}
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _piece(graphdef: Any, params: Any, state: Any, part: Batch) -> tuple[jax.Array, Any]:
+    """(right answers per position, state). Compiled once for all members: equal models have equal graphs."""
+    logits, state = nnx.merge(graphdef, params)(part.inputs, state)
+    return jnp.sum((logits.argmax(-1) == part.targets) & part.mask, axis=0), state
+
+
+def rows_of(run: Path, length: int, sequences: int, piece: int, threshold: float) -> list[dict[str, Any]]:
+    """A row per solved member of a run: who, which case, and accuracy overall, at the end and by position."""
+    rows = []
+    for solver in solved(read_jsonl(run / "results.jsonl"), threshold):
+        member = notebook.load(run, seed=solver["seed"], learning_rate=solver["learning_rate"])
+        case = solver["case"] | {"length": length}
+        try:
+            jax.eval_shape(lambda key, case=case, task=member.task: task.sample(key, case), jax.random.key(0))
+        except (TypeError, ValueError) as error:
+            raise InputError(f"--length: there are no sequences of {case_name(case)}") from error
+        key = evaluate.case_key(member.config.eval.seed, case)
+        sums = stream(member.model, member.task, case, key, sequences, piece)
+        count, right = sums["count"], sums["right"]
+        late, bins = np.cumsum(count) > 0.75 * count.sum(), evaluate.by_position(sums)
+        rows.append(
+            {name: solver[name] for name in KEPT}
+            | {"case": case, "sequences": sequences, "chance": float(member.task.chance(case))}
+            | {"accuracy": float(right.sum() / count.sum())}
+            | {"last_quarter_accuracy": float(right[late].sum() / count[late].sum())}
+            | {f"{name}_by_position" if name == "accuracy" else name: values for name, values in bins.items()}
+        )
+        shown = f"{rows[-1]['accuracy']:.4f}, in the last quarter {rows[-1]['last_quarter_accuracy']:.4f}"
+        member_name = f"learning rate {solver['learning_rate']:g}, seed {solver['seed']}"
+        print(f"{solver['cell']}, {member_name}: {shown}", flush=True)
+    return rows
+
+
+def figure(rows: Sequence[dict[str, Any]]) -> Figure:
+    """Accuracy by position: a line per model, the median of its members, and a band from worst to best."""
+    longest = max(row["case"]["length"] for row in rows)
+    rows = [row | {"longest": longest} for row in rows]
+    drawing = Figure(figsize=(7.6, 4.6), layout="constrained", facecolor="white")
+    axes = drawing.subplots()
+    for name in dict.fromkeys(map(_name, rows)):
+        mine = [row for row in rows if _name(row) == name]
+        curves = np.array([row["accuracy_by_position"] for row in mine], float)  # None becomes NaN
+        colour, dash, _ = STYLES.get(mine[0]["model"], (OTHERS[0], (), ""))
+        line = dict(color=colour, linestyle=(0, dash), label=f"{name} ({len(mine)})")
+        ends = [*mine[0]["starts"][1:], mine[0]["case"]["length"]]
+        axes.plot(ends, np.median(curves, axis=0), **line)
+        band = curves.min(axis=0), curves.max(axis=0)
+        axes.fill_between(ends, *band, color=colour, alpha=0.15, linewidth=0)
+    chance = rows[0]["chance"]
+    axes.axhline(chance, color="#8A8A8A", linewidth=1, linestyle=":")
+    axes.set_xscale("log")  # a solution that leaks is lost early, if at all
+    axes.set(xlabel="position", ylabel="accuracy", ylim=(chance - 0.05, 1.02))
+    axes.set_title(f"{rows[0]['task'].replace('_', ' ')}: the state carried over {longest:,} steps")
+    axes.legend(frameon=False, title="model (members)")
+    return drawing
+
+
+def _name(row: dict[str, Any]) -> str:
+    """The model and what its case says: streams of different lengths are lines of their own."""
+    length = "" if row["case"]["length"] == row["longest"] else f" {row['case']['length']:,}"
+    rest = {key: value for key, value in row["case"].items() if key != "length"}
+    return " ".join(filter(None, [row["model"] + length, case_name(rest)]))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m rnnbench.long_streams",
+        description=f"Writes {ROWS} and {PLOT}: accuracy along long streams.",
+    )
+    parser.add_argument("workdirs", metavar="WORKDIR", nargs="+", help="the workdir of a run or of a study")
+    for name, default, text in (
+        ("length", 100_000, "tokens of a stream"),
+        ("sequences", 64, "streams per member"),
+        ("piece", 1000, "tokens per piece"),
+    ):
+        parser.add_argument(f"--{name}", type=int, default=default, help=f"{text} (default {default})")
+    parser.add_argument(
+        "--solved", type=float, default=0.95, help="least headline of a member (default 0.95)"
+    )
+    parser.add_argument("--out", metavar="FOLDER", help="where to write; by default the first workdir")
+    options = parser.parse_args(arguments)
+    folder = Path(options.out or options.workdirs[0])
+    try:
+        for name in ("length", "sequences", "piece"):
+            if getattr(options, name) < 1:
+                raise InputError(f"--{name}: must be at least 1; it is {getattr(options, name)}")
+        if folder.is_file():
+            raise InputError(f"--out: {folder} is a file; name a folder")
+        how = options.length, options.sequences, options.piece, options.solved
+        rows, streamed = read_jsonl(folder / ROWS), False
+        for run in _runs(options.workdirs):
+            if fresh := rows_of(run, *how):
+                rows, streamed = [row for row in rows if row["cell"] != fresh[0]["cell"]] + fresh, True
+                write_jsonl(folder / ROWS, rows)  # a run at a time: a stream takes minutes
+        if not streamed:
+            raise InputError(f"--solved: no member reaches {options.solved:g} here; nothing to stream")
+    except (InputError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    write_bytes(folder / PLOT, png(figure(rows)))
+    print(f"written: {folder / ROWS}, {folder / PLOT}")
+    return 0
+
+
+def _runs(workdirs: Sequence[str]) -> list[Path]:
+    """The runs themselves: a study stands for its cells. InputError for a folder that is neither."""
+    found = []
+    for workdir in map(Path, workdirs):
+        runs = sorted(workdir.glob("cells/*")) or [workdir]
+        if not (runs[0] / "config.json").exists():
+            raise InputError(f"{workdir}: no run or study here (no config.json, no cells)")
+        found += runs
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

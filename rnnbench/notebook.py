@@ -1,0 +1,131 @@
+"""For notebooks: `rnnbench.load`, `rnnbench.stream`, `rnnbench.results`."""
+
+import functools
+import json
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from ml_collections import ConfigDict
+
+from rnnbench.config import InputError
+from rnnbench.config.build import from_saved
+from rnnbench.model import SequenceModel
+from rnnbench.report.read import flat_row, read
+from rnnbench.report.summary import summarise
+from rnnbench.store.paths import absolute
+from rnnbench.store.rows import member_name, read_jsonl
+from rnnbench.train.checkpoint import Checkpoints
+from rnnbench.train.population import prepare, state_shapes
+
+
+class Loaded(NamedTuple):
+    """A trained member: `model(tokens [B, T]) -> (logits [B, T, classes], state)`.
+
+    params: its parameters, a tree of arrays.  config: the run's.  task: `task.sample(key, case)` draws data.
+    member: {"seed", "learning_rate"}.  step: of the checkpoint.
+    """
+
+    model: SequenceModel
+    params: dict
+    config: ConfigDict
+    task: Any
+    member: dict
+    step: int
+
+
+def load(
+    workdir: str | Path,
+    seed: int | None = None,
+    learning_rate: float | None = None,
+    step: int | None = None,
+) -> Loaded:
+    """A member of the run in `workdir` from its newest checkpoint, or from that of `step`.
+
+    Without a learning rate the report's: the best median headline over seeds at the longest length of
+    training. Without a seed the best one at that case; ties are broken by the loss. InputError if there is
+    no such run, checkpoint or member.
+    """
+    folder = absolute(workdir)
+    if not (folder / "config.json").exists():
+        cells = " ".join(sorted(cell.name for cell in folder.glob("cells/*")))
+        hint = f"; it is a study, name one of its cells in {workdir}/cells: {cells}" if cells else ""
+        raise InputError(f"{workdir}: no run here (no config.json){hint}")
+    config = from_saved(json.loads((folder / "config.json").read_text()))
+    here = config.copy_and_resolve_references()
+    # Wherever it was trained, one device is enough to look at it.
+    here.mesh.seed = here.mesh.data = here.mesh.time = 1
+    setup = prepare(here)
+    checkpoints = Checkpoints(folder / "checkpoints")
+    try:
+        state, _, step = checkpoints.restore(state_shapes(setup), step)
+    finally:
+        checkpoints.close()
+    rows = [row for row in read_jsonl(folder / "results.jsonl") if row["step"] <= step]
+    members = setup.member_names()
+    member = _choose(members, rows, {"seed": seed, "learning_rate": learning_rate})
+    # By way of the host: no longer tied to a mesh, so that they mix with arrays made anywhere.
+    mine = lambda leaf: jnp.asarray(np.asarray(leaf)[members.index(member)])
+    params = jax.tree.map(mine, state.members.params)
+    return Loaded(nnx.merge(setup.graphdef, params), params, config, setup.task, member, step)
+
+
+def _choose(members: Sequence[dict], rows: Sequence[dict], wanted: dict) -> dict:
+    """The member of these that is asked for, by the rule where something is left open."""
+    asked = {key: value for key, value in wanted.items() if value is not None}
+    fits = lambda each: all(each[key] == value for key, value in asked.items())
+    left = [member for member in members if fits(member)]
+    if not left:
+        raise InputError(f"no such member; there are: {'  '.join(map(member_name, members))}")
+    if len(left) == 1:
+        return left[0]
+    if not rows:
+        raise InputError("nothing was evaluated up to this step: name a seed and a learning_rate")
+    if "learning_rate" not in asked:
+        asked["learning_rate"] = summarise(rows)[0]["learning_rate"]
+    last = max(row["step"] for row in rows)
+    chosen = [row for row in rows if row["selection"] and row["step"] == last and fits(row)]
+    worst = (-math.inf, -math.inf)
+    quality = lambda row: worst if row["diverged"] else (row[row["headline"]], -row["loss"])
+    best = max(chosen, key=quality)
+    return {key: best[key] for key in wanted}
+
+
+def stream(
+    model: SequenceModel, batch: int = 1, max_length: int = 1024
+) -> tuple[Callable[[jax.Array, Any], tuple[jax.Array, Any]], Any]:
+    """(step, state) to feed a model token by token.
+
+    `step(tokens [B], state) -> (logits [B, classes], state)` is compiled once and gives what the model gives
+    for the whole sequence. Attention keeps a cache of `max_length` tokens and answers NaN beyond it; models
+    with a recurrent state have no end.
+    """
+    graphdef, variables = nnx.split(model)
+
+    @jax.jit
+    def step(variables: Any, tokens: jax.Array, state: Any) -> tuple[jax.Array, Any]:
+        logits, state = nnx.merge(graphdef, variables)(tokens[:, None], state)
+        return logits[:, 0], state
+
+    return functools.partial(step, variables), model.init_state(batch, max_length)
+
+
+def results(*workdirs: str | Path) -> Any:
+    """The rows of runs, studies and table folders as a pandas DataFrame, one per member, case and evaluation.
+
+    `case` is the case's name and `length` its longest length; `final` marks the last evaluation. Needs the
+    extra `report`; lines that cannot be used are named in `attrs["problems"]`.
+    """
+    try:
+        import pandas
+    except ImportError:
+        raise InputError("results() needs pandas; install the extra: pip install -e '.[report]'") from None
+    found = read(workdirs)
+    frame = pandas.DataFrame([flat_row(row) for row in found.rows])
+    frame.attrs["problems"] = found.problems
+    return frame

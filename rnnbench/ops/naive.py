@@ -1,0 +1,122 @@
+"""The specification of every op: one literal loop over time in float64.
+
+Each function takes and returns what the op of the same name does, the state always given. With `xp=np`
+(values) the loop is Python's; with `xp=jnp` (gradients of the same lines, by autodiff under x64) `lax.scan`.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def linear_scan(a, b, state, xp=np):
+    def step(h, inputs):
+        a, b = inputs
+        h = a * h + b
+        return h, h
+
+    return loop(step, state, (xp.broadcast_to(a, b.shape), b), xp)
+
+
+def selective_scan(u, delta, A, B, C, D, state, negative_eigenvalues=False, xp=np):
+    def step(h, inputs):
+        u, delta, B, C = inputs
+        decay = xp.exp(xp.einsum("bd,dn->bdn", delta, A))
+        if negative_eigenvalues:
+            decay = 2 * decay - 1
+        h = decay * h + xp.einsum("bd,bn,bd->bdn", delta, B, u)
+        return h, xp.einsum("bdn,bn->bd", h, C) + xp.einsum("d,bd->bd", D, u)
+
+    return loop(step, state, (u, delta, B, C), xp)
+
+
+def linear_attention(q, k, v, log_decay, state, xp=np):
+    def step(S, inputs):
+        q, k, v, log_decay = inputs
+        S = decayed(S, log_decay, xp) + xp.einsum("bhk,bhv->bhkv", k, v)
+        return S, xp.einsum("bhkv,bhk->bhv", S, q)
+
+    return loop(step, state, (q, k, v, log_decay), xp)
+
+
+def delta_rule(q, k, v, beta, log_decay, state, xp=np):
+    def step(S, inputs):
+        q, k, v, beta, log_decay = inputs
+        S = decayed(S, log_decay, xp)
+        erased = S - xp.einsum("bh,bhk,bhj,bhjv->bhkv", beta, k, k, S)
+        S = erased + xp.einsum("bh,bhk,bhv->bhkv", beta, k, v)
+        return S, xp.einsum("bhkv,bhk->bhv", S, q)
+
+    return loop(step, state, (q, k, v, beta, log_decay), xp)
+
+
+def lstm(U, x, h, c, xp=np):
+    def step(state, x):
+        h, c = state
+        i, f, o, z = xp.split(x + h @ U, 4, axis=-1)
+        c = c / (1 + xp.exp(-f)) + xp.tanh(z) / (1 + xp.exp(-i))
+        h = xp.tanh(c) / (1 + xp.exp(-o))
+        return (h, c), h
+
+    y, (h, c) = loop(step, (h, c), x, xp)
+    return y, h, c
+
+
+def recurrent(cell, params, x, state):
+    """Unlike the others at the inputs' precision, and differentiable as it stands: `cell` is of JAX."""
+    y = []
+    for t in range(jax.tree.leaves(x)[0].shape[1]):
+        state, y_t = cell(params, state, jax.tree.map(lambda leaf, t=t: leaf[:, t], x))
+        y.append(y_t)
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves, axis=1), *y), state
+
+
+def decayed(S, log_decay, xp):
+    if log_decay is None:
+        return S
+    decay = xp.exp(log_decay)
+    return S * (decay[..., None, None] if decay.ndim == 2 else decay[..., None])
+
+
+def loop(step, state, xs, xp):
+    """(y, final_state) of `state, y_t = step(state, x_t)` for x_t = x[:, t]."""
+    if xp is jnp:
+        state, y = jax.lax.scan(step, state, jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), xs))
+        return jnp.swapaxes(y, 0, 1), state
+    y = []
+    for t in range(jax.tree.leaves(xs)[0].shape[1]):
+        state, y_t = step(state, jax.tree.map(lambda x, t=t: x[:, t], xs))
+        y.append(y_t)
+    return np.stack(y, axis=1), state
+
+
+def values(op, *arrays, **options):
+    """(y, state) of an op of this file in float64 or complex128."""
+    return op(*jax.tree.map(widened, arrays), **options)
+
+
+def gradients(op, weights, *arrays, **options):
+    """Gradients of `weighted_sum(op(...), weights)` with respect to every array, by autodiff in float64."""
+    with jax.enable_x64(True):
+        arrays, weights = jax.tree.map(lambda x: jnp.asarray(widened(x)), (arrays, weights))
+        return jax.tree.map(np.asarray, _gradient(op, len(arrays), **options)(*arrays, weights))
+
+
+@functools.cache
+def _gradient(op, count, **options):
+    def loss(*inputs):
+        *arrays, weights = inputs
+        return weighted_sum(op(*arrays, xp=jnp, **options), weights)
+
+    return jax.jit(jax.grad(loss, argnums=tuple(range(count))))
+
+
+def weighted_sum(outputs, weights):
+    """A scalar in which every output value counts differently: Re Σ w y over y and state."""
+    return sum(jnp.sum((x * w).real) for x, w in zip(outputs, weights, strict=True))
+
+
+def widened(x):
+    return np.asarray(x, np.complex128 if np.iscomplexobj(x) else np.float64)

@@ -1,0 +1,66 @@
+"""The rows that a run leaves on disk: JSONL, read and written whole; the names of cases and members."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+from rnnbench.config import InputError
+from rnnbench.store.paths import place, write_text
+
+# In the order in which they are replaced: who sees a new results.jsonl sees everything that belongs to it.
+FILES = ("metrics.jsonl", "positions.jsonl", "results.jsonl")
+
+
+def finite(value) -> float | None:
+    """The value as a Python float; None if it is missing or not finite, since NaN is not JSON."""
+    if value is None:
+        return None
+    value = float(value)
+    return value if math.isfinite(value) else None
+
+
+def case_name(case: Mapping) -> str:
+    """`{"length": [40, 256], "pairs": 64}` → `length=40-256,pairs=64`: readable, and fit for a tag."""
+
+    def text(value):
+        return "-".join(str(v) for v in value) if isinstance(value, (list, tuple)) else str(value)
+
+    return ",".join(f"{key}={text(value)}" for key, value in case.items())
+
+
+def member_name(member: Mapping) -> str:
+    """The name of a member's TensorBoard run: `lr=0.003,seed=0`."""
+    return f"lr={member['learning_rate']:g},seed={member['seed']}"
+
+
+def read_jsonl(path) -> list[dict]:
+    """The rows of a JSONL file; none if there is no such file. InputError names a line that is no object."""
+    rows = []
+    for number, row, wrong in jsonl_lines(path):
+        if row is None:
+            raise InputError(f"{path}:{number}: {wrong}")
+        rows.append(row)
+    return rows
+
+
+def jsonl_lines(path) -> Iterator[tuple[int, dict | None, str]]:
+    """(line number, row, "") per line of a JSONL file, or (line number, None, what is wrong with it)."""
+    path = place(path)
+    if not path.exists():
+        return
+    for number, line in enumerate(path.read_bytes().decode(errors="replace").splitlines(), start=1):
+        try:
+            row = json.loads(line, parse_constant=_no_number)
+        except ValueError as error:
+            yield number, None, f"not a line of JSON ({getattr(error, 'msg', error)})"
+            continue
+        yield (number, row, "") if isinstance(row, dict) else (number, None, "not a JSON object")
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def write_jsonl(path, rows: Sequence[Mapping]) -> None:
+    """Replaces the whole file: object stores cannot append, and a reader never sees half of it."""
+    write_text(path, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))

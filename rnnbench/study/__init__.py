@@ -1,0 +1,1 @@
+"""Many runs: the cells of a study, the order in which they run, the table that they fill."""

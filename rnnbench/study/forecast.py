@@ -1,0 +1,144 @@
+"""How large the cells of a study are and how long they will take: told before they run, without compiling."""
+
+import statistics
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+from flax import nnx
+
+from rnnbench import model
+from rnnbench.tasks.contract import bounds
+from rnnbench.train.progress import duration
+from rnnbench.train.step import Setup
+
+# Where nothing is measured yet: operations per second (on 2 CPU cores the presets of the quickstart ran at 11
+# to 58 GFLOP/s), and the seconds that compiling a cell took there.
+OPERATIONS_PER_SECOND = {"cpu": 2e10, "other": 1e12}
+COMPILE_SECONDS = 10.0
+
+
+class Size(NamedTuple):
+    """Of a cell: `state_size` at its longest case, `operations` over all members, steps and evaluations."""
+
+    task: str
+    model: str
+    params: int
+    state_size: int
+    members: int
+    steps: int
+    operations: float
+
+
+class Seconds(NamedTuple):
+    """What a finished cell took: all but the compiling, and that."""
+
+    work: float
+    compile: float
+
+
+def size(setup: Setup) -> Size:
+    """The size of a cell, from shapes alone."""
+    config, task = setup.config, setup.task
+    built = nnx.eval_shape(lambda: setup.make(jax.random.key(0)))
+    params = model.num_params(nnx.state(built, nnx.Param))
+    longest = lambda case: bounds(case["length"])[1]
+    state = {n: model.state_size(built, n) for n in {longest(c) for c in [*task.cases(), *_trained(task)]}}
+    # A forward pass multiplies and adds each parameter, but for those looked up, and each number of the state
+    # once per token; the backward pass costs twice that.
+    used = params - task.vocab_size * config.model.dim
+    forward = lambda case: 2.0 * (used + state[longest(case)]) * longest(case) * config.train.batch_size
+    total = sum(weight for _, weight in task.train_cases())
+    step = 3 * sum(weight / total * forward(case) for case, weight in task.train_cases())
+    steps, every = config.train.steps, config.eval.every
+    evaluations = -(-steps // every) if every else 1
+    evaluation = config.eval.batches * sum(map(forward, task.cases()))
+    members = len(setup.member_names())
+    return Size(
+        config.task.name,
+        config.model.name,
+        params,
+        max(state[longest(case)] for case in task.cases()),
+        members,
+        steps,
+        members * (steps * step + evaluations * evaluation),
+    )
+
+
+def _trained(task: Any) -> list[dict[str, Any]]:
+    return [case for case, _ in task.train_cases()]
+
+
+def measured(finished: dict[str, list[dict[str, Any]]]) -> dict[str, Seconds]:
+    """What finished cells took, by their final rows."""
+    longest = {name: max(rows, key=lambda row: row["step"]) for name, rows in finished.items()}
+    return {
+        name: Seconds(row["train_seconds"] + row["eval_seconds"], row["compile_seconds"])
+        for name, row in longest.items()
+    }
+
+
+def predict(name: str, sizes: dict[str, Size], known: dict[str, Seconds]) -> tuple[float, str]:
+    """(seconds that a cell will take from its start, where the speed is from).
+
+    The median speed, in operations per second, of the finished cells most like it.
+    """
+    mine = sizes[name]
+    alike: dict[str, Callable[[Size], bool]] = {
+        "task and model": lambda other: (other.task, other.model) == (mine.task, mine.model),
+        "model": lambda other: other.model == mine.model,
+        "study": lambda other: True,
+    }
+    for rule, same in alike.items():
+        if found := [cell for cell in known if cell in sizes and same(sizes[cell])]:
+            speed = statistics.median(sizes[cell].operations / max(known[cell].work, 1e-3) for cell in found)
+            compiling = statistics.median(known[cell].compile for cell in found)
+            return compiling + mine.operations / speed, rule
+    return COMPILE_SECONDS + mine.operations / guessed_speed(), "guess"
+
+
+def guessed_speed() -> float:
+    """Operations per second of the devices at hand, until something is measured."""
+    return OPERATIONS_PER_SECOND["cpu" if jax.default_backend() == "cpu" else "other"]
+
+
+def status(folder: Path) -> str:
+    """What running a cell that is not finished will do."""
+    if any(path.name.isdigit() for path in folder.glob("checkpoints/*")):
+        return "resumable"
+    return "failed" if (folder / "error.json").exists() else "to do"
+
+
+def show(sizes: dict[str, Size], known: dict[str, Seconds], status: dict[str, str]) -> None:
+    """Prints a line for each cell that has a status, and what they add up to."""
+    lines, total = [("cell", "params", "state", "members", "steps", "seconds", "from", "status")], 0.0
+    for name in status:
+        mine, (seconds, rule), to_do = sizes[name], predict(name, sizes, known), status[name]
+        if name in known:
+            seconds, rule, to_do = sum(known[name]), "itself", "done"
+        else:
+            total += seconds
+        shown = (f"{mine.params:,}", f"{mine.state_size:,}", f"{mine.members}", f"{mine.steps:,}")
+        lines.append((name, *shown, f"{seconds:.0f}", rule, to_do))
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    sides = ["<", *">>>>>", "<", "<"]
+    for line in lines:
+        print("  ".join(f"{text:{side}{w}}" for text, side, w in zip(line, sides, widths)).rstrip())
+    done = len(status.keys() & known.keys())
+    print(f"{len(status)} cells, {done} done; the others take about {duration(total)}, begun from step 0.")
+    print("Seconds are by the speed of finished cells of the same task and model, the model or the study; a")
+    print("guess is 6 operations per parameter, number of the state and token of training, 2 of evaluation,")
+    print(f"at {guessed_speed() / 1e9:.0f} GFLOP/s, and {COMPILE_SECONDS:.0f} s to compile.")
+
+
+def shares(known: Iterable[dict[str, Any]]) -> str:
+    """How much of the time of finished cells was compiling, training and evaluating."""
+    cells = {row["cell"]: row for row in known}
+    parts = {
+        part: sum(row[f"{short}_seconds"] for row in cells.values())
+        for part, short in {"compile": "compile", "train": "train", "evaluate": "eval"}.items()
+    }
+    total = sum(parts.values())
+    shown = ", ".join(f"{part} {100 * seconds / max(total, 1e-9):.0f} %" for part, seconds in parts.items())
+    return f"{len(cells)} cells, {duration(total)} in all: {shown}"

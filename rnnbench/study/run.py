@@ -1,0 +1,181 @@
+"""Running the cells of a study in one workdir: each once, whatever happens to the others."""
+
+import json
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+from rich.console import Console
+
+from rnnbench.config import ConfigError
+from rnnbench.config.build import differences
+from rnnbench.parallel.hosts import from_main, is_main, together
+from rnnbench.report.tables import terminal
+from rnnbench.report.write import write
+from rnnbench.store import workdir
+from rnnbench.store.paths import absolute, write_text
+from rnnbench.study import forecast
+from rnnbench.study import table as tables
+from rnnbench.train import run as train
+from rnnbench.train.population import prepare
+from rnnbench.train.progress import Progress
+from rnnbench.train.step import Setup
+
+Rows = list[dict[str, Any]]
+
+
+def run(
+    cells: dict[str, ConfigDict], folder: str | Path, table: str | Path = "", shard: tuple[int, int] = (1, 1)
+) -> tuple[Rows, list[str]]:
+    """Runs the cells of a shard in turn and writes the report: (all their final rows, the cells that failed).
+
+    Every cell is checked before the first one runs. Finished ones are skipped, half-finished ones resumed,
+    those that another process is at left to it. `table` is a folder whose cells count as finished, and to
+    which those finished here are added; "" is none. An error ends a cell, not the study.
+    """
+    folder, table = absolute(folder), absolute(table) if table else None
+    saved = {name: cell.to_dict() for name, cell in cells.items()}
+
+    def claim() -> None:
+        workdir.claim(folder, "study.json", {"cells": saved})
+        check_owner(folder, cells)  # another study may have been quicker
+
+    setups = together(lambda: check(folder, cells, table), seen=lambda _: (saved, shard))
+    together(lambda: is_main() and claim())
+    together(lambda: workdir.check_shared(folder / "study.json"))
+    mine, found, failed = part(cells, shard), {}, []
+    known = finished(folder, table, setups)
+    sizes = {name: forecast.size(setup) for name, setup in setups.items()}
+    with Progress(len(mine)) as progress:
+        for name in mine:
+            progress.expect(*ahead(name, list(mine), sizes, known))
+            there = tables.done(table, setups[name]) if table else []
+            if from_main(bool(there)):
+                progress.skip(name, "", f"already in {table}")
+                found[name] = there
+                continue
+            found[name] = attempt(name, cells[name], folder / "cells" / name, progress)
+            if found[name] is None:
+                failed.append(name)
+            elif found[name]:
+                known[name] = found[name]
+                if table and is_main():
+                    try:
+                        tables.add(table, list(cells), cells[name], found[name], folder / "cells" / name)
+                    except OSError as error:
+                        raise ConfigError("study.table", f"{table} cannot be written to: {error}") from None
+    rows = [row for of_cell in found.values() for row in of_cell or []]
+    if is_main():
+        report(folder, table)
+        if rows:
+            print(forecast.shares(rows))
+    return rows, failed
+
+
+def plan(
+    cells: dict[str, ConfigDict], folder: str | Path, table: str | Path = "", shard: tuple[int, int] = (1, 1)
+) -> None:
+    """Prints what `run` would do, after the same checks; writes nothing."""
+    folder, table = absolute(folder), absolute(table) if table else None
+    setups = check(folder, cells, table)
+    sizes = {name: forecast.size(setup) for name, setup in setups.items()}
+    status = {name: forecast.status(folder / "cells" / name) for name in part(cells, shard)}
+    forecast.show(sizes, forecast.measured(finished(folder, table, setups)), status)
+
+
+def finished(folder: Path, table: Path | None, setups: dict[str, Setup]) -> dict[str, Rows]:
+    """The final rows of the cells that have them, in the table or in the workdir."""
+    found = {}
+    for name, setup in setups.items():
+        rows = workdir.read_rows(folder / "cells" / name / "results.jsonl")
+        rows = (tables.done(table, setup) if table else []) or [row for row in rows if row["final"]]
+        if rows:
+            found[name] = rows
+    return found
+
+
+def ahead(
+    name: str, order: list[str], sizes: dict[str, forecast.Size], known: dict[str, Rows]
+) -> tuple[float, float]:
+    """The seconds that a cell will take and those after it in this order, as far as they are not finished."""
+    speeds = forecast.measured(known)
+    seconds = lambda cell: 0.0 if cell in known else forecast.predict(cell, sizes, speeds)[0]
+    return seconds(name), sum(map(seconds, order[order.index(name) + 1 :]))
+
+
+def report(folder: Path, table: Path | None) -> None:
+    """Writes the report of the rows that there are, those of cells that are only in the table included."""
+    here = {path.parent.name for path in folder.glob("cells/*/results.jsonl")}
+    there = {row["cell"] for row in tables.rows(table)} if table else set()
+    planned = workdir.read_config(folder / "study.json")["cells"]
+    places = [folder] * bool(here) + [table] * bool(there & planned.keys() - here)
+    if places:
+        Console().print(terminal(write(places, folder)[0]))
+
+
+def part(cells: dict[str, ConfigDict], shard: tuple[int, int]) -> dict[str, ConfigDict]:
+    """The cells of shard (i, n): the i-th of every n, so that each has some of every task."""
+    number, count = shard
+    return dict(list(cells.items())[number - 1 :: count])
+
+
+def attempt(name: str, cell: ConfigDict, folder: Path, progress: Progress) -> Rows | None:
+    """The final rows of a cell; [] if another process is at it, None if it has failed.
+
+    An error is written to error.json in the cell's folder, and removed once the cell succeeds.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with workdir.held_by_main(folder / ".lock") as held:
+            if not held:
+                progress.skip(name, "", "left to the process that is running it")
+                return []
+            rows = train.run(cell, folder, progress)
+            if is_main():
+                (folder / "error.json").unlink(missing_ok=True)
+            return rows
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        progress.fail(name, reason)
+        content = {"cell": name, "error": reason, "traceback": traceback.format_exc()}
+        with suppress(OSError):  # a disk that is full may well be the error
+            write_text(folder / "error.json", json.dumps(content, indent=1) + "\n")
+        if jax.process_count() > 1:
+            raise  # the others wait for this process within the cell
+        return None
+
+
+def check(folder: Path, cells: dict[str, ConfigDict], table: Path | None = None) -> dict[str, Setup]:
+    """Refuses what cannot run to its end, naming the cell; writes nothing. Returns the cells' setups."""
+    workdir.check_writable(folder)
+    if (folder / "config.json").exists():
+        raise workdir.WorkdirError(f"{folder} holds a single run; choose another folder")
+    check_owner(folder, cells)
+    setups = {}
+    for name, cell in cells.items():
+        try:
+            setups[name] = prepare(cell)
+        except ConfigError as error:
+            raise ConfigError(error.key, f"{error.message} (cell {name})") from error
+        workdir.check(folder / "cells" / name, cell)
+    if table:
+        tables.check(table, cells)
+    return setups
+
+
+def check_owner(folder: Path, cells: dict[str, ConfigDict]) -> None:
+    """Refuses a workdir that belongs to another study."""
+    if not (folder / "study.json").exists():
+        return
+    before = workdir.read_config(folder / "study.json").get("cells", {})
+    if set(before) != set(cells):
+        names = sorted(set(before) ^ set(cells))
+        raise workdir.WorkdirError(
+            f"{folder} holds another study (not in both: {names[0]}); choose another folder"
+        )
+    for name, cell in cells.items():
+        if keys := differences(before[name], cell):
+            raise workdir.WorkdirError(f"{folder} holds another study ({name} differs in {keys[0]})")

@@ -1,0 +1,101 @@
+"""A table of results that grows over days and machines: the final rows of finished cells, in one folder.
+
+results.jsonl     the final rows, cell by cell
+positions.jsonl   accuracy by position at the final step
+configs.json      {cell: its whole config}: what else may be put into this table
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from rnnbench.config import ConfigError, InputError
+from rnnbench.config.build import differences, plain
+from rnnbench.store.paths import write_text
+from rnnbench.store.rows import case_name, read_jsonl, write_jsonl
+from rnnbench.store.workdir import check_writable, locked, read_config
+from rnnbench.train.run import cell_name
+from rnnbench.train.step import Setup
+
+Rows = list[dict[str, Any]]
+FILES = ("positions.jsonl", "results.jsonl")
+
+
+def check(folder: Path, cells: dict[str, ConfigDict]) -> None:
+    """ConfigError if the table is unusable, or has one of these cells with another config; writes nothing."""
+    try:
+        check_writable(folder)
+        saved = _configs(folder)
+        there = {row.get("cell", "") for name in FILES for row in read_jsonl(folder / name)}
+    except (InputError, OSError) as error:
+        raise ConfigError("study.table", str(error).removeprefix("--workdir: ")) from None
+    for name, cell in cells.items():
+        if name in saved and (keys := differences(saved[name], cell)):
+            raise ConfigError(
+                "study.table", f"{folder} has the cell {name} with another config ({', '.join(keys[:6])})"
+            )
+    if strange := sorted(there - set(saved)):
+        raise ConfigError(
+            "study.table", f"{folder} has rows of {strange[0]!r} but not its config in configs.json"
+        )
+
+
+def rows(folder: Path) -> Rows:
+    return read_jsonl(folder / "results.jsonl")
+
+
+def done(folder: Path, setup: Setup) -> Rows:
+    """The rows of a cell in the table if every member has its final one for every case, else []."""
+    name = cell_name(setup.config)
+    mine = [row for row in rows(folder) if row["cell"] == name and row["final"]]
+    found = {(row["learning_rate"], row["seed"], case_name(row["case"])) for row in mine}
+    wanted = {
+        (member["learning_rate"], member["seed"], case_name(case))
+        for member in setup.member_names()
+        for case in setup.task.cases()
+    }
+    return mine if found == wanted else []
+
+
+def add(folder: Path, order: list[str], config: ConfigDict, final: Rows, run: Path) -> None:
+    """Puts the final rows of a finished cell, whose workdir is `run`, in place of those in the table.
+
+    Cells come in `order`, the study's, where the table has its first one; others keep their places.
+    """
+    name = final[0]["cell"]
+    step = {(row["learning_rate"], row["seed"]): row["step"] for row in final}
+    at_end = [
+        row
+        for row in read_jsonl(run / "positions.jsonl")
+        if row["step"] == step[row["learning_rate"], row["seed"]]
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder / ".lock"):
+        saved = _configs(folder) | {name: plain(config.to_dict())}
+        sequence = _sequence(list(saved), order)
+        # The configs first: rows whose config is not known would be refused after a kill in between.
+        lines = [f"{json.dumps(cell)}: {json.dumps(saved[cell])}" for cell in sequence]
+        write_text(folder / "configs.json", "{\n" + ",\n".join(lines) + "\n}\n")
+        for file, new in zip(FILES, ([_rounded(row) for row in at_end], final)):
+            kept = [row for row in read_jsonl(folder / file) if row["cell"] != name]
+            # Sorting is stable: the rows of a cell stay in their order.
+            write_jsonl(folder / file, sorted([*kept, *new], key=lambda row: sequence.index(row["cell"])))
+
+
+def _configs(folder: Path) -> dict[str, Any]:
+    file = folder / "configs.json"
+    return read_config(file) if file.exists() else {}
+
+
+def _sequence(there: list[str], order: list[str]) -> list[str]:
+    """The cells of a table with those of `order` side by side, in that order."""
+    first = next(i for i, name in enumerate(there) if name in order)
+    mine = [name for name in order if name in there]
+    return there[:first] + mine + [name for name in there[first:] if name not in order]
+
+
+def _rounded(row: dict[str, Any]) -> dict[str, Any]:
+    """Four digits are enough for a plot, and make the file half as large."""
+    return row | {"accuracy": [None if value is None else round(value, 4) for value in row["accuracy"]]}

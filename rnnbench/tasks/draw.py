@@ -1,0 +1,143 @@
+"""What tasks draw with and read their settings with: samplers, spans, checks of options.
+
+A *span* is how a case spells a number that may vary: `64`, or `[3, 40]` for "uniformly from 3…40".
+"""
+
+from math import gcd
+
+import jax
+import jax.numpy as jnp
+
+from rnnbench.config import ConfigError
+from rnnbench.tasks.contract import Batch
+
+
+def draw(key: jax.Array, low: int, high: int) -> jax.Array:
+    """An integer drawn uniformly from low…high, both included."""
+    return jax.random.randint(key, (), low, high + 1, dtype=jnp.int32)
+
+
+def choose(key: jax.Array, count: int, size: int | jax.Array) -> jax.Array:
+    """[count] different integers below `size` (which may be traced), every ordered choice equally likely.
+
+    The first `count` steps of a Fisher–Yates shuffle of 0…size-1 that keeps only the places it has touched:
+    the cost is count², whatever the size. Its first n entries are a fair choice of n.
+    """
+    step = jnp.arange(count, dtype=jnp.int32)
+    partner = jax.random.randint(key, (count,), step, size, dtype=jnp.int32)
+
+    def swap(content, step_and_partner):
+        # content[i] is what step i left behind at the place partner[i]; the last to touch a place counts.
+        i, j = step_and_partner
+
+        def at(place):
+            last = jnp.max(jnp.where((partner == place) & (step < i), step, -1))
+            return jnp.where(last >= 0, content[last], place)
+
+        return content.at[i].set(at(i)), at(j)
+
+    return jax.lax.scan(swap, jnp.zeros(count, jnp.int32), (step, partner))[1]
+
+
+def order_by(rank: jax.Array) -> jax.Array:
+    """[T] the positions sorted by rank [T], equal ranks in order: a stable argsort of integers below 2³¹/T.
+
+    Rank and position are packed into one number, because sorting plain integers is ten times faster on CPU.
+    """
+    size = rank.shape[0]
+    return jnp.sort(rank.astype(jnp.int32) * size + jnp.arange(size, dtype=jnp.int32)) % size
+
+
+def random_ranks(key: jax.Array, loose: jax.Array) -> jax.Array:
+    """[T] ranks for `order_by` that put the positions of `loose` [T] into random order, before all others."""
+    last = (2**31 - 1) // loose.shape[0] - 1
+    return jnp.where(loose, jax.random.randint(key, loose.shape, 0, last, dtype=jnp.int32), last)
+
+
+def supervise(inputs: jax.Array, targets: jax.Array, mask: jax.Array) -> Batch:
+    """The `Batch` of these, with the targets cleared where nothing is asked."""
+    return Batch(inputs.astype(jnp.int32), jnp.where(mask, targets, 0).astype(jnp.int32), mask)
+
+
+def supervised_positions(mask: jax.Array, most: int) -> tuple[jax.Array, jax.Array]:
+    """Where a [T] mask is on: ([most] positions in order, [most] which of them count); `most` is enough."""
+    rank = jnp.cumsum(mask) - 1
+    place = jnp.where(mask, rank, most)
+    positions = jnp.zeros(most, jnp.int32).at[place].set(jnp.arange(mask.size), mode="drop")
+    return positions, jnp.arange(most) < rank[-1] + 1
+
+
+def shuffled_index(key: jax.Array, visit: jax.Array, size: int) -> jax.Array:
+    """The example that visit number `visit` sees in endless shuffled passes over `size` examples.
+
+    A pass visits every example once, in the order (a·i + c) mod size, with a prime to size, both drawn anew
+    per pass: a permutation that costs nothing to look up.
+    """
+    pass_key = jax.random.fold_in(key, visit // size)
+    a_key, c_key = jax.random.split(pass_key)
+    multiplier = jax.random.choice(a_key, jnp.array(_coprimes(size), jnp.uint32))
+    shift = jax.random.randint(c_key, (), 0, size).astype(jnp.uint32)
+    return (multiplier * (visit.astype(jnp.uint32) % size) % size + shift) % size
+
+
+def _coprimes(size: int, count: int = 64) -> list[int]:
+    """Up to `count` numbers prime to `size`, so small that their product with an index fits into 32 bits."""
+    top = min(size, (2**32 - 1) // size)
+    found = [a for a in range(max(1, top - 20 * count), top + 1) if gcd(a, size) == 1]
+    return found[-count:]
+
+
+def is_int(value) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def span(key: str, value, least: int = 1) -> int | list[int]:
+    """`value` (an integer or a pair) as a case spells it; ConfigError of `key` if neither or empty."""
+    pair = (value, value) if is_int(value) else value
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not all(map(is_int, pair)):
+        raise ConfigError(key, f"needs an integer or a pair (low, high), got {value!r}")
+    low, high = pair
+    if low < least:
+        raise ConfigError(key, f"must be at least {least}, got {value!r}")
+    if low > high:
+        raise ConfigError(key, f"the range {value!r} is empty, needs low <= high")
+    return low if low == high else [low, high]
+
+
+def entries(key: str, value) -> tuple:
+    """`value` as the tuple it has to be; `(64)` instead of `(64,)` is the usual slip."""
+    if not isinstance(value, (tuple, list)):
+        raise ConfigError(key, f"needs a tuple such as (64,), got {value!r}")
+    return tuple(value)
+
+
+def read_cases(value, allowed: tuple[str, ...]) -> list[dict]:
+    """`eval.cases` as dicts with a `length` and otherwise only keys among `allowed`; values unchecked."""
+    cases = []
+    for case in entries("eval.cases", value):
+        if not hasattr(case, "keys") or "length" not in case:
+            raise ConfigError("eval.cases", f"a case looks like {{'length': 64}}, got {case!r}")
+        if unknown := sorted(set(case) - set(allowed)):
+            raise ConfigError("eval.cases", f"unknown {unknown[0]!r} in {case!r}, use {', '.join(allowed)}")
+        cases.append(dict(case))
+    return cases
+
+
+def check_choice(key: str, value, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigError(key, f"must be one of {', '.join(choices)}, got {value!r}")
+
+
+def check_integer(key: str, value, least: int) -> None:
+    if not is_int(value) or value < least:
+        raise ConfigError(key, f"must be an integer of at least {least}, got {value!r}")
+
+
+def check_flag(key: str, value) -> None:
+    if not isinstance(value, bool):
+        raise ConfigError(key, f"must be True or False, got {value!r}")
+
+
+def check_number(key: str, value, low: float, high: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        raise ConfigError(key, f"must be a number from {low} to {high}, got {value!r}")

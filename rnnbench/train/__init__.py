@@ -1,0 +1,1 @@
+"""A run: a population of members trained, evaluated, logged and checkpointed."""

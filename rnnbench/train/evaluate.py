@@ -1,0 +1,134 @@
+"""Metrics per case and per position of a whole population; returns plain rows."""
+
+import json
+import math
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh
+
+from rnnbench.parallel import mesh as meshes
+from rnnbench.tasks.contract import Batch
+
+MAX_BINS = 128
+
+
+def make_evaluator(
+    task: Any,
+    apply: Callable[..., jax.Array],
+    case: dict[str, Any],
+    *,
+    batches: int,
+    batch_size: int,
+    mesh: Mesh,
+    mode: str,
+) -> Any:
+    """jitted (params of all members, key) -> per member, sums over batches × batch_size sequences of a case.
+
+    Every member sees the same data. The sums are replicated, so that every process can read them.
+    """
+    axis_name = meshes.time_axis(mesh)
+
+    def of_member(params: Any, key: jax.Array) -> dict[str, jax.Array]:
+        def one(i: jax.Array, totals: dict[str, jax.Array]) -> dict[str, jax.Array]:
+            keys = meshes.shard_batch(jax.random.split(jax.random.fold_in(key, i), batch_size))
+            batch = meshes.shard_batch(jax.vmap(lambda key: task.sample(key, case))(keys))
+            part = meshes.part_of_time(batch, axis_name)
+            found = answers(apply(params, part.inputs, axis_name=axis_name), part.targets)
+            found = meshes.whole_time(found, batch.inputs.shape[1], axis_name)
+            return jax.tree.map(jnp.add, totals, batch_sums(found, batch))
+
+        shapes = jax.eval_shape(
+            lambda: jax.vmap(lambda k: task.sample(k, case))(jax.random.split(key, batch_size))
+        )
+        zero = jax.eval_shape(
+            lambda b: batch_sums(answers(jax.nn.one_hot(b.inputs, task.num_classes), b.targets), b), shapes
+        )
+        return jax.lax.fori_loop(0, batches, one, jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), zero))
+
+    return jax.jit(meshes.over_members(of_member, mesh, mode), out_shardings=meshes.everywhere(mesh))
+
+
+def answers(logits: jax.Array, targets: jax.Array) -> dict[str, jax.Array]:
+    """What is counted of logits [B, T, classes], each [B, T]: the guess, its loss, are all logits finite?"""
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+    return {"guess": logits.argmax(-1), "losses": losses, "finite": jnp.isfinite(logits).all(-1)}
+
+
+def batch_sums(found: dict[str, jax.Array], batch: Batch) -> dict[str, jax.Array]:
+    """Everything the metrics need, summed over a batch, from its `answers`."""
+    mask, guess = batch.mask, found["guess"]
+    right = (guess == batch.targets) & mask
+    rank = jnp.cumsum(mask, axis=1)  # 1 at the first supervised position
+    count = rank[:, -1:]
+    last = mask & (rank == count)
+    quarter = mask & (4 * rank > 3 * count)
+    is_one, says_one = mask & (batch.targets == 1), mask & (guess == 1)
+    return {
+        "loss": jnp.where(mask, found["losses"], 0.0).sum(),
+        "finite": (found["finite"] | ~mask).all(axis=1).sum(),
+        "sequences": jnp.asarray(mask.shape[0]),
+        "count": mask.sum(axis=0),
+        "right": right.sum(axis=0),
+        "last": (right & last).sum(),
+        "quarter_count": quarter.sum(),
+        "quarter": (right & quarter).sum(),
+        "whole": (right == mask).all(axis=1).sum(),
+        "ones": is_one.sum(),
+        "said_ones": says_one.sum(),
+        "right_ones": (is_one & says_one).sum(),
+    }
+
+
+def metrics(
+    sums: dict[str, np.ndarray], task: Any, case: dict[str, Any], diverged: bool = False
+) -> dict[str, Any]:
+    """The metrics of one member on one case from its sums.
+
+    All None if the member diverged in training, or if its outputs or its loss on this case are not finite.
+    """
+    count, sequences = int(sums["count"].sum()), int(sums["sequences"])
+    right, ones, said, hits = (int(sums[name].sum()) for name in ("right", "ones", "said_ones", "right_ones"))
+    values: dict[str, Any] = {
+        "loss": float(sums["loss"]) / count,
+        "accuracy": right / count,
+        "last_accuracy": int(sums["last"]) / sequences,
+        "last_quarter_accuracy": int(sums["quarter"]) / int(sums["quarter_count"]),
+        "sequence_accuracy": int(sums["whole"]) / sequences,
+    }
+    if task.headline == "balanced_accuracy":
+        zeros, right_zeros = count - ones, right - hits
+        values["balanced_accuracy"] = 0.5 * (hits / max(ones, 1) + right_zeros / max(zeros, 1))
+        values["f1"] = 2 * hits / max(ones + said, 1)
+    chance = float(task.chance(case))
+    diverged = diverged or int(sums["finite"]) < sequences or not math.isfinite(sums["loss"])
+    if diverged:
+        values = dict.fromkeys(values)
+    headline = values[task.headline]
+    return {
+        "sequences": sequences,
+        **values,
+        "headline": task.headline,
+        "chance": chance,
+        "scaled_accuracy": None if diverged else (headline - chance) / (1 - chance),
+        "diverged": diverged,
+    }
+
+
+def by_position(sums: dict[str, np.ndarray]) -> dict[str, list[Any]]:
+    """Accuracy in at most 128 bins: their first positions, and None where nothing is asked."""
+    length = len(sums["count"])
+    starts = np.arange(0, length, math.ceil(length / MAX_BINS))
+    count, right = np.add.reduceat(sums["count"], starts), np.add.reduceat(sums["right"], starts)
+    accuracy = [int(r) / int(c) if c else None for r, c in zip(right, count, strict=True)]
+    return {"starts": starts.tolist(), "accuracy": accuracy}
+
+
+def case_key(seed: int, case: dict[str, Any]) -> jax.Array:
+    """The key of a case's data, from eval.seed and the case alone: every member and step sees the same."""
+    return jax.random.fold_in(jax.random.key(seed), zlib.crc32(json.dumps(case, sort_keys=True).encode()))

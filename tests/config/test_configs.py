@@ -1,0 +1,220 @@
+"""The experiments in configs/: every task, protocol and preset can be set up, at sizes that are alike."""
+
+import re
+from pathlib import Path
+
+import jax
+import pytest
+from flax import nnx
+
+from configs import (
+    bit_parity,
+    controlled_bit_parity,
+    conv_ablation,
+    dyck,
+    mqar,
+    mqar_capacity,
+    mqar_long,
+    quickstart,
+    table,
+)
+from configs import study as study_file
+from rnnbench import model
+from rnnbench.config import ConfigError, schema
+from rnnbench.config.build import flat
+from rnnbench.config.schema import PRESETS
+from rnnbench.study import cells as grid
+from rnnbench.train import population
+
+FILES = {
+    "bit_parity": bit_parity,
+    "controlled_bit_parity": controlled_bit_parity,
+    "dyck": dyck,
+    "mqar": mqar,
+}
+EXPERIMENTS = [(task, protocol) for task, file in FILES.items() for protocol in file.PROTOCOLS]
+STUDIES = {
+    "quickstart": quickstart,
+    "study": study_file,
+    "table": table,
+    "mqar_long": mqar_long,
+    "mqar_capacity": mqar_capacity,
+    "conv_ablation": conv_ablation,
+}
+ALIKE = ("literature_64", "literature_128", "literature_512", "literature_mix")  # but for lengths and pairs
+
+
+def num_params(setup):
+    return model.num_params(nnx.state(nnx.eval_shape(lambda: setup.make(jax.random.key(0))), nnx.Param))
+
+
+@pytest.mark.parametrize("task, protocol", [each for each in EXPERIMENTS if each[1] not in ALIKE])
+def test_every_preset_can_be_set_up_at_the_size_of_the_others(task, protocol):
+    setups = {}
+    for preset in PRESETS:
+        config = FILES[task].get_config(f"{preset},{protocol}")
+        assert (config.task.name, config.protocol, config.model.name) == (task, protocol, preset)
+        setups[preset] = population.prepare(config)
+    assert len({str(setup.task.cases()) for setup in setups.values()}) == 1
+    if config.model.mlp_dim == -1:
+        sizes = {preset: num_params(setup) for preset, setup in setups.items()}
+        assert max(abs(size / sizes["gpt"] - 1) for size in sizes.values()) <= 0.1, sizes
+
+
+@pytest.mark.parametrize("dim", [32, 64, 128])
+def test_matched_sizes_at_every_width(dim):
+    sizes = {}
+    for preset in PRESETS:
+        config = bit_parity.get_config(f"{preset},original")
+        config.model.dim = dim
+        sizes[preset] = num_params(population.prepare(config))
+    assert max(abs(size / sizes["gpt"] - 1) for size in sizes.values()) <= 0.1, sizes
+
+
+def test_the_protocols_that_there_are():
+    assert set(EXPERIMENTS) == {
+        *((task, "original") for task in FILES),
+        *((task, "small") for task in FILES),
+        *((task, "literature") for task in ("bit_parity", "dyck", "mqar")),
+        ("bit_parity", "quickstart"),
+        *(("mqar", protocol) for protocol in ALIKE),
+    }
+
+
+def test_the_default_is_the_original():
+    for file in FILES.values():
+        assert file.get_config("lru") == file.get_config("lru,original")
+        assert file.get_config().model.name == "deltanet"
+
+
+@pytest.mark.parametrize("task", FILES)
+def test_the_original_is_that_of_the_course_project(task):
+    config = FILES[task].get_config("gpt,original")
+    assert (config.train.batch_size, config.train.steps, config.model.dim, config.model.layers) == (
+        32,
+        40_000,
+        64,
+        2,
+    )
+    assert (config.optim.name, config.optim.b1, config.optim.b2) == ("adam", 0.9, 0.95)
+    assert config.population.learning_rates == (1e-3,)
+    if task != "mqar":
+        assert config.task.train_lengths == (32, 32) and config.eval.lengths == (64, 128, 256)
+
+
+def cases(argument, file):
+    return population.prepare(file.get_config(argument)).task.cases()
+
+
+def test_cases_of_controlled_parity_come_in_pairs():
+    """Each length with the training count of ones and with any."""
+    found = cases("lru,small", controlled_bit_parity)
+    lengths = list(dict.fromkeys(case["length"] for case in found))
+    assert lengths == [40, 80, 160, 320]
+    assert found == tuple({"length": length, "ones": ones} for length in lengths for ones in (12, "any"))
+
+
+def test_cases_of_dyck():
+    assert [case["length"] for case in cases("lru,original", dyck)] == [32, 64, 128, 256]
+    found = cases("lru,small", dyck)
+    assert [case["length"] for case in found if case.get("depth") == 8] == [40, 160]
+    assert [case["length"] for case in found if "depth" not in case] == [40, 80, 160, 320]
+    published = cases("lru,literature", dyck)
+    assert {"length": [702, 1400], "depth": 15} in published and published[0]["length"] == 700
+
+
+def test_cases_of_mqar():
+    assert [(case["length"], case["pairs"]) for case in cases("lru,original", mqar)][1:] == [(16, 5), (19, 6)]
+    setup = population.prepare(mqar.get_config("deltanet,small"))
+    mix = setup.task.train_cases()
+    assert [(case["length"], case["pairs"]) for case, _ in mix] == [(64, 4), (64, 8), (64, 16)]
+    assert {"length": 64, "pairs": 8} in setup.task.cases()
+    assert {"length": 128, "pairs": 32} in setup.task.cases()
+    assert setup.task.selection_case()["length"] == 64
+
+
+def test_literature_is_as_published():
+    parity = bit_parity.get_config("deltanet_neg,literature")
+    assert parity.population.learning_rates == (1e-2, 1e-3, 5e-4, 1e-4)
+    assert len(parity.population.seeds) == 3
+    assert (parity.train.batch_size, parity.train.steps, parity.model.dim) == (256, 20_000, 128)
+    assert (40, 256) in parity.eval.lengths
+    assert parity.train.batch_size * parity.eval.batches == 8192
+    recall = mqar.get_config("gpt,literature")
+    assert recall.task.num_keys + recall.task.num_values + 1 == 8192
+    assert (recall.model.positions, recall.model.heads, recall.model.mlp_dim) == ("learned", 1, 0)
+    assert recall.task.examples == 100_000
+    assert recall.train.steps * recall.train.batch_size == pytest.approx(64 * recall.task.examples, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    "protocol, length, pairs, batch",
+    [
+        ("literature_64", 64, 4, 512),
+        ("literature_128", 128, 8, 512),
+        ("literature", 256, 16, 256),
+        ("literature_512", 512, 64, 128),
+    ],
+)
+def test_the_settings_of_zoology(protocol, length, pairs, batch):
+    config = mqar.get_config(f"mamba,{protocol}")
+    (case, _), *others = population.prepare(config).task.train_cases()
+    assert case == {"length": length, "pairs": pairs} and not others
+    assert population.prepare(config).task.cases() == (case,)
+    assert config.train.batch_size == batch and config.eval.batches * batch == 3072
+    assert config.train.steps * batch == pytest.approx(64 * 100_000, rel=0.001)
+    assert (config.optim.clip, config.optim.warmup, config.optim.weight_decay) == (0.0, 0.0, 0.1)
+
+
+def test_the_mix_of_based():
+    config = mqar.get_config("deltanet,literature_mix")
+    task = population.prepare(config).task
+    parts = {(case["length"], case["pairs"]): weight for case, weight in task.train_cases()}
+    assert parts == {(64, 4): 5, (128, 8): 1, (256, 16): 1, (256, 32): 1, (256, 64): 1}
+    unseen = {(64, 8), (64, 16), (128, 32), (512, 128), (1024, 256)}
+    assert unseen <= {(case["length"], case["pairs"]) for case in task.cases()}
+    assert config.train.steps * config.train.batch_size == 32 * config.task.examples
+
+
+def test_the_quickstart_is_all_presets_on_parity():
+    found = grid.cells(quickstart.get_config(), {}, lambda task: FILES[task].get_config)
+    assert [cell.model.name for cell in found.values()] == list(PRESETS)
+    for cell in found.values():
+        assert (cell.protocol, cell.task.name) == ("quickstart", "bit_parity")
+        assert cell.study.models == ()
+        population.prepare(cell)
+
+
+@pytest.mark.parametrize("protocol, tasks", [("small", 4), ("original", 4), ("literature", 3)])
+def test_the_study_is_every_preset_on_every_task_of_the_protocol(protocol, tasks):
+    found = grid.cells(study_file.get_config(protocol), {}, lambda task: FILES[task].get_config)
+    assert len(found) == tasks * len(PRESETS) == len({(c.task.name, c.model.name) for c in found.values()})
+    assert {cell.protocol for cell in found.values()} == {protocol}
+    with pytest.raises(ConfigError, match="no protocol 'large'"):
+        study_file.get_config("large")
+
+
+def test_a_flag_counts_even_where_it_says_what_the_study_s_own_file_says():
+    """2000 steps are bit parity's, whose file the study begins with, but not MQAR's."""
+    flags = {"study.models": ("lstm,lru",), "study.tasks": ("mqar",), "train.steps": 2000}
+    found = grid.cells(study_file.get_config(), flags, lambda task: FILES[task].get_config)
+    assert [(cell.model.name, cell.train.steps) for cell in found.values()] == [("lstm", 2000), ("lru", 2000)]
+
+
+def test_flags_of_a_study_reach_every_cell():
+    flags = {"train.steps": 3, "mesh.data": 1}
+    found = grid.cells(quickstart.get_config(), flags, lambda task: FILES[task].get_config)
+    assert {cell.train.steps for cell in found.values()} == {3}
+    assert {cell.mesh.data for cell in found.values()} == {1}
+    assert {cell.overrides for cell in found.values()} == {(("train.steps", 3),)}
+
+
+@pytest.mark.parametrize("path", sorted(Path("configs").glob("*.py")), ids=lambda path: path.stem)
+def test_docstrings_name_a_command_that_loads(path):
+    command = re.search(
+        r"python launch\.py --config=configs/(\w+)\.py(?::(\S+))? --workdir=\S+", path.read_text()
+    )
+    assert command and command[1] == path.stem
+    file = (FILES | STUDIES)[path.stem]
+    config = file.get_config(command[2]) if command[2] and command[2] != "PART" else file.get_config()
+    assert set(flat(config)) >= set(schema.KEYS) - {"model.options", "task.options"}

@@ -1,0 +1,271 @@
+"""Every op, every way of computing it, against the loops of naive.py: outputs, final state, all gradients."""
+
+import functools
+import sys
+
+import jax
+import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
+import pytest
+from helpers import assert_trees_close
+
+from rnnbench.ops import naive
+from rnnbench.ops.delta_rule import delta_rule
+from rnnbench.ops.linear_attention import linear_attention
+from rnnbench.ops.linear_scan import linear_scan
+from rnnbench.ops.recurrent import recurrent
+from rnnbench.ops.selective_scan import selective_scan
+
+BATCH, HEADS, KEY, VALUE, DIM, STATES = 2, 2, 4, 3, 3, 4
+LENGTHS = (1, 7, 63, 100)
+
+
+def normal(rng, *shape):
+    return rng.normal(size=shape).astype(np.float32)
+
+
+def scan_inputs(length, kind):
+    rng = np.random.default_rng(length)
+    shape = (BATCH, length, DIM, 2)
+    a, b, state = (
+        rng.uniform(-1, 1, shape).astype(np.float32),
+        normal(rng, *shape),
+        normal(rng, BATCH, DIM, 2),
+    )
+    if kind == "real":
+        return a, b, state
+    a = a * np.exp(1j * normal(rng, *shape)).astype(np.complex64)
+    if kind == "complex":
+        return a, b + 1j * normal(rng, *shape), state + 1j * normal(rng, BATCH, DIM, 2)
+    if kind == "complex a, real b":
+        return a, b, state + 1j * normal(rng, BATCH, DIM, 2)
+    if kind == "constant over batch and time":
+        return a[:1, :1], b + 1j * normal(rng, *shape), state + 0j
+    raise ValueError(kind)
+
+
+def selective_inputs(length, kind):
+    rng = np.random.default_rng(length)
+    delta = np.exp(normal(rng, BATCH, length, DIM) - 1)
+    delta[1] *= 30  # the second sequence forgets nearly all at each step
+    sequences = [normal(rng, BATCH, length, n) for n in (DIM, STATES, STATES)]
+    A, D = -np.exp(normal(rng, DIM, STATES)), normal(rng, DIM)
+    return sequences[0], delta, A, sequences[1], sequences[2], D, normal(rng, BATCH, DIM, STATES)
+
+
+def log_decays(rng, length, kind):
+    """The first sequence decays mildly; the second from hardly at all to e^-300, in one step."""
+    if kind == "no decay":
+        return None
+    shape = (length, HEADS) + (() if kind == "decay per head" else (KEY,))
+    return -np.stack([rng.uniform(0, 0.3, shape), 10 ** rng.uniform(-3, 2.5, shape)]).astype(np.float32)
+
+
+def attention_inputs(length, kind):
+    rng = np.random.default_rng(length)
+    q, k, v = (normal(rng, BATCH, length, HEADS, n) for n in (KEY, KEY, VALUE))
+    return q, k, v, log_decays(rng, length, kind), normal(rng, BATCH, HEADS, KEY, VALUE)
+
+
+def delta_inputs(length, kind):
+    q, k, v, log_decay, state = attention_inputs(length, kind)
+    beta = np.random.default_rng(length).uniform(0, 2, k.shape[:3]).astype(np.float32)
+    return q, k / np.linalg.norm(k, axis=-1, keepdims=True), v, beta, log_decay, state
+
+
+DECAYS = ("no decay", "decay per head", "decay per channel")
+OPS = {
+    "linear_scan": (
+        linear_scan,
+        naive.linear_scan,
+        scan_inputs,
+        ("real", "complex", "complex a, real b", "constant over batch and time"),
+        ({"impl": "associative"}, {"impl": "sequential"}),
+    ),
+    "selective_scan": (
+        selective_scan,
+        naive.selective_scan,
+        selective_inputs,
+        ("plain", "negative eigenvalues"),
+        ({}, {"impl": "chunked", "chunk": 16}, {"impl": "sequential", "chunk": 8}),
+    ),
+    "linear_attention": (
+        linear_attention,
+        naive.linear_attention,
+        attention_inputs,
+        DECAYS,
+        ({}, {"impl": "chunked", "chunk": 8}, {"impl": "sequential"}),
+    ),
+    "delta_rule": (
+        delta_rule,
+        naive.delta_rule,
+        delta_inputs,
+        DECAYS,
+        ({}, {"impl": "chunked", "chunk": 8}, {"impl": "sequential"}),
+    ),
+}
+CASES = [(name, kind) for name, row in OPS.items() for kind in row[3]]
+
+
+def options_of(name, kind):
+    return (
+        {"negative_eigenvalues": True} if name == "selective_scan" and kind == "negative eigenvalues" else {}
+    )
+
+
+def value_and_gradients(op, inputs, weights, **options):
+    def loss(*inputs):
+        outputs = op(*inputs, **options)
+        return naive.weighted_sum(outputs, weights), outputs
+
+    with_gradients = jax.value_and_grad(loss, argnums=tuple(range(len(inputs))), has_aux=True)
+    (_, outputs), gradients = jax.jit(with_gradients)(*inputs)
+    return outputs, gradients
+
+
+def scaled(tree, expected):
+    """Each leaf in units of the largest magnitude expected in it, so that one tolerance fits all."""
+    return jax.tree.map(lambda x, y: x / max(1.0, np.max(np.abs(y))), tree, expected)
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_outputs_state_and_all_gradients(name, kind, length, monkeypatch):
+    op, spec, make, _, impls = OPS[name]
+    inputs, options = make(length, kind), options_of(name, kind)
+    expected = naive.values(spec, *inputs, **options)
+    rng = np.random.default_rng(0)
+    weights = tuple(normal(rng, *x.shape) * (1 + 0.5j if np.iscomplexobj(x) else 1) for x in expected)
+    expected_gradients = naive.gradients(spec, weights, *inputs, **options)
+    if name in ("linear_attention", "delta_rule") and length == 100:
+        # As on an accelerator, several chunks side by side: 13 chunks in groups of 4.
+        monkeypatch.setitem(sys.modules[op.__module__].DEFAULTS, "cpu", ("chunked", ("chunked",), 8, 4))
+    # Compiling is what takes the time: every impl at one length only.
+    for impl in impls if length == 63 else impls[:1]:
+        outputs, gradients = value_and_gradients(op, inputs, weights, **impl, **options)
+        assert_trees_close(scaled(outputs, expected), scaled(expected, expected), atol=5e-6)
+        assert_trees_close(
+            scaled(gradients, expected_gradients), scaled(expected_gradients, expected_gradients), atol=2e-5
+        )
+
+
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_length_1000(name, kind):
+    op, spec, make, _, impls = OPS[name]
+    inputs, options = make(1000, kind), options_of(name, kind)
+    expected = naive.values(spec, *inputs, **options)
+    for impl in impls[:2]:
+        outputs = jax.jit(functools.partial(op, **impl, **options))(*inputs)
+        assert_trees_close(scaled(outputs, expected), scaled(expected, expected), atol=2e-5)
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_pieces_with_carried_state_equal_the_whole(name):
+    op, _, make, kinds, impls = OPS[name]
+    *inputs, state = make(63, kinds[1])
+    run = jax.jit(functools.partial(op, **impls[0]))
+    whole, final = run(*inputs, state)
+    pieces, carried = [], state
+    for start, stop in ((0, 1), (1, 32), (32, 63)):
+        piece = [x[:, start:stop] if np.ndim(x) > 2 else x for x in inputs]
+        y, carried = run(*piece, carried)
+        pieces.append(y)
+    assert_trees_close((jnp.concatenate(pieces, axis=1), carried), (whole, final), atol=3e-5)
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_no_state_means_zeros(name):
+    op, _, make, kinds, _ = OPS[name]
+    *inputs, state = make(7, kinds[0])
+    assert_trees_close(op(*inputs), op(*inputs, np.zeros_like(state)))
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_bfloat16_inputs_keep_a_float32_state(name):
+    op, spec, make, kinds, impls = OPS[name]
+    *inputs, state = make(63, kinds[0])
+    inputs = [x if x is None else x.astype(ml_dtypes.bfloat16) for x in inputs]
+    expected = naive.values(spec, *inputs, state)
+    for impl in impls:
+        y, final = jax.jit(functools.partial(op, **impl))(*inputs, state)
+        assert (y.dtype, final.dtype) == (jnp.bfloat16, jnp.float32)
+        # The inputs are exact in float32: the state is as good as ever, y is rounded once.
+        assert_trees_close(scaled(final, expected[1]), scaled(expected[1], expected[1]))
+        assert_trees_close(y.astype(jnp.float32), expected[0], rtol=2**-8, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_vmap_and_a_sharded_batch_change_nothing(name):
+    op, _, make, kinds, _ = OPS[name]
+    inputs = make(7, kinds[0])
+    members = jax.tree.map(lambda x: np.stack([x, 0.5 * x]), inputs)
+    mapped = jax.jit(jax.vmap(op))(*members)
+    for i in range(2):
+        assert_trees_close(
+            jax.tree.map(lambda x, i=i: x[i], mapped), op(*(x if x is None else x[i] for x in members))
+        )
+    mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:2])
+    by_batch = jax.NamedSharding(mesh, jax.P("data"))
+    placed = [x if np.ndim(x) < 3 else jax.device_put(x, by_batch) for x in inputs]
+    assert_trees_close(jax.jit(op)(*placed), op(*inputs))
+
+
+@pytest.mark.parametrize("impl", ["chunked", "sequential"])
+def test_selective_scan_never_holds_all_states(impl):
+    length, dim, states, chunk = 512, 32, 32, 8
+    rng = np.random.default_rng(0)
+    u, B = normal(rng, BATCH, length, dim), normal(rng, BATCH, length, states)
+    inputs = (u, np.abs(u), -np.ones((dim, states), np.float32), B, B, np.ones(dim, np.float32))
+    all_states = 4 * BATCH * length * dim * states
+
+    def loss(*inputs):
+        y, state = selective_scan(*inputs, impl=impl, chunk=chunk)
+        return jnp.sum(y**2) + jnp.sum(state)
+
+    compiled = jax.jit(jax.grad(loss, argnums=range(6))).lower(*inputs).compile()
+    # What is left: a state per chunk, a few arrays of a chunk's states, and some the size of the inputs.
+    assert compiled.memory_analysis().temp_size_in_bytes < 0.75 * all_states
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_refusals(name):
+    op, _, make, kinds, _ = OPS[name]
+    inputs = make(7, kinds[0])
+    with pytest.raises(ValueError, match=f"{name}: impl must be one of .*sequential, got 'fast'"):
+        op(*inputs, impl="fast")
+    if name != "linear_scan":
+        with pytest.raises(ValueError, match=f"{name}: chunk must be a power of two, got 24"):
+            op(*inputs, chunk=24)
+
+
+def test_shapes_that_do_not_fit_are_refused():
+    q, k, v, _, state = attention_inputs(7, "no decay")
+    with pytest.raises(ValueError, match="log_decay must be"):
+        linear_attention(q, k, v, v, state)
+    with pytest.raises(ValueError, match="linear_scan: a"):
+        linear_scan(q[:, :3], q)
+
+
+def test_recurrent_is_the_loop_over_the_cell():
+    rng = np.random.default_rng(0)
+    params, x, state = normal(rng, DIM, DIM), normal(rng, BATCH, 7, DIM), normal(rng, BATCH, DIM)
+
+    def cell(params, state, inputs):
+        state = jnp.tanh(state @ params + inputs["x"])
+        return state, {"y": 2 * state}
+
+    def outputs(op):
+        def of_arrays(params, x, state):
+            y, state = op(cell, params, {"x": x}, state)
+            return y["y"], state
+
+        return of_arrays
+
+    weights = normal(rng, BATCH, 7, DIM), normal(rng, BATCH, DIM)
+    assert_trees_close(
+        value_and_gradients(outputs(recurrent), (params, x, state), weights),
+        value_and_gradients(outputs(naive.recurrent), (params, x, state), weights),
+    )
+    with pytest.raises(ValueError, match="recurrent: impl"):
+        recurrent(cell, params, {"x": x}, state, impl="associative")

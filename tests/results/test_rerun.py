@@ -1,0 +1,81 @@
+"""A committed cell trained again: the same figures again, and what is said when they are not."""
+
+import json
+
+import pytest
+import rerun
+from helpers import tiny
+
+from rnnbench.store.rows import read_jsonl, write_jsonl
+from rnnbench.study import table as tables
+from rnnbench.train import run as train
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """A table of one cell, two learning rates × two seeds."""
+    folder = tmp_path_factory.mktemp("rerun")
+    members = {"population.learning_rates": (0.03, 0.01), "population.seeds": (0, 1)}
+    config = tiny("lstm", {"train.steps": 6, "train.batch_size": 16} | members)
+    rows = train.run(config, folder / "run")
+    tables.add(folder / "table", [rows[0]["cell"]], config, rows, folder / "run")
+    return folder / "table"
+
+
+def test_the_same_figures_again(table, capsys):
+    """A member alone is what it was in its population."""
+    assert rerun.main([str(table), "bit_parity-tiny-lstm", "--seeds=1", "--learning_rates=0.01"]) == 0
+    shown = capsys.readouterr().out
+    assert "greatest difference 0.0000" in shown and "length=24" in shown and "0.03 " not in shown
+
+
+def test_what_deviates_is_told(table, tmp_path, capsys, monkeypatch):
+    rows = read_jsonl(table / "results.jsonl")
+    monkeypatch.setattr(train, "run", lambda config, folder: rows)
+    off = [row | {row["headline"]: row[row["headline"]] - 0.05 * (row["seed"] == 1)} for row in rows]
+    write_jsonl(tmp_path / "results.jsonl", off)
+    (tmp_path / "configs.json").write_text((table / "configs.json").read_text())
+    arguments = [str(tmp_path), "bit_parity-tiny-lstm"]
+    assert rerun.main(arguments) == 1
+    assert "greatest difference 0.0500, tolerance 0.02: DEVIATES" in capsys.readouterr().out
+    assert rerun.main([*arguments, "--tolerance=0.06"]) == 0
+
+
+def rows_of(values, rate=0.01):
+    row = {"case": {"length": 8}, "learning_rate": rate, "headline": "accuracy"}
+    return [row | {"seed": seed, "accuracy": value} for seed, value in values.items()]
+
+
+def test_other_seeds_are_compared_by_their_medians():
+    committed = rows_of({0: 0.5, 1: 0.75, 2: 1.0}) + rows_of({0: 0.0, 1: 0.0, 2: 0.0}, rate=0.1)
+    (line,) = rerun.compare(committed, rows_of({7: 0.5, 8: 0.5, 9: 1.0}))
+    assert (line["seed"], line["before"], line["now"], line["difference"]) == ("median", 0.75, 0.5, 0.25)
+    (line,) = rerun.compare(committed, rows_of({2: None}))
+    assert (line["seed"], line["before"], line["now"]) == (2, 1.0, 0.0)  # diverged
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["{table}", "bit_parity-tiny-gpt"], "no such cell in"),
+        (["{table}/none", "bit_parity-tiny-lstm"], "no table here"),
+        (["{table}", "bit_parity-tiny-lstm", "--seeds=a"], "--seeds"),
+        (["{table}", "bit_parity-tiny-lstm", "--seeds=1,1"], "population.seeds"),
+        (["{table}", "bit_parity-tiny-lstm", "--learning_rates=0.5"], "--learning_rates"),
+    ],
+)
+def test_refusals(table, capsys, arguments, words):
+    assert rerun.main([argument.format(table=table) for argument in arguments]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line
+
+
+def test_plug_ins_beside_the_rows_are_found(table, tmp_path):
+    """A cell whose mixer and task lie in the table's folder can be set up again."""
+    (tmp_path / "mixer_beside_rows.py").write_text("from external_mixer import RunningSum\n")
+    write_jsonl(tmp_path / "results.jsonl", read_jsonl(table / "results.jsonl"))
+    configs = json.loads((table / "configs.json").read_text())
+    configs["bit_parity-tiny-lstm"]["model"] |= {"mixer": "mixer_beside_rows:RunningSum", "options": {}}
+    (tmp_path / "configs.json").write_text(json.dumps(configs))
+    rerun.find(str(tmp_path), "bit_parity-tiny-lstm")
+    assert __import__("mixer_beside_rows").RunningSum

@@ -1,0 +1,188 @@
+"""What holds for every task: targets as the oracle has them, the shape of a batch, cases, building."""
+
+import itertools
+import json
+import re
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import oracles
+import pytest
+from helpers import tiny
+from jax.sharding import NamedSharding, PartitionSpec
+from task_samples import SETTINGS, N, assert_odds, drawn, ends, evenly, rows
+
+from rnnbench.config import ConfigError
+from rnnbench.tasks import TASKS, build
+from rnnbench.tasks.bit_parity import BitParity
+from rnnbench.tasks.controlled_bit_parity import ControlledBitParity
+from rnnbench.tasks.draw import choose, order_by, supervised_positions
+from rnnbench.tasks.dyck import Dyck
+from rnnbench.tasks.mqar import MQAR
+
+
+def answer(task, tokens):
+    if isinstance(task, Dyck):
+        return (oracles.dyck_balanced if task.mode == "balanced" else oracles.dyck_close)(
+            tokens, task.num_types
+        )
+    if isinstance(task, MQAR):
+        return oracles.mqar(tokens, task.num_keys, task.separator)
+    return oracles.parity(tokens, task.supervision)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_targets_are_the_oracle_s(name):
+    task, _ = SETTINGS[name]
+    inputs, targets, mask = drawn(name)
+    for row, target, asked, end in zip(inputs.tolist(), targets.tolist(), mask.tolist(), ends(name, mask)):
+        expected = answer(task, row[:end])
+        assert [t if m else None for t, m in zip(target, asked)][:end] == expected, row
+        assert not any(row[end:]) and not any(asked[end:])
+        assert not any(t for t, m in zip(target, asked) if not m)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_supervised_is_the_most_positions_that_are_asked(name):
+    task, case = SETTINGS[name]
+    _, _, mask = drawn(name)
+    assert mask.sum(axis=1).max() == task.supervised(case)
+
+
+def test_supervised_positions_are_those_of_the_mask():
+    masks = np.random.default_rng(0).random((50, 9)) < 0.3
+    for mask in [*masks, np.zeros(9, bool), np.ones(9, bool)]:
+        positions, valid = supervised_positions(jnp.asarray(mask), 9)
+        assert positions[valid].tolist() == np.flatnonzero(mask).tolist()
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_batch_keeps_to_its_contract(name):
+    task, case = SETTINGS[name]
+    inputs, targets, mask = drawn(name)
+    assert inputs.dtype == targets.dtype == np.int32 and mask.dtype == bool
+    assert inputs.shape == targets.shape == mask.shape == (N, np.max(case["length"]))
+    assert mask.any(axis=1).all()
+    assert inputs.min() == 0 and inputs.max() == task.vocab_size - 1
+    assert set(targets[mask].tolist()) == set(range(task.num_classes))
+
+
+@pytest.mark.parametrize("name", ["parity", "controlled", "dyck", "mqar re-used", "mqar spread ranges"])
+def test_data_do_not_depend_on_the_number_of_devices(name):
+    task, case = SETTINGS[name]
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    keys = jax.device_put(jax.random.split(jax.random.key(0), N), NamedSharding(mesh, PartitionSpec("data")))
+    sharded = jax.jit(lambda keys: jax.vmap(lambda key: task.sample(key, case))(keys))(keys)
+    assert len(sharded.inputs.sharding.device_set) == 8
+    for mine, theirs in zip(sharded, drawn(name)):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_cases_survive_json_and_come_once(name):
+    task, _ = SETTINGS[name]
+    train = [case for case, _ in task.train_cases()]
+    for case in [*train, *task.cases(), task.selection_case()]:
+        assert json.loads(json.dumps(case)) == case
+        assert 0 < task.chance(case) < 1
+    assert task.cases()[0] == task.selection_case()
+    longest = max(np.max(case["length"]) for case in train)
+    assert task.selection_case()["length"] == longest
+    assert all(case not in task.cases()[:i] for i, case in enumerate(task.cases()))
+
+
+SYMBOLS = {
+    "bit_parity": {"0": 0, "1": 1},
+    "controlled_bit_parity": {"0": 0, "1": 1},
+    "dyck": {"(": 0, "[": 1, "{": 2, ")": 3, "]": 4, "}": 5},
+    "mqar": {"_": 0, "b": 1, "c": 2, "d": 3, "1": 4, "2": 5, "3": 6},
+    "mqar |": {"_": 0, "|": 1, "b": 2, "c": 3, "d": 4, "1": 5, "2": 6, "3": 7},
+}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_docstring_examples_are_right(name):
+    examples = re.findall(r"inputs +(.*)\n +targets +(.*)\n", TASKS[name].__doc__)
+    assert examples
+    for inputs, targets in examples:
+        symbols = SYMBOLS[name + " |" if "|" in inputs else name]
+        tokens = [symbols[symbol] for symbol in inputs.split()]
+        if name == "mqar":
+            values = [None if symbol == "." else int(symbol) - 1 for symbol in targets.split()]
+            assert oracles.mqar(tokens, 3, "|" in inputs) == values
+        elif name == "dyck" and "." in targets:
+            types = [None if symbol == "." else symbols[symbol] for symbol in targets.split()]
+            assert oracles.dyck_close(tokens, 3) == types
+        else:
+            oracle = (lambda tokens: oracles.dyck_balanced(tokens, 3)) if name == "dyck" else oracles.parity
+            assert oracle(tokens) == [int(symbol) for symbol in targets.split()]
+
+
+@pytest.mark.parametrize(
+    "name", ["parity", "parity last", "controlled", "controlled any", "dyck close", "mqar one", "mqar spread"]
+)
+def test_chance_is_the_best_constant_answer(name):
+    task, case = SETTINGS[name]
+    _, targets, mask = drawn(name)
+    counts = np.bincount(targets[mask])
+    assert counts.max() / counts.sum() == pytest.approx(task.chance(case), abs=0.012)
+
+
+def test_headlines_and_chance():
+    assert BitParity().headline == "last_quarter_accuracy"
+    assert BitParity(supervision="last").headline == "last_accuracy"
+    assert ControlledBitParity().headline == MQAR().headline == Dyck(mode="close").headline == "accuracy"
+    assert Dyck().headline == "balanced_accuracy"
+    assert Dyck(num_types=7).chance({"length": 8}) == 0.5
+    assert ControlledBitParity().chance({"length": 32, "ones": 12}) == pytest.approx(1 - 6 * 33 / 13 / 32)
+
+
+def test_build_reads_task_and_eval():
+    config = ml_collections.ConfigDict(
+        {
+            "task": {
+                "name": "mqar",
+                "module": "",
+                "num_keys": 9,
+                "train_mix": ((32, 4), (64, (2, 8), 0.5)),
+            },
+            "eval": {
+                "lengths": (64, 128),
+                "pairs": (8, (1, 9)),
+                "cases": ({"length": 40, "pairs": 3},),
+                "seed": 1,
+            },
+        }
+    )
+    task = build(config)
+    assert isinstance(task, MQAR) and task.num_keys == 9
+    assert task.train_cases() == (({"length": 32, "pairs": 4}, 1.0), ({"length": 64, "pairs": [2, 8]}, 0.5))
+    assert task.cases() == (
+        {"length": 64, "pairs": 8},
+        {"length": 128, "pairs": [1, 9]},
+        {"length": 40, "pairs": 3},
+    )
+
+
+@pytest.mark.parametrize(
+    "task, key, value",
+    [("mqar", "task.num_types", 4), ("dyck", "eval.pairs", (4,)), ("bit_parity", "task.depth", 9)],
+)
+def test_another_task_s_setting_is_refused(task, key, value):
+    with pytest.raises(ConfigError, match=f"^--config.{key}: {task} has no such setting"):
+        build(tiny("lstm", {key: value}, task))
+
+
+def test_choose_is_uniform_over_ordered_choices():
+    sizes = jnp.tile(jnp.array([4, 5]), N)
+    keys = jax.random.split(jax.random.key(0), 2 * N)
+    chosen = np.asarray(jax.jit(jax.vmap(lambda key, size: choose(key, 3, size)))(keys, sizes))
+    for size in (4, 5):
+        assert_odds(rows(chosen[size - 4 :: 2]), evenly(itertools.permutations(range(size), 3)))
+
+
+def test_order_by_is_a_stable_argsort():
+    rank = jax.random.randint(jax.random.key(0), (1000,), -20, 20)
+    np.testing.assert_array_equal(order_by(rank), np.argsort(rank, kind="stable"))

@@ -1,0 +1,91 @@
+"""Long streams: in pieces as at once, the members that solved it and no others, files and refusals."""
+
+import jax
+import numpy as np
+import pytest
+from helpers import tiny
+
+from rnnbench import long_streams, notebook
+from rnnbench.store.rows import read_jsonl, write_jsonl
+from rnnbench.train import run as train
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Two members, of which, by its rows, only seed 1 solved the longest case."""
+    folder = tmp_path_factory.mktemp("far") / "run"
+    train.run(tiny("lstm", {"train.steps": 4, "population.seeds": (0, 1)}), folder)
+    rows = read_jsonl(folder / "results.jsonl")
+    for row in rows:
+        longest = row["case"]["length"] == 24
+        row[row["headline"]] = 0.96 if longest and row["seed"] == 1 else 0.9 if longest else 1.0
+    write_jsonl(folder / "results.jsonl", rows)
+    return folder
+
+
+def test_in_pieces_as_in_one_evaluation(run):
+    """97 tokens in pieces of 10 give the sums that the evaluation of that length gives."""
+    member = notebook.load(run, seed=1)
+    case, key = {"length": 97}, jax.random.key(3)
+    sums = long_streams.stream(member.model, member.task, case, key, sequences=5, piece=10)
+    keys = jax.random.split(jax.random.fold_in(key, 0), 5)
+    batch = jax.vmap(lambda key: member.task.sample(key, case))(keys)
+    right = (member.model(batch.inputs)[0].argmax(-1) == batch.targets) & batch.mask
+    np.testing.assert_array_equal(sums["count"], batch.mask.sum(axis=0))
+    np.testing.assert_array_equal(sums["right"], right.sum(axis=0))
+    assert 0 < sums["right"].sum() < sums["count"].sum()
+
+
+def test_files(run, tmp_path):
+    arguments = [str(run), "--length=40", "--piece=16", "--sequences=4", f"--out={tmp_path}"]
+    for _ in range(2):  # again: the rows are replaced, not doubled
+        assert long_streams.main(arguments) == 0
+        (row,) = read_jsonl(tmp_path / "far.jsonl")
+    assert (row["seed"], row["case"], row["sequences"], row["model"]) == (1, {"length": 40}, 4, "lstm")
+    assert np.mean(row["accuracy_by_position"]) == pytest.approx(row["accuracy"])
+    assert np.mean(row["accuracy_by_position"][30:]) == pytest.approx(row["last_quarter_accuracy"])
+    assert (tmp_path / "far.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_line_per_model_and_case():
+    who = {"task": "bit_parity", "chance": 0.5, "starts": [0, 1], "accuracy_by_position": [1.0, 0.75]}
+    rows = [
+        who | {"model": model, "case": case}
+        for model, case in [
+            ("lstm", {"length": 2}),
+            ("lstm", {"length": 2}),
+            ("mamba", {"length": 2, "ones": "any"}),
+            ("mamba", {"length": 1}),
+        ]
+    ]
+    (axes,) = long_streams.figure(rows).axes
+    named = {line.get_label() for line in axes.lines if not line.get_label().startswith("_")}
+    assert named == {"lstm (2)", "mamba ones=any (1)", "mamba 1 (1)"}
+
+
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        (["--length=0"], "--length"),
+        (["--piece=0"], "--piece"),
+        (["--sequences=-1"], "--sequences"),
+        (["--solved=0.97"], "--solved"),
+        (["--out={run}/config.json"], "--out"),
+        (["{run}/none"], "no run or study"),
+    ],
+)
+def test_refusals(run, capsys, flags, words):
+    before = sorted(path.name for path in run.iterdir())
+    assert long_streams.main([str(run), *(flag.format(run=run) for flag in flags)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line
+    assert sorted(path.name for path in run.iterdir()) == before
+
+
+def test_a_length_that_cannot_hold_the_case(tmp_path, capsys):
+    lengths = {"task.train_lengths": (32, 32), "eval.lengths": (32,), "eval.pairs": (8,)}
+    train.run(tiny("lstm", {"train.steps": 4} | lengths, "mqar"), tmp_path)
+    assert long_streams.main([str(tmp_path), "--solved=0", "--length=2"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("--length: there are no sequences of length=2,pairs=")
+    assert not (tmp_path / long_streams.ROWS).exists()

@@ -1,0 +1,146 @@
+"""The Python API: the member that is loaded is the one whose row was written, and streams as it runs."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from helpers import tiny
+
+import rnnbench
+from rnnbench.config import InputError
+from rnnbench.config.build import put
+from rnnbench.store.rows import read_jsonl, write_jsonl
+from rnnbench.train import run as train
+from rnnbench.train.evaluate import case_key
+
+SETTINGS = {
+    "train.steps": 12,
+    "train.chunk": 6,
+    "eval.every": 6,
+    "population.seeds": (0, 1),
+    "population.learning_rates": (0.03, 0.001),
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Two learning rates, two seeds, evaluated and saved after 6 and after 12 steps, on four devices."""
+    folder = tmp_path_factory.mktemp("run")
+    config = tiny("lstm", {})
+    for key, value in SETTINGS.items():
+        put(config, key, value)
+    config.mesh.seed, config.mesh.data = 4, 1
+    train.run(config, folder)
+    return folder
+
+
+def accuracy(loaded, case):
+    """Over the very sequences of the run's evaluation."""
+    right = asked = 0
+    size, key = loaded.config.train.batch_size, case_key(loaded.config.eval.seed, case)
+    for i in range(loaded.config.eval.batches):
+        keys = jax.random.split(jax.random.fold_in(key, i), size)
+        batch = jax.vmap(lambda key: loaded.task.sample(key, case))(keys)
+        logits, _ = loaded.model(batch.inputs)
+        right += int(((logits.argmax(-1) == batch.targets) & batch.mask).sum())
+        asked += int(batch.mask.sum())
+    return right / asked
+
+
+@pytest.mark.parametrize("seed, rate, step", [(0, 0.03, None), (1, 0.001, None), (1, 0.03, 6)])
+def test_a_loaded_member_has_the_accuracy_of_its_row(run, seed, rate, step):
+    loaded = rnnbench.load(run, seed=seed, learning_rate=rate, step=step)
+    assert loaded.member == {"seed": seed, "learning_rate": rate} and loaded.step == (step or 12)
+    wanted = loaded.member | {"step": loaded.step, "case": {"length": 24}}
+    rows = read_jsonl(run / "results.jsonl")
+    (row,) = [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+    assert accuracy(loaded, row["case"]) == pytest.approx(row["accuracy"], abs=1e-3)
+
+
+def test_the_devices_of_the_run_need_not_be_here(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "copy")
+    config = json.loads((copy / "config.json").read_text())
+    config["mesh"] |= {"seed": 4, "data": 32, "time": 16}
+    (copy / "config.json").write_text(json.dumps(config))
+    assert rnnbench.load(copy, seed=0, learning_rate=0.03).step == 12
+
+
+def test_the_default_is_the_reports_learning_rate_and_the_best_seed(run, tmp_path):
+    (tmp_path / "config.json").write_text((run / "config.json").read_text())
+    (tmp_path / "checkpoints").symlink_to(run / "checkpoints")
+    scores = {(0.03, 0): 0.9, (0.03, 1): 0.4, (0.001, 0): 0.7, (0.001, 1): 0.8}
+    rows = read_jsonl(run / "results.jsonl")
+    for row in rows:
+        good = scores[row["learning_rate"], row["seed"]] if row["step"] == 12 else 0.0
+        row[row["headline"]] = good if row["selection"] else 1 - good
+    write_jsonl(tmp_path / "results.jsonl", rows)
+    chosen = lambda **wanted: tuple(rnnbench.load(tmp_path, **wanted).member.values())
+    assert chosen() == (1, 0.001)  # the median decides on the rate, 0.75 against 0.65
+    assert chosen(learning_rate=0.03) == (0, 0.03)
+    assert chosen(seed=0) == (0, 0.001)
+
+
+def test_streaming_equals_the_whole_sequence_and_compiles_once(run):
+    model = rnnbench.load(run).model
+    tokens = jax.random.randint(jax.random.key(0), (3, 20), 0, 2)
+    whole, _ = model(tokens)
+    step, state = rnnbench.stream(model, batch=3, max_length=20)
+    streamed = []
+    for t in range(20):
+        logits, state = step(tokens[:, t], state)
+        streamed.append(logits)
+    np.testing.assert_allclose(np.stack(streamed, axis=1), whole, atol=1e-5)
+    assert step.func._cache_size() == 1
+
+
+@pytest.mark.parametrize(
+    "wanted, message",
+    [
+        ({"seed": 7}, r"no such member; there are: lr=0.03,seed=0  lr=0.03,seed=1  lr=0.001,seed=0"),
+        ({"step": 5}, r"there is none of step 5, but of \[6, 12\]"),
+    ],
+)
+def test_what_is_not_there(run, wanted, message):
+    with pytest.raises(InputError, match=message):
+        rnnbench.load(run, **wanted)
+
+
+def test_a_folder_without_a_run(run, tmp_path):
+    with pytest.raises(InputError, match="no run here"):
+        rnnbench.load(tmp_path)
+    (tmp_path / "cells").mkdir()
+    (tmp_path / "cells" / "mine").symlink_to(run)
+    with pytest.raises(InputError, match=r"it is a study, name one of its cells in .*/cells: mine"):
+        rnnbench.load(tmp_path)
+    (tmp_path / "config.json").write_text((run / "config.json").read_text())
+    with pytest.raises(InputError, match="there is no checkpoint here"):
+        rnnbench.load(tmp_path)
+
+
+def test_results_are_a_data_frame(run):
+    frame = rnnbench.results(run)
+    assert len(frame) == 16 and frame.attrs["problems"] == []
+    last = frame[frame.final & (frame.length == 24)]
+    assert len(last) == 4 and set(last.learning_rate) == {0.03, 0.001} and set(last.case) == {"length=24"}
+    assert frame.accuracy.between(0, 1).all()
+
+
+def test_without_pandas_one_line(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(InputError, match="needs pandas; install the extra"):
+        rnnbench.results(run)
+
+
+def test_importing_the_package_loads_no_jax():
+    code = "import sys, rnnbench, rnnbench.config.load; print('jax' in sys.modules, rnnbench.__all__)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[1]
+    )
+    assert done.stdout == "False ['load', 'results', 'stream']\n", done.stderr
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = rnnbench.nothing
