@@ -1,6 +1,7 @@
 """One backbone for all mixers: embed → N × [norm → mixer → +, norm → MLP → +] → norm → head."""
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -11,7 +12,7 @@ from ml_collections import ConfigDict
 from rnnbench import mixers
 from rnnbench.config import ConfigError
 from rnnbench.config.schema import PRESETS
-from rnnbench.mixers.common import linear
+from rnnbench.mixers.common import flat_dot, linear
 from rnnbench.ops import over_time
 from rnnbench.tasks.contract import bounds
 
@@ -49,7 +50,9 @@ class Block(nnx.Module):
 class SequenceModel(nnx.Module):
     """tokens [B, T] → logits [B, T, classes] in float32, and the state after the last token.
 
-    `config` is `config.model`; `max_length` the longest sequence it will see (for learned positions).
+    `config` is `config.model`; `max_length` the longest sequence it will see (for learned positions). With
+    config.head="tied" the logit of class c is ⟨norm(x_t), embedding of the token class_tokens[c]⟩, without a
+    projection or bias of its own (Press & Wolf 2016, arXiv 1608.05859).
     A `dropout_key` makes a training pass; without one the model is deterministic. With
     `positions` [B, n] there are logits [B, n, classes] at those positions only. With `axis_name` the tokens
     are this device's part of sequences split over that axis of a `jax.shard_map`, and so are positions and
@@ -63,16 +66,21 @@ class SequenceModel(nnx.Module):
         vocab_size: int,
         num_classes: int,
         max_length: int,
+        class_tokens: Sequence[int] | None = None,
         rngs: nnx.Rngs,
         dtype: Any = jnp.float32,
     ):
         hidden = config.mlp_dim if config.mlp_dim >= 0 else matched_mlp_dim(config)
-        self.embed = nnx.Embed(vocab_size, config.dim, dtype=dtype, rngs=rngs)
-        learned = config.positions == "learned"
-        self.positions = nnx.Embed(max_length, config.dim, dtype=dtype, rngs=rngs) if learned else None
+        std = config.embedding_std
+        start = {"embedding_init": nnx.initializers.normal(std)} if std else {}
+        table = lambda rows: nnx.Embed(rows, config.dim, dtype=dtype, rngs=rngs, **start)
+        self.embed = table(vocab_size)
+        self.positions = table(max_length) if config.positions == "learned" else None
         self.blocks = nnx.List([Block(config, hidden, rngs=rngs, dtype=dtype) for _ in range(config.layers)])
         self.norm = nnx.RMSNorm(config.dim, dtype=dtype, rngs=rngs)
-        self.head = linear(config.dim, num_classes, rngs=rngs, dtype=dtype, bias=True)
+        tied = config.head == "tied"
+        self.head = None if tied else linear(config.dim, num_classes, rngs=rngs, dtype=dtype, bias=True)
+        self.class_tokens = tuple(class_tokens) if tied else None
         self.dropout = nnx.Dropout(config.dropout)
 
     def init_state(self, batch: int, max_length: int) -> dict[str, Any]:
@@ -107,8 +115,13 @@ class SequenceModel(nnx.Module):
             layers.append(layer)
         if positions is not None:
             x = jnp.take_along_axis(x, positions[..., None], axis=1)
-        logits = self.head(self.norm(x)).astype(jnp.float32)
-        return logits, {"position": start + length, "layers": layers}
+        return self._logits(self.norm(x)), {"position": start + length, "layers": layers}
+
+    def _logits(self, x: jax.Array) -> jax.Array:
+        if self.head is not None:
+            return self.head(x).astype(jnp.float32)
+        classes = self.embed.embedding[...][jnp.array(self.class_tokens)].astype(self.embed.dtype)
+        return flat_dot(x, classes.T).astype(jnp.float32)
 
     def _embedded(self, tokens: jax.Array, positions: jax.Array) -> jax.Array:
         x = lookup(self.embed.embedding[...].astype(self.embed.dtype), tokens)
@@ -239,7 +252,9 @@ def state_size(model: SequenceModel, length: int) -> int:
 
 def build(config: ConfigDict, task: Any) -> Any:
     """A function of a PRNG key that makes the model of a whole config for a task."""
-    max_length = max(lengths(task))
+    max_length, class_tokens = max(lengths(task)), getattr(task, "class_tokens", None)
+    if config.model.head == "tied" and class_tokens is None:
+        raise ConfigError("model.head", f"{config.task.name} has no tokens for its classes; set it to linear")
 
     def make(key: jax.Array) -> SequenceModel:
         return SequenceModel(
@@ -247,6 +262,7 @@ def build(config: ConfigDict, task: Any) -> Any:
             vocab_size=task.vocab_size,
             num_classes=task.num_classes,
             max_length=max_length,
+            class_tokens=class_tokens,
             rngs=nnx.Rngs(key),
             dtype=jnp.dtype(config.train.dtype),
         )

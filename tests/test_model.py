@@ -202,6 +202,57 @@ def test_dropout_needs_a_key():
     assert np.abs(first - plain(tokens())[0]).max() > 1e-2
 
 
+MQAR = {"task.num_keys": 5, "task.num_values": 3, "task.train_pairs": (2, 2), "task.train_lengths": (8, 8)}
+MQAR |= {"eval.lengths": (8,), "eval.pairs": (2,), "model.dim": 16, "model.layers": 1}
+
+
+def recaller(**settings):
+    changed = {"t": MQAR | {f"model.{name}": value for name, value in settings.items()}}
+    return prepare(experiment("mqar", "lstm,t", changed)).make(jax.random.key(0))
+
+
+def test_a_tied_head_multiplies_with_the_embeddings_of_the_classes():
+    model = recaller(head="tied")
+    model.norm = lambda x: x
+    x = jax.random.normal(jax.random.key(2), (2, 8, 16))
+    logits = model._logits(x)
+    values = model.embed.embedding[...][-3:]  # filler, five keys, three values
+    np.testing.assert_allclose(logits, x @ values.T, rtol=1e-5, atol=1e-6)
+    tokens = jnp.array([[1, 6, 2, 7, 1, 0, 2, 0]])
+    assert model(tokens)[0].shape == (1, 8, 3)
+
+
+def test_a_tied_head_has_no_parameters_of_its_own_and_trains_the_embeddings():
+    tied, linear = recaller(head="tied"), recaller()
+    assert num_params(params_of(linear)) - num_params(params_of(tied)) == 16 * 3 + 3
+    graphdef, params = nnx.split(tied)
+    tokens = jnp.array([[1, 0, 2, 0, 1, 0, 2, 0]])  # no value among the inputs
+    loss = lambda params: nnx.merge(graphdef, params)(tokens)[0][..., 0].sum()
+    gradient = nnx.to_pure_dict(jax.grad(loss)(params))["embed"]["embedding"]
+    assert jnp.abs(gradient[6]).max() > 0  # the token of class 0
+    np.testing.assert_array_equal(gradient[7:], 0)
+
+
+def test_tasks_without_tokens_for_their_classes_refuse_a_tied_head():
+    with pytest.raises(ConfigError) as error:
+        build(head="tied")
+    assert error.value.key == "model.head"
+
+
+def test_a_tied_head_of_dyck_reads_the_closing_brackets():
+    settings = {"task.mode": "close", "task.num_types": 2, "eval.lengths": (8,), "model.head": "tied"}
+    settings |= {"task.train_lengths": (8, 8), "model.dim": 16, "model.layers": 1}
+    task = prepare(experiment("dyck", "lstm,t", {"t": settings})).task
+    assert list(task.class_tokens) == [2, 3]
+
+
+def test_embedding_std():
+    settings = {"dim": 64, "positions": "learned"}
+    for model, expected in ((build(**settings), 1 / 8), (build(embedding_std=0.02, **settings), 0.02)):
+        for table in (model.embed, model.positions):
+            assert jnp.std(table.embedding[...]) == pytest.approx(expected, rel=0.25)
+
+
 @pytest.mark.parametrize(
     "preset,settings,key",
     [

@@ -87,6 +87,11 @@ class Dyck:
     def headline(self) -> str:
         return "balanced_accuracy" if self.mode == "balanced" else "accuracy"
 
+    @property
+    def class_tokens(self) -> range | None:
+        """The closing brackets, in mode "close"; nothing stands for balanced or not."""
+        return range(self.num_types, 2 * self.num_types) if self.mode == "close" else None
+
     def chance(self, case: Case) -> float:
         return 1 / self.num_classes
 

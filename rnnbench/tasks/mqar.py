@@ -98,6 +98,11 @@ class MQAR:
         return self.num_values
 
     @property
+    def class_tokens(self) -> range:
+        """The tokens of the values."""
+        return range(self.vocab_size - self.num_values, self.vocab_size)
+
+    @property
     def record_width(self) -> int:
         return 2 + self.separator
 

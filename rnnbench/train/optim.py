@@ -11,14 +11,16 @@ from ml_collections import ConfigDict
 def optimizer(config: ConfigDict) -> optax.GradientTransformation:
     """grads → the direction to step *against*; the caller scales it by learning rate × schedule.
 
-    `config` is `config.optim`. Weight decay touches the leaves whose name ends in `kernel`, and nothing else:
-    not biases, norms, embeddings or the raw parameters of the dynamics (`A_log`, `dt_bias`, `nu_log`). What
-    projects to step sizes or write strengths is a kernel (Mamba's `dt`, DeltaNet's `beta`) and decayed.
+    `config` is `config.optim`. With decay="kernels", weight decay touches the leaves whose name ends in
+    `kernel`, and nothing else: not biases, norms, embeddings or the raw parameters of the dynamics (`A_log`,
+    `dt_bias`, `nu_log`). What projects to step sizes or write strengths is a kernel (Mamba's `dt`, DeltaNet's
+    `beta`) and decayed. With decay="all" it touches every leaf, as in the public code of Zoology.
     """
     parts = [optax.clip_by_global_norm(config.clip)] if config.clip else []
     parts.append(optax.scale_by_adam(config.b1, config.b2))
     if config.name == "adamw" and config.weight_decay:
-        parts.append(optax.add_decayed_weights(config.weight_decay, mask=decayed))
+        mask = decayed if config.decay == "kernels" else None
+        parts.append(optax.add_decayed_weights(config.weight_decay, mask=mask))
     return optax.chain(*parts)
 
 

@@ -112,3 +112,11 @@ def test_constant_schedule():
 
 def test_a_warmup_shorter_than_a_step_is_one_step():
     np.testing.assert_allclose(shares(steps=4, warmup=0.01), [1.0, 1.0, 0.75, 0.25], atol=1e-6)
+
+
+def test_decay_of_all_parameters():
+    params = {"kernel": jnp.ones(2), "bias": jnp.ones(2), "A_log": jnp.ones(2)}
+    zero = jax.tree.map(jnp.zeros_like, params)
+    decayed = lambda which: directions(configured(weight_decay=0.1, decay=which), params, [zero])[0]
+    np.testing.assert_allclose([leaf.max() for leaf in decayed("all").values()], 0.1, rtol=1e-6)
+    assert {name for name, leaf in decayed("kernels").items() if leaf.max() > 0} == {"kernel"}
