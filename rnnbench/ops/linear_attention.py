@@ -18,8 +18,8 @@ from rnnbench.ops.chunks import (
 )
 
 IMPLS = ("chunked", "sequential")
-# impl, names, chunk, how many chunks are worked on side by side.
-DEFAULTS = {"cpu": ("chunked", IMPLS, 32, 1), "accelerator": ("chunked", IMPLS, 64, 16)}
+# impl, names, chunk, how many chunks are worked on side by side (as many as for the delta rule, see there).
+DEFAULTS = {"cpu": ("chunked", IMPLS, 32, 1), "accelerator": ("chunked", IMPLS, 64, 64)}
 
 
 def linear_attention(q, k, v, log_decay=None, state=None, *, impl=None, chunk=None, axis_name=None):
