@@ -15,23 +15,26 @@ core.
 
 from pathlib import Path
 
-from configs import bit_parity, mqar
 from rnnbench.config import ConfigError
+from rnnbench.config.load import module
 
+# part -> task, models
 STUDIES = {
-    "mqar": (mqar, ("deltanet", "linear_transformer")),
-    "attention": (mqar, ()),
-    "parity": (bit_parity, ("deltanet_neg", "mamba_neg")),
+    "mqar": ("mqar", ("deltanet", "linear_transformer")),
+    "attention": ("mqar", ()),
+    "parity": ("bit_parity", ("deltanet_neg", "mamba_neg")),
 }
 
 
 def get_config(argument="mqar"):
     if argument not in STUDIES:
         raise ConfigError("", f"conv_ablation has no part {argument!r}; choose one of: {' '.join(STUDIES)}")
-    file, models = STUDIES[argument]
-    config = file.get_config(f"{models[0] if models else 'gpt'},small")
+    task, models = STUDIES[argument]
+    config = module(Path(__file__).with_name(f"{task}.py")).get_config(
+        f"{models[0] if models else 'gpt'},small"
+    )
     if models:
-        config.study.models, config.study.tasks = models, (file.__name__.rpartition(".")[2],)
+        config.study.models, config.study.tasks = models, (task,)
     else:
         config.model.name, config.model.mixer = "attention", "rnnbench.mixers.attention:Attention"
     config.study.grid = (("model.layers", (1,)), ("model.conv_size", (0, 4)))

@@ -7,12 +7,14 @@ length; `lru` learns the training lengths and no more; the rest stays at chance,
 results/quickstart/README.md.
 """
 
-from configs import bit_parity
+from pathlib import Path
+
+from rnnbench.config.load import make
 from rnnbench.config.schema import PRESETS
 
 
 def get_config():
-    config = bit_parity.get_config("deltanet,quickstart")
+    config = make(f"{Path(__file__).with_name('bit_parity.py')}:deltanet,quickstart")
     config.study.models = tuple(PRESETS)
     config.study.tasks = ("bit_parity",)
     return config

@@ -10,19 +10,19 @@ was. `--shard=1/8` … `--shard=8/8` share it between jobs or machines with one 
 larger, and `--config.study.table=results/FOLDER` keeps the final rows of finished cells over days.
 """
 
-from configs import bit_parity, controlled_bit_parity, dyck, mqar
+from pathlib import Path
+
+from rnnbench.config.load import module
 from rnnbench.config.schema import PRESETS
 
 TASKS = {
-    "bit_parity": bit_parity,
-    "controlled_bit_parity": controlled_bit_parity,
-    "dyck": dyck,
-    "mqar": mqar,
+    name: module(Path(__file__).with_name(f"{name}.py"))
+    for name in ("bit_parity", "controlled_bit_parity", "dyck", "mqar")
 }
 
 
 def get_config(protocol="small"):
-    config = bit_parity.get_config(f"deltanet,{protocol}")
+    config = TASKS["bit_parity"].get_config(f"deltanet,{protocol}")
     config.study.models = tuple(PRESETS)
     config.study.tasks = tuple(task for task, file in TASKS.items() if protocol in file.PROTOCOLS)
     return config

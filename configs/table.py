@@ -12,10 +12,11 @@ shortened to 4,000, which its rows say, and its one seed is made three by
 
 from pathlib import Path
 
-from configs.study import TASKS
 from rnnbench.config import ConfigError
+from rnnbench.config.load import module
 from rnnbench.config.schema import PRESETS
 
+TASKS = module(Path(__file__).with_name("study.py")).TASKS
 # table -> tasks, protocol, grid
 STUDIES = {
     "parity": (("bit_parity",), "small", ()),

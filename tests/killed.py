@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import launch
+from rnnbench.cli import main as command_line
 from rnnbench.store.rows import FILES, read_jsonl
 from rnnbench.train import evaluate, population  # noqa: F401
 
@@ -28,7 +28,7 @@ def start(flags):
         return child
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
-    os._exit(launch.main(["launch.py", *flags]))
+    os._exit(command_line.main(["launch.py", *flags]))
 
 
 def wait(child, seconds):

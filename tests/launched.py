@@ -44,9 +44,9 @@ def refusal(*arguments):
     done = launch(*arguments)
     assert set(compiled(done)) <= {"convert_element_type", "_threefry_seed"}
     lines = [line for line in done.stderr.splitlines() if not line.startswith("WARNING:jax._src.")]
-    assert len(lines) == 1 and lines[0].startswith("launch.py: "), done.stderr
+    assert len(lines) == 1 and lines[0].startswith("rnnbench: "), done.stderr
     assert (done.returncode, done.stdout) == (2, "")
-    return lines[0].removeprefix("launch.py: ")
+    return lines[0].removeprefix("rnnbench: ")
 
 
 def contents(folder):

@@ -31,7 +31,6 @@ REFUSED = {
     "None": ([f"{PARITY}:lstm", "--config.train.steps=None"], "--config.train.steps", "'None'"),
     "None in a tuple": ([f"{PARITY}:lstm", "--config.eval.lengths=None"], "--config.eval.lengths", "None"),
     "no value": ([f"{PARITY}:lstm", "--config.train.steps"], "--config.train.steps", ""),
-    "config after its override": (["--config.train.steps=5", f"{PARITY}:lstm"], "--config", "before"),
     "model.name": ([f"{PARITY}:lstm", "--config.model.name=lru"], "--config.model.name", ":lru"),
     "protocol": ([f"{PARITY}:lstm", "--config.protocol=small"], "--config.protocol", "MODEL,PROTOCOL"),
     "heads": ([f"{PARITY}:gpt", "--config.model.dim=63"], "--config.model.heads", "63 is not divisible by 4"),

@@ -60,10 +60,10 @@ def test_its_recurrence_ends_in_a_report_and_its_notebook_lines_run(tmp_path, mo
 
 PARSE = """
 import json, os, sys
-import launch
+from rnnbench.cli.main import main
 for argv in json.loads(sys.argv[1]):
     if not (child := os.fork()):
-        os._exit(launch.main(["launch.py", *argv, "--show_config"]))
+        os._exit(main(["launch.py", *argv, "--show_config"]))
     assert os.waitpid(child, 0)[1] == 0, argv
 """
 

@@ -13,6 +13,6 @@ class ConfigError(InputError):
         self.key, self.message = key, message
 
 
-def first_line(error: BaseException) -> str:
-    """What is shown of an error that a library raised: one line."""
+def first_line(error: BaseException | str) -> str:
+    """What is shown of a text or of an error that a library raised: one line."""
     return next(iter(str(error).splitlines()), "")

@@ -1,4 +1,4 @@
-"""Config files: any Python file with a get_config(), in configs/ or anywhere else."""
+"""Config files: any Python file with a get_config(), one of those that come with the package or your own."""
 
 import difflib
 import importlib.util
@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 from ml_collections import ConfigDict
 
@@ -14,37 +15,51 @@ from rnnbench.config import ConfigError, InputError, first_line
 from rnnbench.config.build import EXTERNAL, flat
 from rnnbench.config.schema import KEYS
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+# The config files that come with the package: a folder of the checkout, and of the installed package.
+CONFIGS = next(
+    folder / "configs" for folder in Path(__file__).parents[1:3] if (folder / "configs" / "study.py").exists()
+)
 
 
-def load(file: str | Path) -> Callable[..., ConfigDict]:
-    """get_config of a config file."""
+def found(argument: str) -> str:
+    """`FILE:ARGUMENT` with the path of the file: as given, or of one of CONFIGS by name, from any folder."""
+    file, colon, text = argument.partition(":")
+    path = Path(file)
+    shipped = CONFIGS / path.name
+    if not path.exists() and str(path.parent) in (".", "configs") and shipped.is_file():
+        path = shipped
+    return f"{path}{colon}{text}"
+
+
+def module(file: str | Path) -> ModuleType:
+    """A config file, executed."""
     path = Path(file)
     if not path.is_file():
         there = " ".join(sorted(str(other) for other in path.parent.glob("*.py")))
-        raise ConfigError("", f"there is no file {path}" + (f"; there are: {there}" if there else ""))
+        shipped = " ".join(sorted(f"configs/{other.name}" for other in CONFIGS.glob("*.py")))
+        raise ConfigError("", f"there is no file {path}; there are: {there or shipped}")
     # What lies beside a config file can be imported by it, and named as a mixer or task; nothing is hidden.
     if (folder := str(path.parent.resolve())) not in sys.path:
         sys.path.append(folder)
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None:
         raise ConfigError("", f"{path} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
+    executed = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
+        spec.loader.exec_module(executed)
     except InputError:
         raise
     except Exception as error:
         raise ConfigError("", f"{where(error, path)}: {type(error).__name__}: {first_line(error)}") from None
-    if not hasattr(module, "get_config"):
+    if not hasattr(executed, "get_config"):
         raise ConfigError("", f"{path} has no get_config()")
-    return module.get_config
+    return executed
 
 
 def make(argument: str) -> ConfigDict:
     """The config that `FILE:ARGUMENT` or `FILE` stands for, before any override."""
-    file, colon, text = argument.partition(":")
-    get_config = load(file)
+    file, colon, text = found(argument).partition(":")
+    get_config = module(file).get_config
     takes = inspect.signature(get_config).parameters
     if colon and not takes:
         raise ConfigError("", f"{file} takes no argument; leave out {colon + text}")

@@ -189,7 +189,7 @@ def ending_together() -> Iterator[None]:
         else:
             traceback.print_exc()
             code, what = 1, f"{who} stops"
-        print(f"launch.py: {what}; the same command resumes at the newest checkpoint", file=sys.stderr)
+        print(f"rnnbench: {what}; the same command resumes at the newest checkpoint", file=sys.stderr)
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

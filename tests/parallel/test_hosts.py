@@ -174,7 +174,7 @@ def test_a_sigterm_to_one_stops_all_with_a_checkpoint_and_the_same_command_goes_
     base, ended = two
     last = ended["stopped"][0].err.splitlines()
     step = re.fullmatch(
-        r"launch.py: preempted: .* is saved at step (\d) of 8; the same command resumes", last[0]
+        r"rnnbench: preempted: .* is saved at step (\d) of 8; the same command resumes", last[0]
     )
     assert len(last) == 1 and 0 < int(step[1]) < 8, last
     assert (base / "elsewhere" / "checkpoints" / step[1]).is_dir()
@@ -200,7 +200,7 @@ def test_one_process_alone_stops_at_a_sigterm_too(tmp_path):
     alone.children[0].send_signal(signal.SIGTERM)
     (ended,) = alone.ended()
     assert ended.code == hosts.PREEMPTED, ended.err
-    assert re.search(r"^launch.py: preempted: .* saved at step \d+ of 4000; the same", ended.err)
+    assert re.search(r"^rnnbench: preempted: .* saved at step \d+ of 4000; the same", ended.err)
     assert len([path for path in (tmp_path / "run" / "checkpoints").iterdir() if path.name.isdigit()]) == 1
 
 

@@ -121,6 +121,6 @@ def test_a_cell_that_fails(tmp_path):
     failed, fine = json.loads((folder / "study.json").read_text())["cells"]
     error = json.loads((folder / "cells" / failed / "error.json").read_text())
     assert error["error"] == "RuntimeError: out of order" and "in __call__" in error["traceback"]
-    assert done.stderr.rstrip().endswith(f"launch.py: failed: {folder}/cells/{failed}/error.json")
+    assert done.stderr.rstrip().endswith(f"rnnbench: failed: {folder}/cells/{failed}/error.json")
     assert {row["cell"] for row in read_jsonl(folder / "cells" / fine / "results.jsonl")} == {fine}
     assert "RunningSum" in (folder / "report.md").read_text()

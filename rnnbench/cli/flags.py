@@ -1,0 +1,133 @@
+"""Flags: those of the command line, and `--config.KEY=VALUE` for every key of the config."""
+
+import difflib
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+from rnnbench.config import ConfigError, InputError, first_line, load
+from rnnbench.config import build as configs
+
+
+class UsageError(InputError):
+    """A command line that cannot work; its text is one line."""
+
+
+@dataclass
+class CommandLine:
+    """A parsed command line; `pristine` and `config` are None without --config."""
+
+    flags: flags.FlagValues
+    file: str = ""  # FILE:ARGUMENT, the file as it was found
+    pristine: ConfigDict | None = None  # what the file says
+    config: ConfigDict | None = None  # with the values of the flags
+    changed: dict[str, Any] = field(default_factory=dict)  # these values by key
+
+
+def define() -> flags.FlagValues:
+    """The flags other than --config.KEY."""
+    values = flags.FlagValues()
+    values.set_gnu_getopt()
+    text = lambda name, help: flags.DEFINE_string(name, None, help, values)
+    number = lambda name, help: flags.DEFINE_integer(name, None, help, flag_values=values)
+    switch = lambda name, help, **more: flags.DEFINE_bool(name, False, help, values, **more)
+    flags.DEFINE_multi_string(
+        "config", [], "config file, configs/TASK.py:MODEL,PROTOCOL or one of your own", values
+    )
+    text("workdir", "folder of the run or study; the same command there resumes")
+    text("shard", "I/N, such as 3/8: of a study only the I-th of N disjoint parts")
+    switch("dry_run", "list the cells with sizes and predicted times; run nothing")
+    text("profile_steps", "FIRST:LAST: a trace of these steps, in whole chunks, into WORKDIR/profile")
+    switch("list", "list tasks, models and protocols")
+    switch("show_config", "print every key with its value and comment")
+    switch("show_batch", "print three training samples with their targets")
+    text("compilation_cache", "folder of compiled programs, kept between starts; 'off' = none")
+    flags.DEFINE_enum(
+        "distributed",
+        "auto",
+        ["auto", "on", "off"],
+        "join the processes of a cluster",
+        values,
+    )
+    text("coordinator", "HOST:PORT of process 0; else JAX_COORDINATOR_ADDRESS, or what the cluster tells")
+    number("num_processes", "how many processes; else JAX_NUM_PROCESSES")
+    number("process_id", "which one this is, from 0; else JAX_PROCESS_ID")
+    switch("help", "show this text", short_name="h")
+    return values
+
+
+def parse(argv: list[str]) -> CommandLine:
+    """The command line with its flag files read; ConfigError or UsageError for what cannot be parsed."""
+    values = define()
+    try:
+        rest = values(argv, known_only=True)
+    except (flags.Error, ValueError, OSError) as error:
+        raise UsageError(first_line(error)) from None
+    if len(values.config) > 1:
+        raise UsageError(f"--config: is given {len(values.config)} times; give one file")
+    if values.help:
+        return CommandLine(values)
+    of_config = [flag for flag in rest if re.match(r"--?(no)?config\.", flag)]
+    if not any(values.config):
+        if not of_config:
+            check_rest(rest[1:], values)
+        return CommandLine(values)
+    file = load.found(values.config[0])
+    pristine = load.make(file)
+    check_keys(of_config, pristine)
+    config = pristine.copy_and_resolve_references()
+    try:
+        overrides = flags.FlagValues()
+        config_flags.DEFINE_config_dict(
+            "config",
+            config,
+            flag_values=overrides,
+            sys_argv=rest,
+            lock_config=False,
+            accept_new_attributes=True,  # options of external mixers and tasks; check_keys refuses all others
+        )
+        rest = overrides(rest, known_only=True)
+    except (flags.Error, KeyError, TypeError, ValueError) as error:
+        raise _refused(error, pristine) from None
+    check_rest(rest[1:], values)
+    return CommandLine(values, file, pristine, config, config_flags.get_override_values(overrides["config"]))
+
+
+def check_keys(given: list[str], pristine: ConfigDict) -> None:
+    """Refuses flags of keys that do not exist, with the nearest one that does, and tuples given twice.
+
+    The options of an external mixer or task that a flag names are checked once it is imported.
+    """
+    known = configs.flat(pristine)
+    keys = [re.sub(r"^--?(no)?config\.|=.*", "", flag, flags=re.DOTALL) for flag in given]
+    free = configs.undeclared(dict.fromkeys(keys, True))
+    for key in keys:
+        if key not in known and not key.startswith(free):
+            near = difflib.get_close_matches(key, known, 1)
+            hint = f"; did you mean --config.{near[0]}?" if near else "; --show_config lists them all"
+            raise ConfigError(key, f"there is no such key{hint}")
+        if isinstance(known.get(key), tuple) and keys.count(key) > 1:
+            raise ConfigError(key, f"is given {keys.count(key)} times; give one tuple")
+
+
+def check_rest(rest: list[str], values: flags.FlagValues) -> None:
+    """Refuses what no parser has taken."""
+    for argument in rest:
+        if not argument.startswith("-"):
+            raise UsageError(f"unexpected argument {argument!r}; flags look like --workdir=runs/first")
+        name = argument.lstrip("-").partition("=")[0]
+        near = difflib.get_close_matches(name, list(values), 1)
+        hint = f"; did you mean --{near[0]}?" if near else "; --help lists them all"
+        raise UsageError(f"--{name}: there is no such flag{hint}")
+
+
+def _refused(error: Exception, pristine: ConfigDict) -> InputError:
+    """The error of a parser of `--config.KEY=VALUE` as one line."""
+    if match := re.match(r"flag --config\.([\w.]+)=(.*?): ", str(error), re.DOTALL):
+        now = configs.flat(pristine).get(match[1])
+        kind = type(now).__name__
+        return ConfigError(match[1], f"{match[2]!r} is not of type {kind}; a value of that type is {now!r}")
+    return UsageError(first_line(error))

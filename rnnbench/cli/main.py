@@ -1,0 +1,138 @@
+"""The command line: a config file and flags in, a run or a study in a workdir out.
+
+Whatever cannot work ends in one line that names the flag to change and exit code 2, before anything is
+compiled or written.
+"""
+
+import os
+import re
+import sys
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from rnnbench import terminal
+from rnnbench.cli import flags, show
+from rnnbench.cli.flags import CommandLine, UsageError
+from rnnbench.config import ConfigError, InputError, first_line, load
+from rnnbench.config import build as configs
+
+
+def main(argv: list[str]) -> int:
+    """Runs the command line; returns the exit code."""
+    # The compiler's chatter is of no use to the person at the terminal.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # A mixer or task my_file:Name lies beside the working directory, wherever launch.py lies.
+    if not {"", str(Path.cwd())} & set(sys.path):
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        return terminal.run(command, argv)
+    except KeyboardInterrupt:
+        print("\nrnnbench: interrupted; the same command resumes at the newest checkpoint", file=sys.stderr)
+        return 130
+
+
+def command(argv: list[str]) -> int:
+    line = flags.parse(argv)
+    given = line.flags
+    if given.help:
+        return show.show_help(given)
+    if given.list:
+        return show.show_list()
+    if line.config is None:
+        raise UsageError(
+            "--config: is missing; name a config file such as configs/quickstart.py, or try --list"
+        )
+    several = is_study(line)
+    if not several:
+        line.config = configs.label(line.config, line.pristine)
+    if given.show_config:
+        return show.show_config(line.config)
+    if not (given.workdir or given.show_batch):
+        raise UsageError("--workdir: is missing; name a folder for the results, such as runs/first")
+    if (given.workdir or "").startswith("-"):
+        raise UsageError(f"--workdir: its value is missing; {given.workdir} is taken for it")
+    # Only now: JAX takes seconds to load.
+    from rnnbench.study import cells as grid
+
+    cells = {}
+    if several:
+        values = configs.flat(line.config)
+        changed = {key: values[key] for key in line.changed}
+        cells = grid.cells(line.pristine, changed, lambda task: load.beside(line.file, task))
+    return start(line, cells)
+
+
+def is_study(line: CommandLine) -> bool:
+    """Whether the config is a study; refuses the flags that do not fit."""
+    study = line.config.study
+    several = bool(study.models or study.tasks or study.grid)
+    if several and line.flags.profile_steps:
+        raise UsageError("--profile_steps: is for a plain run; this config is a study")
+    part(line.flags.shard)
+    if not several:
+        for flag in ("shard", "dry_run"):
+            if line.flags[flag].value:
+                raise UsageError(f"--{flag}: is for studies; this config is a plain run")
+        if study.table:
+            raise ConfigError("study.table", "is for studies; a plain run keeps its rows in its workdir")
+    return several
+
+
+def start(line: CommandLine, cells: dict[str, ConfigDict]) -> int:
+    """Joins the other processes, if any, and runs the cells, or the config if there are none."""
+    from rnnbench.parallel import hosts
+    from rnnbench.parallel import mesh as meshes
+    from rnnbench.train import profile as profiling
+    from rnnbench.train import run as train
+
+    given, config, profile = line.flags, line.config, None
+    if given.profile_steps:
+        profile = profiling.steps(given.profile_steps, config.train.steps)
+    try:  # before anything touches a device
+        hosts.initialize(given.distributed, given.coordinator, given.num_processes, given.process_id)
+    except InputError:
+        raise
+    except (ValueError, RuntimeError) as error:
+        raise UsageError(f"--distributed: {first_line(error)}") from None
+    meshes.keep_compiled(given.compilation_cache)
+    if given.show_batch:
+        return show.show_batch(next(iter(cells.values()), config))
+    try:
+        with hosts.ending_together():
+            hosts.introduce()
+            if cells:
+                return run_study(cells, line)
+            train.run_alone(config, given.workdir, profile)
+    except hosts.Preempted as stop:
+        if hosts.is_main():
+            print(f"rnnbench: preempted: {stop}; the same command resumes", file=sys.stderr)
+        return hosts.PREEMPTED
+    except InputError as error:
+        return terminal.refuse(error) if hosts.is_main() else 2
+    return 0
+
+
+def run_study(cells: dict[str, ConfigDict], line: CommandLine) -> int:
+    """Runs the cells, or lists them; the exit code is 1 if one of them failed."""
+    from rnnbench.parallel import hosts
+    from rnnbench.study import run as study
+
+    workdir, table, shard = line.flags.workdir, line.config.study.table, part(line.flags.shard)
+    if line.flags.dry_run:
+        study.plan(cells, workdir, table, shard)
+        return 0
+    _, failed = study.run(cells, workdir, table, shard)
+    for name in failed if hosts.is_main() else []:
+        print(f"rnnbench: failed: {workdir}/cells/{name}/error.json", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def part(text: str | None) -> tuple[int, int]:
+    """--shard=3/8 as (3, 8); the whole if it is not given."""
+    if text is None:
+        return 1, 1
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise UsageError(f"--shard: must read I/N with I from 1 to N, such as 3/8; it is {text!r}")
+    return int(match[1]), int(match[2])

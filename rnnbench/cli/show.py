@@ -1,0 +1,68 @@
+"""What the command line shows instead of running: help, the list, a config, a batch."""
+
+from absl import flags
+from ml_collections import ConfigDict
+
+from rnnbench.config import build as configs
+from rnnbench.config import first_line, load, schema
+
+USAGE = """Trains what a config file describes, and keeps the results in a workdir.
+
+    python -m rnnbench --config=configs/bit_parity.py:lstm,small --workdir=runs/x [--config.KEY=VALUE ...]
+    python -m rnnbench --help | --list | --config=... --show_config | --config=... --show_batch
+    python -m rnnbench --config=configs/study.py --workdir=runs/study [--shard=3/8] [--dry_run]
+
+In a checkout `python launch.py` does the same. A config file that comes with the package is found from any
+folder. A command that cannot work ends with exit code 2 and one line that names the flag to change, before
+anything is compiled or written.
+"""
+
+
+def show_help(values: flags.FlagValues) -> int:
+    """The usage, and the flags."""
+    print(USAGE)
+    for flag in values.get_flags_for_module(values.find_module_defining_flag("workdir")):
+        print(f"  --{flag.name:18} {first_line(flag.help)}")
+    return 0
+
+
+def show_list() -> int:
+    """Tasks with their protocols, and the presets."""
+    print("models (--config=configs/TASK.py:MODEL,PROTOCOL)")
+    for name, preset in schema.PRESETS.items():
+        options = " ".join(f"{key}={value}" for key, value in preset["options"].items())
+        print(f"  {name:20} mixer {preset['mixer']}  {options}".rstrip())
+    print("tasks and their protocols")
+    for path in sorted(load.CONFIGS.glob("*.py")):
+        there = vars(load.module(path))
+        arguments = " ".join(there.get("PROTOCOLS", ()))
+        studies = " ".join(("a study, needs no MODEL:", *there.get("STUDIES", ()))).rstrip(":")
+        print(f"  configs/{path.name:26} {arguments or studies}")
+    return 0
+
+
+def show_config(config: ConfigDict) -> int:
+    """Every key, value and comment."""
+    for key, value in configs.ordered(config).items():
+        print(f"{key + ' = ' + repr(value):64} # {configs.comment(key, config)}")
+    return 0
+
+
+def show_batch(config: ConfigDict) -> int:
+    """Three samples of the first training case: tokens, and targets where they are supervised."""
+    import jax
+
+    from rnnbench.train import population
+
+    task = population.prepare(config).task
+    case = task.train_cases()[0][0]
+    sizes = f"{task.vocab_size} tokens, {task.num_classes} classes"
+    print(f"{config.task.name}, training case {case}, {sizes}")
+    for i in range(3):
+        batch = task.sample(jax.random.fold_in(jax.random.key(0), i), case)
+        targets = [str(t) if asked else "." for t, asked in zip(batch.targets.tolist(), batch.mask.tolist())]
+        tokens = [str(token) for token in batch.inputs.tolist()]
+        width = max(map(len, tokens + targets))
+        print("tokens  " + " ".join(token.rjust(width) for token in tokens))
+        print("targets " + " ".join(target.rjust(width) for target in targets))
+    return 0
