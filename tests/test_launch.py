@@ -1,9 +1,14 @@
 """The command line as a person runs it: what cannot work is refused in one line; --list, --show_config …"""
 
+import os
 import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
-from launched import PARITY, launch, refusal
+from launched import PARITY, ROOT, environment, launch, refusal
 
 from rnnbench.config.schema import KEYS, PRESETS
 
@@ -45,6 +50,16 @@ REFUSED = {
                            "bit_parity has no"),
     "too many steps": ([f"{PARITY}:lstm", "--config.train.steps=3000000000"], "--config.train.steps",
                        "2..31"),
+    "beyond 32 bits": ([f"{PARITY}:lstm", f"--config.eval.seed={2**32}"], "--config.eval.seed", "2..31"),
+    "beyond 64 bits": ([f"{PARITY}:lstm", f"--config.checkpoint.every={2**64}"],
+                       "--config.checkpoint.every", "64 bits"),
+    "beyond 64 bits in a tuple": (["--config=configs/mqar.py:lstm,small",
+                                   f"--config.task.train_mix=((64, {2**64}),)"],
+                                  "--config.task.train_mix", "64 bits"),
+    "a tuple twice": ([f"{PARITY}:lstm", "--config.population.seeds=0", "--config.population.seeds=1"],
+                      "--config.population.seeds", "given 2 times"),
+    "no flag file": ([f"{PARITY}:lstm", "--flagfile=nowhere"], "--flagfile", "nowhere"),
+    "too many processes": ([f"{PARITY}:lstm", f"--num_processes={2**31}"], "--num_processes", "2147483647"),
     "two configs": ([f"{PARITY}:lstm", f"{PARITY}:gpt"], "--config", "given 2 times"),
     "a mixer that is none": ([f"{PARITY}:lstm", "--config.model.mixer=os:path"], "--config.model.mixer",
                              "'os:path' cannot be built"),
@@ -104,6 +119,49 @@ def test_no_workdir():
     assert refusal(f"{PARITY}:lstm", "--workdir", "--show_batch").startswith(
         "--workdir: its value is missing"
     )
+
+
+def test_flag_files(tmp_path):
+    """A flag file counts as if its lines stood in its place."""
+    right, wrong = tmp_path / "right", tmp_path / "wrong"
+    right.write_text(f"{PARITY}:lstm\n--show_config\n--config.train.steps=7\n")
+    wrong.write_text("--config.train.stepz=7\n")
+    done = launch(f"--flagfile={right}", "--config.train.chunk=3")
+    assert re.search(r"train.steps = 7 .*\n", done.stdout) and "train.chunk = 3 " in done.stdout, done.stderr
+    line = refusal(f"{PARITY}:lstm", f"--flagfile={wrong}", f"--workdir={tmp_path / 'run'}")
+    assert re.search(r"--config.train.stepz: .*did you mean --config.train.steps", line), line
+
+
+def test_a_file_beside_the_working_directory_is_found(tmp_path):
+    """launch.py of another folder; the config by its name, the mixer from here."""
+    shutil.copy(Path(__file__).with_name("external_mixer.py"), tmp_path / "mine.py")
+    command = [sys.executable, ROOT / "launch.py", "--config=bit_parity.py:lstm", "--show_batch"]
+    mixer = "--config.model.mixer=mine:RunningSum"
+    settings = environment(PYTHONPATH="")
+    done = subprocess.run([*command, mixer], cwd=tmp_path, env=settings, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("bit_parity, ")
+    (tmp_path / "bit_parity.py").write_text("1 / 0\n")  # goes before the one that comes with the package
+    done = subprocess.run(command, cwd=tmp_path, env=settings, capture_output=True, text=True)
+    assert done.stderr == "rnnbench: --config: bit_parity.py:1: ZeroDivisionError: division by zero\n"
+
+
+@pytest.mark.parametrize("flags", [["--list"], [f"{PARITY}:lru", "--show_config"]])
+def test_output_of_another_encoding(flags):
+    command = [sys.executable, "launch.py", *flags]
+    done = subprocess.run(command, cwd=ROOT, env=environment(PYTHONIOENCODING="ascii"), capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.isascii() and len(done.stdout.splitlines()) > 10
+
+
+def test_a_reader_that_leaves():
+    """As `| head` does: no traceback, and an exit code like that of SIGPIPE."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "launch.py", "--config=configs/study.py", "--workdir=runs/none", "--dry_run"]
+    done = subprocess.run(command, cwd=ROOT, env=environment(), stdout=writing, stderr=subprocess.PIPE)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
+    assert not (ROOT / "runs/none").exists()
 
 
 BROKEN = {

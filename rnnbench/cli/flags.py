@@ -32,7 +32,9 @@ def define() -> flags.FlagValues:
     values = flags.FlagValues()
     values.set_gnu_getopt()
     text = lambda name, help: flags.DEFINE_string(name, None, help, values)
-    number = lambda name, help: flags.DEFINE_integer(name, None, help, flag_values=values)
+    number = lambda name, help: flags.DEFINE_integer(
+        name, None, help, upper_bound=2**31 - 1, flag_values=values
+    )
     switch = lambda name, help, **more: flags.DEFINE_bool(name, False, help, values, **more)
     flags.DEFINE_multi_string(
         "config", [], "config file, configs/TASK.py:MODEL,PROTOCOL or one of your own", values
@@ -64,7 +66,9 @@ def parse(argv: list[str]) -> CommandLine:
     values = define()
     try:
         rest = values(argv, known_only=True)
-    except (flags.Error, ValueError, OSError) as error:
+    except flags.CantOpenFlagFileError as error:
+        raise UsageError(f"--flagfile: {first_line(error).removeprefix('ERROR:: ')}") from None
+    except (flags.Error, ValueError) as error:
         raise UsageError(first_line(error)) from None
     if len(values.config) > 1:
         raise UsageError(f"--config: is given {len(values.config)} times; give one file")

@@ -98,6 +98,11 @@ def flat(config: Any, prefix: str = "") -> dict[str, Any]:
     return leaves
 
 
+def scalars(value: Any) -> list[Any]:
+    """The values in nested tuples."""
+    return [leaf for part in value for leaf in scalars(part)] if isinstance(value, tuple) else [value]
+
+
 def plain(value: Any) -> Any:
     """A value as JSON gives it back: tuples become lists."""
     return json.loads(json.dumps(value))
@@ -195,10 +200,12 @@ def ordered(config: ConfigDict) -> dict[str, Any]:
 
 def validate(config: ConfigDict) -> None:
     """ConfigError for the first setting that cannot work, as far as no task or mixer is needed to tell."""
-    for key, value in flat(config).items():
+    values = flat(config)
+    for key, value in values.items():
         if value is None:
             raise ConfigError(key, "has no value; give it one")
-    values = flat(config)
+        if any(type(number) is int and not -(2**63) <= number < 2**63 for number in scalars(value)):
+            raise ConfigError(key, f"must fit in 64 bits; it is {value!r}")
     for key, (fine, must_be) in CHECKS.items():
         if not fine(values[key]):
             raise ConfigError(key, f"must be {must_be}; it is {values[key]!r}")

@@ -100,7 +100,7 @@ def where(error: Exception, file: str | Path) -> str:
     lines = [
         frame.lineno
         for frame in traceback.extract_tb(error.__traceback__)
-        if Path(frame.filename) == Path(file)
+        if Path(frame.filename).resolve() == Path(file).resolve()
     ]
     line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
     return f"{file}:{line}" if line else str(file)

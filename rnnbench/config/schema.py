@@ -170,6 +170,7 @@ CHECKS: dict[str, tuple[Any, str]] = {
     "model.dropout": (lambda x: 0 <= x < 1, "in [0, 1)"),
     "task.examples": (lambda x: 0 <= x < 2**31, "at least 0 and below 2**31"),
     "eval.batches": (lambda x: x >= 1, "at least 1"),
+    "eval.seed": (lambda x: 0 <= x < 2**31, "at least 0 and below 2**31"),
     "eval.every": (lambda x: x >= 0, "at least 0"),
     "train.steps": (lambda x: 1 <= x < 2**31, "at least 1 and below 2**31"),
     "train.batch_size": (lambda x: x >= 1, "at least 1"),
