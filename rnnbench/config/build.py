@@ -204,8 +204,9 @@ def validate(config: ConfigDict) -> None:
     for key, value in values.items():
         if value is None:
             raise ConfigError(key, "has no value; give it one")
-        if any(type(number) is int and not -(2**63) <= number < 2**63 for number in scalars(value)):
-            raise ConfigError(key, f"must fit in 64 bits; it is {value!r}")
+        too_large = [n for n in scalars(value) if type(n) is int and not -(2**63) <= n < 2**63]
+        if too_large and key != "overrides":  # which repeats the others
+            raise ConfigError(key, f"must fit in 64 bits; it has {too_large[0]}")
     for key, (fine, must_be) in CHECKS.items():
         if not fine(values[key]):
             raise ConfigError(key, f"must be {must_be}; it is {values[key]!r}")
