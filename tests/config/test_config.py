@@ -233,6 +233,7 @@ REFUSED = {
     "task.examples": -1,
     "eval.batches": 0,
     "eval.every": -1,
+    "eval.seed": 2**32,
     "train.steps": 0,
     "train.batch_size": 0,
     "train.chunk": 0,
