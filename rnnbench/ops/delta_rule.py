@@ -20,8 +20,8 @@ from rnnbench.ops.chunks import (
 )
 
 IMPLS = ("chunked", "sequential")
-# impl, names, chunk, how many chunks are worked on side by side. On an H200 all 32 chunks of T 2048 at once took
-# 3.5 ms forward and gradient, two groups of 16 took 5.1 (B 8, H 8, K 64; float32 and bfloat16 alike).
+# impl, names, chunk, how many chunks are worked on side by side. On an H200 all 32 chunks of T 2048 at once
+# took 3.5 ms forward and gradient, two groups of 16 took 5.1 (B 8, H 8, K 64; float32 and bfloat16 alike).
 DEFAULTS = {"cpu": ("chunked", IMPLS, 32, 1), "accelerator": ("chunked", IMPLS, 64, 64)}
 # What the gradient does not compute again: the inverse [C, C] and what is written [C, V] of every chunk.
 KEPT = ("inverse", "W")

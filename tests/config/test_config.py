@@ -229,6 +229,8 @@ REFUSED = {
     "model.mlp_dim": -2,
     "model.conv_size": -1,
     "model.positions": "sinus",
+    "model.head": "shared",
+    "model.embedding_std": -0.1,
     "model.dropout": 1.0,
     "task.examples": -1,
     "eval.batches": 0,
