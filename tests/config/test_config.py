@@ -247,6 +247,7 @@ REFUSED = {
     "optim.schedule": "linear",
     "optim.warmup": 1.0,
     "optim.weight_decay": -0.1,
+    "optim.decay": "some",
     "optim.clip": float("nan"),
     "optim.b1": 1.0,
     "optim.b2": -0.1,
