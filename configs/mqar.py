@@ -8,6 +8,7 @@ once. Cost: the nine members of `deltanet` take 15 minutes on one CPU core. The 
 matters: trained on many pairs alone, a model stays on the plateau far longer.
 """
 
+from configs.bit_parity import ORIGINAL
 from rnnbench.config.build import experiment
 
 # What the published settings share: 8,192 tokens, two layers without MLP, no warm-up, no clipping. Zoology's
@@ -47,11 +48,9 @@ def zoology(length, pairs, batch):
 
 
 PROTOCOLS = {
-    # The PyTorch original's setting: three keys and six values, re-used, records with a separator, one query.
-    "original": {
-        "model.dim": 64,
-        "model.layers": 2,
-        "model.heads": 4,
+    # Three keys and six values, re-used, records with a separator, one query.
+    "original": ORIGINAL
+    | {
         "task.num_keys": 3,
         "task.num_values": 6,
         "task.unique_keys": False,
@@ -61,13 +60,6 @@ PROTOCOLS = {
         "task.train_lengths": (13, 13),
         "eval.lengths": (16, 19),
         "eval.pairs": (5, 6),
-        "train.batch_size": 32,
-        "train.steps": 40_000,
-        "optim.name": "adam",
-        "optim.schedule": "constant",
-        "optim.warmup": 0.0,
-        "optim.weight_decay": 0.0,
-        "population.learning_rates": (1e-3,),
     },
     # Sized for two CPU cores.
     "small": {

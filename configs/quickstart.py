@@ -1,4 +1,4 @@
-"""Quickstart: all nine presets on short bit parity, the field's story in a few minutes.
+"""Quickstart: all presets on short bit parity, the field's story in a few minutes.
 
     python launch.py --config=configs/quickstart.py --workdir=runs/quickstart
 
@@ -7,14 +7,9 @@ length; `lru` learns the training lengths and no more; the rest stays at chance,
 results/quickstart/README.md.
 """
 
-from pathlib import Path
-
-from rnnbench.config.load import make
+from configs import bit_parity
 from rnnbench.config.schema import PRESETS
 
 
 def get_config():
-    config = make(f"{Path(__file__).with_name('bit_parity.py')}:deltanet,quickstart")
-    config.study.models = tuple(PRESETS)
-    config.study.tasks = ("bit_parity",)
-    return config
+    return [bit_parity.get_config(f"{name},quickstart") for name in PRESETS]

@@ -4,7 +4,7 @@ import importlib
 
 import pytest
 
-from rnnbench.config.build import label
+from rnnbench.config.build import changed, label
 from rnnbench.config.schema import PRESETS
 from rnnbench.train import population
 from rnnbench.train import run as train
@@ -16,10 +16,8 @@ SIZES = {"train.steps": 3, "train.chunk": 3, "train.batch_size": 4, "eval.batche
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("task", ["bit_parity", "controlled_bit_parity", "dyck", "mqar"])
 def test_trains_and_is_evaluated(task, preset, tmp_path):
-    get_config = importlib.import_module(f"configs.{task}").get_config
-    config = get_config(preset)
-    config.update_from_flattened_dict({**SIZES, "mesh.seed": 1, "mesh.data": 1})
-    config = label(config, get_config(preset))
+    config = importlib.import_module(f"configs.{task}").get_config(preset)
+    config = label(changed(config, SIZES | {"mesh.seed": 1, "mesh.data": 1}))
     rows = train.run(config, tmp_path)
     cases = population.prepare(config).task.cases()
     assert [row["case"] for row in rows] == list(cases)

@@ -86,7 +86,6 @@ REFUSED = {
                                   "--config.study.models", "'rnn'"),
     "study of an unknown task": (["--config=configs/quickstart.py", "--config.study.tasks=sorting"],
                                  "--config.study.tasks", "sorting.py"),
-    "study without tasks": ([f"{PARITY}:lstm", "--config.study.models=lstm"], "--config.study.tasks", ""),
     "table of a plain run": ([f"{PARITY}:lstm", "--config.study.table=x"], "--config.study.table",
                              "plain run"),
     "shard 0": (["--config=configs/quickstart.py", "--shard=0/8"], "--shard", "from 1 to N.*'0/8'"),
@@ -96,8 +95,11 @@ REFUSED = {
     "plan of a run": ([f"{PARITY}:lstm", "--dry_run"], "--dry_run", "plain run"),
     "invalid cell in a plan": (["--config=configs/study.py", "--config.model.heads=3", "--dry_run"],
                                "--config.model.heads", r"\(cell bit_parity-custom-gpt-"),
-    "grid": ([f"{PARITY}:lstm", "--config.study.grid=(('model.dim', (8, 'x')),)"],
-             "--config.study.grid", "'x'"),
+    "sweep": ([f"{PARITY}:lstm", "--sweep.model.dim=8,x"], "--sweep.model.dim", "'x'"),
+    "sweep of no key": ([f"{PARITY}:lstm", "--sweep.model.width=8"], "--sweep.model.width", "no such"),
+    "sweep twice": ([f"{PARITY}:lstm", "--sweep.model.dim=8", "--sweep.model.dim=16"], "--sweep.model.dim",
+                    "twice"),
+    "sweep without values": ([f"{PARITY}:lstm", "--sweep.model.dim="], "--sweep.model.dim", "values"),
     "cell of a study": (["--config=configs/quickstart.py", "--config.model.heads=3"],
                         "--config.model.heads", "3"),
     "no cluster": ([f"{PARITY}:lstm", "--distributed=on"], "--distributed", ""),
@@ -175,6 +177,8 @@ BROKEN = {
         r"broken\.py sets train\.stepz.*did you mean train\.steps",
     ),
     "other": ("def get_config(argument=''):\n    return {}\n", "does not return a config"),
+    "empty": ("def get_config(argument=''):\n    return []\n", "returns no config"),
+    "others": ("def get_config(argument=''):\n    return [1]\n", "does not return a config"),
 }
 
 

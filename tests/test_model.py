@@ -10,7 +10,7 @@ from flax import nnx
 from helpers import assert_trees_close, tiny
 
 from rnnbench.config import ConfigError
-from rnnbench.config.build import experiment, label, put
+from rnnbench.config.build import changed, experiment, label
 from rnnbench.config.schema import PRESETS
 from rnnbench.model import num_params, state_size
 from rnnbench.train.population import prepare
@@ -23,11 +23,7 @@ SIZED = {"small": {"model.dim": 64, "model.layers": 2, "model.heads": 4}}
 
 def configured(preset, settings):
     """As the flags --config.model.* would have it."""
-    pristine = tiny(preset, {})
-    config = pristine.copy_and_resolve_references()
-    for name, value in settings.items():
-        put(config, f"model.{name}", value)
-    return label(config, pristine)
+    return label(changed(tiny(preset, {}), {f"model.{name}": value for name, value in settings.items()}))
 
 
 def build(preset="lstm", **settings):
@@ -207,8 +203,8 @@ MQAR |= {"eval.lengths": (8,), "eval.pairs": (2,), "model.dim": 16, "model.layer
 
 
 def recaller(**settings):
-    changed = {"t": MQAR | {f"model.{name}": value for name, value in settings.items()}}
-    return prepare(experiment("mqar", "lstm,t", changed)).make(jax.random.key(0))
+    protocols = {"t": MQAR | {f"model.{name}": value for name, value in settings.items()}}
+    return prepare(experiment("mqar", "lstm,t", protocols)).make(jax.random.key(0))
 
 
 def test_a_tied_head_multiplies_with_the_embeddings_of_the_classes():

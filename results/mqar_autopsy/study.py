@@ -6,14 +6,19 @@ PART is `ablation`, `ladder`, `linear` or `climb`: see the functions of these na
 to the rows beside this file. A cell takes half a minute on one CPU core, one of `climb` up to 25 minutes.
 """
 
-from pathlib import Path
-
-from ml_collections import ConfigDict
-
 from rnnbench.config import ConfigError
-from rnnbench.config.build import experiment
+from rnnbench.config.build import changed, experiment, tabled
 
 PROTOCOL = {
+    "model.name": "faulty_deltanet",
+    "model.mixer": "autopsy_mixer:FaultyDeltaNet",
+    "model.options.faults": "",
+    "task.name": "faulty_recall",
+    "task.module": "autopsy_task:FaultyRecall",
+    "task.options.faults": "",
+    "task.options.num_keys": 3,
+    "task.options.num_values": 6,
+    "task.options.pairs": (2, 3),
     "model.dim": 16,
     "model.layers": 2,
     "model.heads": 1,
@@ -84,13 +89,6 @@ def get_config(argument="ablation"):
     if argument not in PARTS:
         raise ConfigError("", f"the autopsy has no part {argument!r}; choose one of: {' '.join(PARTS)}")
     config = experiment("mqar", "deltanet,autopsy", {"autopsy": PROTOCOL})
-    config.model.name, config.task.name = "faulty_deltanet", "faulty_recall"
-    config.model.mixer, config.task.module = "autopsy_mixer:FaultyDeltaNet", "autopsy_task:FaultyRecall"
-    config.model.options = ConfigDict({"faults": ""})
-    config.task.options = ConfigDict({"faults": "", "num_keys": 3, "num_values": 6, "pairs": (2, 3)})
     if argument == "climb":
         config.population.learning_rates = (3e-3,)  # the better one below, and these cells are large
-    cells = PARTS[argument]()
-    config.study.grid = ((tuple(cells[0]), tuple(tuple(each.values()) for each in cells)),)
-    config.study.table = str(Path(__file__).parent)
-    return config
+    return tabled(__file__, [changed(config, settings) for settings in PARTS[argument]()])

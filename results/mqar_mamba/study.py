@@ -1,17 +1,15 @@
 """How Mamba gets off MQAR's plateau: more steps at a lower rate; fewer keys, fewer values.
 
-    python launch.py --config=results/mqar_mamba/study.py:PART --workdir=runs/mqar_mamba_PART
+    python launch.py --config=results/mqar_mamba/study.py --workdir=runs/mqar_mamba
 
-PART is `steps`, the `small` protocol with four times its steps, or `ids`, shorter sequences with few and many
+`steps` is the `small` protocol with four times its steps, `ids` shorter sequences, with few and many
 different keys and values. Cost on one CPU core: 50 and 30 minutes.
 """
 
-from pathlib import Path
-
 from configs import mqar
-from rnnbench.config.build import experiment
+from rnnbench.config.build import changed, experiment, tabled
 
-PROTOCOLS = {
+CHANGES = {
     "steps": {
         "eval.every": 1500,
         "train.steps": 6000,
@@ -28,15 +26,11 @@ PROTOCOLS = {
         "population.seeds": (0, 1),
     },
 }
-GRIDS = {
-    "steps": (("train.steps", (6000,)),),
-    "ids": (("task.num_keys", (32, 256)), ("task.num_values", (31, 255))),
-}
+PROTOCOLS = {name: mqar.PROTOCOLS["small"] | changes for name, changes in CHANGES.items()}
 
 
-def get_config(argument="steps"):
-    protocols = {name: mqar.PROTOCOLS["small"] | changes for name, changes in PROTOCOLS.items()}
-    config = experiment("mqar", f"mamba,{argument}", protocols)
-    config.study.grid = GRIDS[argument]
-    config.study.table = str(Path(__file__).parent)
-    return config
+def get_config():
+    steps, ids = (experiment("mqar", f"mamba,{name}", PROTOCOLS) for name in ("steps", "ids"))
+    sizes = [(keys, values) for keys in (32, 256) for values in (31, 255)]
+    fewer = [changed(ids, {"task.num_keys": keys, "task.num_values": values}) for keys, values in sizes]
+    return tabled(__file__, [*fewer, steps])

@@ -6,18 +6,9 @@ Finished cells are added to the rows beside this file; `leak.py` then reads the 
 minutes on one CPU core.
 """
 
-from pathlib import Path
-
 from configs import bit_parity
+from rnnbench.config.build import changed, tabled
 
-KEYS = (
-    "train.steps",
-    "model.options.beta_bias",
-    "optim.weight_decay",
-    "task.supervision",
-    "task.train_lengths",
-)
-SMALL = (2000, 0.0, 0.01, "every", (3, 40))
 CHANGES = (
     {},
     {"train.steps": 4000},
@@ -30,7 +21,4 @@ CHANGES = (
 
 def get_config():
     config = bit_parity.get_config("deltanet_neg,small")
-    values = tuple(tuple((dict(zip(KEYS, SMALL, strict=True)) | change).values()) for change in CHANGES)
-    config.study.grid = ((KEYS, values),)
-    config.study.table = str(Path(__file__).parent)
-    return config
+    return tabled(__file__, [changed(config, change) for change in CHANGES])

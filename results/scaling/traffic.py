@@ -139,7 +139,7 @@ def main(arguments: list[str] | None = None) -> int:
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", options.devices)
     try:
-        config = load.make(options.config)
+        config = load.one(options.config)
         configs.update(
             config, {key: value(text) for key, _, text in (k.partition("=") for k in options.keys)}
         )

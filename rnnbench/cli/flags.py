@@ -18,13 +18,15 @@ class UsageError(InputError):
 
 @dataclass
 class CommandLine:
-    """A parsed command line; `pristine` and `config` are None without --config."""
+    """A parsed command line; without --config it has no configs, and `config` is None."""
 
     flags: flags.FlagValues
     file: str = ""  # FILE:ARGUMENT, the file as it was found
-    pristine: ConfigDict | None = None  # what the file says
-    config: ConfigDict | None = None  # with the values of the flags
+    configs: list[ConfigDict] = field(default_factory=list)  # what the file says
+    study: bool = False  # whether it says so as a list
+    config: ConfigDict | None = None  # the keys of all of them, with the values of the flags
     changed: dict[str, Any] = field(default_factory=dict)  # these values by key
+    sweep: dict[str, str] = field(default_factory=dict)  # key -> "1,2"
 
 
 def define() -> flags.FlagValues:
@@ -65,7 +67,7 @@ def parse(argv: list[str]) -> CommandLine:
     """The command line with its flag files read; ConfigError or UsageError for what cannot be parsed."""
     values = define()
     try:
-        rest = values(argv, known_only=True)
+        rest, sweep = take_sweep(values(argv, known_only=True))
     except flags.CantOpenFlagFileError as error:
         raise UsageError(f"--flagfile: {first_line(error).removeprefix('ERROR:: ')}") from None
     except (flags.Error, ValueError) as error:
@@ -80,9 +82,10 @@ def parse(argv: list[str]) -> CommandLine:
             check_rest(rest[1:], values)
         return CommandLine(values)
     file = load.found(values.config[0])
-    pristine = load.make(file)
-    check_keys(of_config, pristine)
-    config = pristine.copy_and_resolve_references()
+    made = load.make(file)
+    several = made if isinstance(made, list) else [made]
+    check_keys(of_config, load.together(several))
+    config = load.together(several)
     try:
         overrides = flags.FlagValues()
         config_flags.DEFINE_config_dict(
@@ -95,9 +98,25 @@ def parse(argv: list[str]) -> CommandLine:
         )
         rest = overrides(rest, known_only=True)
     except (flags.Error, KeyError, TypeError, ValueError) as error:
-        raise _refused(error, pristine) from None
+        raise _refused(error, load.together(several)) from None
     check_rest(rest[1:], values)
-    return CommandLine(values, file, pristine, config, config_flags.get_override_values(overrides["config"]))
+    flat = configs.flat(config)
+    changed = {key: flat[key] for key in config_flags.get_override_values(overrides["config"])}
+    return CommandLine(values, file, several, isinstance(made, list), config, changed, sweep)
+
+
+def take_sweep(argv: list[str]) -> tuple[list[str], dict[str, str]]:
+    """The other arguments, and {key: values} of --sweep.KEY=VALUES or --sweep.KEY VALUES."""
+    rest, sweep, left = [], {}, iter(argv)
+    for flag in left:
+        if not (match := re.fullmatch(r"--?sweep\.([^=]+)(?:=(.*))?", flag, re.DOTALL)):
+            rest.append(flag)
+            continue
+        key, text = match[1], next(left, "") if match[2] is None else match[2]
+        if key in sweep:
+            raise UsageError(f"--sweep.{key}: is given twice; give all values at once, such as 1,2")
+        sweep[key] = text
+    return rest, sweep
 
 
 def check_keys(given: list[str], pristine: ConfigDict) -> None:
@@ -108,6 +127,8 @@ def check_keys(given: list[str], pristine: ConfigDict) -> None:
     known = configs.flat(pristine)
     keys = [re.sub(r"^--?(no)?config\.|=.*", "", flag, flags=re.DOTALL) for flag in given]
     free = configs.undeclared(dict.fromkeys(keys, True))
+    free += ("model.options.",) if "study.models" in keys else ()
+    configs.check_labels(keys)
     for key in keys:
         if key not in known and not key.startswith(free):
             near = difflib.get_close_matches(key, known, 1)

@@ -45,7 +45,7 @@ def command(argv: list[str]) -> int:
         )
     several = is_study(line)
     if not several:
-        line.config = configs.label(line.config, line.pristine)
+        line.config = configs.label(configs.changed(line.configs[0], line.changed))
     if given.show_config:
         return show.show_config(line.config)
     if not (given.workdir or given.show_batch):
@@ -57,16 +57,14 @@ def command(argv: list[str]) -> int:
 
     cells = {}
     if several:
-        values = configs.flat(line.config)
-        changed = {key: values[key] for key in line.changed}
-        cells = grid.cells(line.pristine, changed, lambda task: load.beside(line.file, task))
+        cells = grid.cells(line.configs, line.changed, line.sweep, lambda task: load.beside(line.file, task))
     return start(line, cells)
 
 
 def is_study(line: CommandLine) -> bool:
     """Whether the config is a study; refuses the flags that do not fit."""
     study = line.config.study
-    several = bool(study.models or study.tasks or study.grid)
+    several = bool(line.study or study.models or study.tasks or line.sweep)
     if several and line.flags.profile_steps:
         raise UsageError("--profile_steps: is for a plain run; this config is a study")
     part(line.flags.shard)

@@ -11,6 +11,7 @@ USAGE = """Trains what a config file describes, and keeps the results in a workd
     python -m rnnbench --config=configs/bit_parity.py:lstm,small --workdir=runs/x [--config.KEY=VALUE ...]
     python -m rnnbench --help | --list | --config=... --show_config | --config=... --show_batch
     python -m rnnbench --config=configs/study.py --workdir=runs/study [--shard=3/8] [--dry_run]
+    python -m rnnbench --config=FILE --workdir=FOLDER --sweep.optim.clip=0,1 --sweep.model.dim=32,64
 
 In a checkout `python launch.py` does the same. A config file that comes with the package is found from any
 folder. A command that cannot work ends with exit code 2 and one line that names the flag to change, before
@@ -36,8 +37,7 @@ def show_list() -> int:
     for path in sorted(load.CONFIGS.glob("*.py")):
         there = vars(load.module(path))
         arguments = " ".join(there.get("PROTOCOLS", ()))
-        studies = " ".join(("a study, needs no MODEL:", *there.get("STUDIES", ()))).rstrip(":")
-        print(f"  configs/{path.name:26} {arguments or studies}")
+        print(f"  configs/{path.name:26} {arguments or 'a study, needs no MODEL'}")
     return 0
 
 

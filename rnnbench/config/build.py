@@ -1,15 +1,18 @@
-"""Configs: made from the keys, a protocol and a preset; labelled, compared and checked.
+"""Configs: made from the keys, a protocol and a model; changed, labelled, compared and checked.
 
 A config is an `ml_collections.ConfigDict`. `base()` has every key there is (see `schema.py`); a file in
-`configs/` calls `experiment` with its table of protocols; flags override single keys. Nothing here
-compiles or touches a device.
+`configs/` calls `experiment` with its table of protocols; `changed` sets single keys, as flags do. Nothing
+here compiles or touches a device.
 """
 
 import importlib
 import json
 import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
+import yaml
 from ml_collections import ConfigDict
 
 from rnnbench.config import ConfigError
@@ -21,8 +24,31 @@ COMMON = ("module", "options", "train_lengths", "examples")
 FREE = ("population.", "mesh.", "checkpoint.", "study.", "train.chunk", "protocol", "overrides")
 # The options of what is external: neither declared nor checked before that is imported.
 EXTERNAL = {"model.options.": "model.mixer", "task.options.": "task.module"}
+# These say what the keys of a config are, and are no keys to choose a setting by.
+LABELS = ("protocol", "overrides")
 # A workdir is resumed only by a config that agrees in these.
 FIXED = ("model", "task", "eval", "train", "optim", "population", "protocol")
+
+
+class Protocol(str):
+    """A protocol's name that knows what it stands for, whatever becomes of the config that holds it."""
+
+    task: str
+    model: str
+    settings: dict[str, Any]
+
+    def __new__(cls, name: str, task: str = "", model: str = "", settings: dict[str, Any] | None = None):
+        self = super().__new__(cls, name)
+        self.task, self.model, self.settings = task, model, settings or {}
+        return self
+
+    def config(self, model: str = "") -> ConfigDict:
+        """The protocol's own config of a model, by default of the model that it was made for."""
+        return experiment(self.task, f"{model or self.model},{self}", {str(self): self.settings})
+
+
+# print(config) is YAML.
+yaml.add_representer(Protocol, lambda dumper, protocol: dumper.represent_str(str(protocol)))
 
 
 def base() -> ConfigDict:
@@ -44,29 +70,69 @@ def put(config: ConfigDict, key: str, value: Any) -> None:
 
 
 def experiment(task: str, argument: str, protocols: dict[str, dict[str, Any]]) -> ConfigDict:
-    """What get_config of a task's file returns; `argument` is "preset" or "preset,protocol".
+    """What get_config of a task's file returns; `argument` is "model" or "model,protocol".
 
-    A protocol (without one: original) is a flat table of keys and values; its entry "only" holds further such
-    tables for single presets.
+    A model is a preset or my_package.my_module:MyMixer. A protocol (without one: original) is a flat table of
+    keys and values; its entry "only" holds further such tables for single presets.
     """
     name, _, protocol = argument.partition(",")
     protocol = protocol or "original"
-    if name not in PRESETS:
+    if name not in PRESETS and ":" not in name:
         raise ConfigError("", f"unknown model {name!r}; choose one of: {' '.join(PRESETS)}")
     if protocol not in protocols:
         raise ConfigError("", f"{task} has no protocol {protocol!r}; choose one of: {' '.join(protocols)}")
     config = base()
-    config.protocol, config.task.name, config.model.name = protocol, task, name
+    config.task.name, config.model.name = task, name
+    rename(config, Protocol(protocol, task, name, protocols[protocol]))
     settings = {key: value for key, value in protocols[protocol].items() if key != "only"}
     update(config, settings)
+    if ":" in name:
+        external_mixer(config, name)
+        return config
     preset = PRESETS[name]
     for key, off in {"heads": 0, "conv_size": 0}.items():
         if key not in preset["takes"]:
             config.model[key] = off
     config.model.positions = preset.get("positions", "none")
-    config.model.options = ConfigDict(options(name))
+    if not config.model.mixer:  # a protocol may have one of its own
+        config.model.options = ConfigDict(options(name))
     update(config, protocols[protocol].get("only", {}).get(name, {}))
     return config
+
+
+def rename(config: ConfigDict, protocol: str) -> None:
+    """Another protocol; a ConfigDict would cast it to the type of the one before."""
+    del config.protocol
+    config.protocol = protocol
+
+
+def changed(config: ConfigDict, settings: dict[str, Any]) -> ConfigDict:
+    """A copy with other values of some keys, as flags set them: changed(config, {"train.steps": 500}).
+
+    An external mixer or task takes the place of the preset or task of the config, with its own defaults.
+    """
+    check_labels(settings)
+    config = config.copy_and_resolve_references()
+    if settings.get("model.mixer") and not config.model.mixer:
+        external_mixer(config, settings["model.mixer"])
+    if settings.get("task.module") and not config.task.module:
+        external_task(config, settings["task.module"])
+    update(config, settings)
+    return config
+
+
+def tabled(file: str, configs: Sequence[ConfigDict]) -> list[ConfigDict]:
+    """The configs of a study whose table lies beside its config file: tabled(__file__, configs)."""
+    folder = str(Path(file).resolve().parent)
+    return [changed(config, {"study.table": folder}) for config in configs]
+
+
+def check_labels(keys: Iterable[str]) -> None:
+    """Refuses to set the labels of a config."""
+    if "protocol" in keys:
+        raise ConfigError("protocol", "is chosen by the argument: --config=configs/TASK.py:MODEL,PROTOCOL")
+    if "overrides" in keys:
+        raise ConfigError("overrides", "is filled in from the other flags; leave it out")
 
 
 def update(config: ConfigDict, settings: dict[str, Any]) -> None:
@@ -74,6 +140,7 @@ def update(config: ConfigDict, settings: dict[str, Any]) -> None:
     known = flat(config)
     free = undeclared(known | settings)
     for key, value in settings.items():
+        value = plain_value(value)
         if key not in known and not key.startswith(free):
             raise ConfigError(key, "there is no such key; --show_config lists them all")
         try:
@@ -108,50 +175,72 @@ def plain(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
 
-def label(config: ConfigDict, pristine: ConfigDict) -> ConfigDict:
-    """`config` with `overrides` = where it leaves `pristine`, and then the protocol "custom"."""
-    if config.protocol != pristine.protocol:
-        raise ConfigError("protocol", "is chosen by the argument: --config=configs/TASK.py:MODEL,PROTOCOL")
-    if config.overrides != pristine.overrides:
-        raise ConfigError("overrides", "is filled in from the other flags; leave it out")
-    if config.model.name != pristine.model.name and not config.model.mixer:
+def plain_value(value: Any) -> Any:
+    """A value that JSON knows, for one of numpy, a range or a frozen one."""
+    if hasattr(value, "dtype") and hasattr(value, "tolist"):
+        value = value.tolist()
+        return tuple(value) if isinstance(value, list) else value
+    if isinstance(value, tuple | range):
+        return tuple(map(plain_value, value))
+    if isinstance(value, list):
+        return list(map(plain_value, value))
+    if isinstance(value, dict):
+        return {key: plain_value(one) for key, one in value.items()}
+    return value
+
+
+def origin(config: ConfigDict) -> ConfigDict:
+    """The protocol's own config of this config's model; without a protocol the defaults."""
+    if isinstance(config.protocol, Protocol):
+        own = config.protocol.config()
+        swapped = config.model.mixer and not own.model.mixer
+        return config.protocol.config(config.model.mixer) if swapped else own
+    own = base()
+    for key in ("model.name", "model.mixer", "task.name", "task.module"):
+        put(own, key, flat(config)[key])
+    return own
+
+
+def departures(config: ConfigDict) -> dict[str, Any]:
+    """The keys, with their values, in which a config differs from its protocol's own."""
+    before, after = flat(origin(config)), flat(config)
+    other = lambda key, value: key not in before or plain(before[key]) != plain(value)
+    named = (*LABELS, "model.name") if config.model.mixer else LABELS
+    return {
+        key: value
+        for key, value in after.items()
+        if not key.startswith("study.") and key not in named and other(key, value)
+    }
+
+
+def label(config: ConfigDict) -> ConfigDict:
+    """`config` with `overrides` = where it leaves its protocol, and then the protocol "custom"."""
+    found = {key: value for key, value in departures(config).items() if not key.startswith(FREE)}
+    if "model.name" in found:
         advice = f"a preset is chosen by the argument: --config=configs/TASK.py:{config.model.name}"
         raise ConfigError("model.name", advice)
-    before, after = flat(pristine), flat(config)
-    changed = {k: v for k, v in after.items() if before.get(k) != v and not k.startswith(FREE)}
     for key in ("task.train_lengths", "task.train_pairs"):
-        if key in changed and after["task.train_mix"]:
+        if key in found and flat(config).get("task.train_mix"):
             raise ConfigError(key, 'has no effect beside task.train_mix; add --config.task.train_mix="()"')
-    if config.model.mixer and not pristine.model.mixer:
-        _forget_preset(config, changed)
-    if config.task.module and not pristine.task.module:
-        _forget_task(config, changed)
-    config.overrides = tuple(sorted(changed.items()))
-    if changed:
-        config.protocol = "custom"
+    config.overrides = tuple(sorted(found.items()))
+    rename(config, "custom" if found else str(config.protocol))
     return config
 
 
-def _forget_preset(config: ConfigDict, changed: dict[str, Any]) -> None:
-    """An external mixer in place of a preset: its name and, unless the flags say otherwise, its defaults."""
-    if "model.name" not in changed:
-        config.model.name = config.model.mixer.rpartition(":")[2]
-    for name, off in {"heads": 0, "conv_size": 0, "positions": "none"}.items():
-        if f"model.{name}" not in changed:
-            config.model[name] = off
-    config.model.options = ConfigDict(
-        {k: v for k, v in config.model.options.items() if f"model.options.{k}" in changed}
-    )
+def external_mixer(config: ConfigDict, path: str) -> None:
+    """An external mixer in place of a preset: its name and its defaults."""
+    config.model.mixer, config.model.name = path, path.rpartition(":")[2]
+    config.model.heads = config.model.conv_size = 0
+    config.model.positions, config.model.options = "none", ConfigDict()
 
 
-def _forget_task(config: ConfigDict, changed: dict[str, Any]) -> None:
+def external_task(config: ConfigDict, path: str) -> None:
     """An external task in place of the registry's: the same for `config.task`, less what all tasks have."""
-    if "task.name" not in changed:
-        config.task.name = config.task.module.rpartition(":")[2]
     for key, (default, _) in KEYS.items():
         section, _, name = key.partition(".")
-        if section == "task" and name not in ("name", *COMMON) and key not in (*changed, "task.options"):
+        if section == "task" and name not in ("name", *COMMON):
             config.task[name] = default
+    config.task.module, config.task.name = path, path.rpartition(":")[2]
 
 
 def differences(saved: dict[str, Any], config: ConfigDict) -> list[str]:
@@ -176,7 +265,8 @@ def from_saved(saved: dict[str, Any]) -> ConfigDict:
     """The config that was saved as JSON; a key that came after it counts as the default."""
     config = base()
     for key, value in flat(ConfigDict(saved)).items():
-        put(config, key, value)
+        if not key.startswith("study."):  # a run knows nothing of the study that it belongs to
+            put(config, key, value)
     return config
 
 

@@ -1,24 +1,37 @@
 """Config files: any Python file with a get_config(), one of those that come with the package or your own."""
 
 import difflib
+import functools
 import importlib.util
 import inspect
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 
 from ml_collections import ConfigDict
 
 from rnnbench.config import ConfigError, InputError, first_line
-from rnnbench.config.build import EXTERNAL, flat
+from rnnbench.config.build import EXTERNAL, Protocol, flat, plain_value, put, rename
 from rnnbench.config.schema import KEYS
 
 # The config files that come with the package: a folder of the checkout, and of the installed package.
 CONFIGS = next(
     folder / "configs" for folder in Path(__file__).parents[1:3] if (folder / "configs" / "study.py").exists()
 )
+
+
+def _importable() -> None:
+    """Lets config files write `from configs import mqar`, in a checkout and with an installed package."""
+    spec = importlib.util.find_spec("configs")
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    if str(CONFIGS) not in places:
+        package = sys.modules["configs"] = ModuleType("configs")
+        package.__path__ = [str(CONFIGS), *places]
+
+
+_importable()
 
 
 def found(argument: str) -> str:
@@ -56,19 +69,36 @@ def module(file: str | Path) -> ModuleType:
     return executed
 
 
-def make(argument: str) -> ConfigDict:
-    """The config that `FILE:ARGUMENT` or `FILE` stands for, before any override."""
+def make(argument: str) -> ConfigDict | list[ConfigDict]:
+    """What `FILE:ARGUMENT` or `FILE` stands for, before any flag: a config, or those of a study."""
     file, colon, text = found(argument).partition(":")
     get_config = module(file).get_config
     takes = inspect.signature(get_config).parameters
     if colon and not takes:
         raise ConfigError("", f"{file} takes no argument; leave out {colon + text}")
     try:
-        config = get_config(*([text] if colon else []))
+        made = get_config(*([text] if colon else []))
     except InputError:
         raise
     except Exception as error:
         raise ConfigError("", f"{where(error, file)}: {type(error).__name__}: {first_line(error)}") from None
+    if not isinstance(made, list | tuple):
+        return _checked(made, file)
+    if not made:
+        raise ConfigError("", f"get_config() of {file} returns no config")
+    return [_checked(config, file) for config in made]
+
+
+def one(argument: str) -> ConfigDict:
+    """`make` of a file that is no study."""
+    if isinstance(made := make(argument), list):
+        file = argument.partition(":")[0]
+        raise ConfigError("", f"{file} is a study; name the config file of a task")
+    return made
+
+
+def _checked(config: object, file: str) -> ConfigDict:
+    """A config of a file with the keys that there are, their values plain and its protocol known."""
     if not isinstance(config, ConfigDict) or "study" not in config:
         raise ConfigError("", f"get_config() of {file} does not return a config made by rnnbench.config")
     for key in flat(config):
@@ -76,7 +106,48 @@ def make(argument: str) -> ConfigDict:
             near = difflib.get_close_matches(key, KEYS, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise ConfigError("", f"{file} sets {key}, and there is no such key{hint}")
+    if config.overrides:
+        raise ConfigError("overrides", f"is filled in from the other keys; {file} sets it")
+    config = _plain(config)
+    rename(config, _protocol(config))
     return config
+
+
+def _plain(config: ConfigDict) -> ConfigDict:
+    """A copy that can be changed, without numpy's numbers and the like."""
+    copy = ConfigDict()
+    for key, value in config.items():
+        copy[key] = _plain(value) if isinstance(value, ConfigDict) else plain_value(value)
+    return copy
+
+
+def _protocol(config: ConfigDict) -> str:
+    """The protocol of a config; the name of one in configs/TASK.py stands for that one, whoever uses it."""
+    name, task = config.protocol, config.task.name
+    own = name.settings if isinstance(name, Protocol) else {}
+    shipped = protocols(task).get(name)
+    if shipped is None or shipped == own:
+        return name
+    external = {key: own[key] for key in ("model.name", "model.mixer") if key in own}
+    model = name.model if isinstance(name, Protocol) else config.model.name
+    return Protocol(name, task, model, shipped | external)
+
+
+@functools.cache
+def protocols(task: str) -> dict[str, dict]:
+    """The protocols in configs/TASK.py; none if there is no such file."""
+    path = CONFIGS / f"{task}.py"
+    return vars(module(path)).get("PROTOCOLS", {}) if path.is_file() else {}
+
+
+def together(configs: Sequence[ConfigDict]) -> ConfigDict:
+    """A config with the keys of all of these, for flags; a key is that of the first config that has it."""
+    union = configs[0].copy_and_resolve_references()
+    for config in configs[1:]:
+        for key, value in flat(config).items():
+            if key not in flat(union):
+                put(union, key, value)
+    return union
 
 
 def beside(file: str, task: str) -> Callable[..., ConfigDict]:
@@ -90,7 +161,7 @@ def beside(file: str, task: str) -> Callable[..., ConfigDict]:
 
 def _of_task(path: Path, argument: str) -> ConfigDict:
     try:
-        return make(f"{path}:{argument}")
+        return one(f"{path}:{argument}")
     except ConfigError as error:
         raise ConfigError(error.key or "study.tasks", error.message) from None
 

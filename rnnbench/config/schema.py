@@ -103,12 +103,8 @@ KEYS: dict[str, tuple[Any, str]] = {
         "parameters: replicated | sharded over the devices of mesh.data (wide models)",
     ),
     "mesh.members": ("auto", "how a device runs its members: map (one by one) | vmap | auto (map on CPU)"),
-    "study.models": ((), "a study: the presets to run, one cell each; () = a plain run"),
-    "study.tasks": ((), "a study: the tasks, by the names of their config files"),
-    "study.grid": (
-        (),
-        "a study: ((key or keys, (value, ...)), ...), a cell for every combination of the values",
-    ),
+    "study.models": ("", "a study: its models, such as lstm,my_file:EMA; '' = those of the config file"),
+    "study.tasks": ("", "a study: its tasks, such as dyck,mqar (names of config files); '' = as above"),
     "study.table": ("", "a study: folder of finished cells, such as results/parity; they are not run again"),
 }
 

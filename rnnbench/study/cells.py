@@ -1,142 +1,193 @@
-"""What a study's cells are: every task with every model with every point of a grid over config keys."""
+"""What a study's cells are: the configs of its file, for models and tasks, at the points of a sweep."""
 
+import ast
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from rnnbench import tasks
-from rnnbench.config import ConfigError
-from rnnbench.config.build import base, flat, label, put, undeclared
+from rnnbench import tasks as registry
+from rnnbench.config import ConfigError, InputError
+from rnnbench.config.build import (
+    FREE,
+    LABELS,
+    Protocol,
+    base,
+    changed,
+    departures,
+    flat,
+    label,
+    undeclared,
+)
 from rnnbench.config.schema import KEYS, PRESETS
 from rnnbench.train.run import cell_name
 
-# Sections and keys that a grid cannot go over: what does not change a cell's name, or is chosen elsewhere.
+# What is chosen otherwise than by a sweep.
 ELSEWHERE = {
-    "study": "is the study's own",
-    "protocol": "is chosen by the argument of --config",
-    "overrides": "is filled in from the other flags",
     "model.name": "is chosen by --config.study.models",
+    "model.mixer": "is chosen by --config.study.models",
     "task.name": "is chosen by --config.study.tasks",
-    "population": "makes members of one cell; set it for all cells",
-    "mesh": "makes no difference to a cell; set it for all cells",
-    "checkpoint": "makes no difference to a cell; set it for all cells",
-    "train.chunk": "makes no difference to a cell; set it for all cells",
 }
 
 
 def cells(
-    pristine: ConfigDict, flags: dict[str, Any], get_config: Callable[[str], Callable]
+    configs: Sequence[ConfigDict],
+    flags: dict[str, Any],
+    sweep: dict[str, str],
+    get_config: Callable[[str], Callable],
 ) -> dict[str, ConfigDict]:
-    """The configs of a study's cells by name: `study.tasks` × `study.models` × the points of `study.grid`.
+    """The configs of a study's cells by name.
 
-    A cell is what the task's own file says for (model, protocol), changed by the flags and by a point of the
-    grid. Without models and tasks there is a cell of the study's own config, `pristine`, per point.
-    `get_config(task)` is the get_config of a task's file.
+    A cell is one of `configs`, changed by the flags and by a point of the sweep, {key: "1,2"}. The flags
+    study.models and study.tasks choose among the configs and add to them. `get_config(task)` is the
+    get_config of a task's file.
     """
-    config, found = pristine.copy_and_resolve_references(), {}
-    for key in [key for key in flags if key.startswith("study.")]:
-        put(config, key, flags[key])
+    study = flat(configs[0].study) | {key.removeprefix("study."): value for key, value in flags.items()}
     flags = {key: value for key, value in flags.items() if not key.startswith("study.")}
-    for plain in _plain(config.study, pristine, get_config):
-        for point in points(config.study.grid):
-            if both := sorted(point.keys() & flags):
-                raise ConfigError(both[0], "is in --config.study.grid too; leave one of them out")
-            cell = _cell(plain, flags | point, point)
-            name = cell_name(cell)
-            if name in found and found[name] != cell:
-                raise ConfigError("study.tasks", f"there would be two different cells called {name}")
-            found[name] = cell
+    chosen = _of_models(_of_tasks(configs, _names(study["tasks"]), get_config), _names(study["models"]))
+    for key in sweep:
+        _check_key(key, flags)
+    settings = [_own(config, flags | sweep) for config in chosen]
+    for key in flags | sweep:
+        if not any(key in own for own in settings):
+            flag = "sweep" if key in sweep else "config"
+            raise InputError(f"--{flag}.{key}: no cell of the study has this key")
+    found: dict[str, ConfigDict] = {}
+    for config, point in itertools.product(chosen, points(sweep)):
+        try:
+            cell = label(changed(config, _own(config, flags | point)))
+        except ConfigError as error:
+            swept = error.key in point
+            raise InputError(f"--sweep.{error.key}: {error.message}") if swept else error from None
+        cell.study, name = base().study, cell_name(cell)
+        if name in found and found[name] != cell:
+            raise ConfigError("study.tasks", f"there would be two different cells called {name}")
+        found[name] = cell
     return found
 
 
-def _plain(study: ConfigDict, pristine: ConfigDict, get_config: Callable[[str], Callable]) -> Iterator:
-    """The configs before flags and grid."""
-    models, tasks = names(study.models), names(study.tasks)
-    if not models and not tasks:
-        plain = pristine.copy_and_resolve_references()
-        plain.study = base().study
-        yield plain
-    elif not tasks:
-        raise ConfigError("study.tasks", "names no task; give one, or no study.models for a plain run")
-    elif not models:
-        raise ConfigError("study.models", "names no model; give one, or no study.tasks for a plain run")
-    for task, model in itertools.product(tasks, models):
-        if model not in PRESETS:
-            advice = f"unknown model {model!r}; choose among: {' '.join(PRESETS)}"
-            raise ConfigError("study.models", advice)
-        yield get_config(task)(f"{model},{pristine.protocol}")
+def _of_tasks(
+    configs: Sequence[ConfigDict], tasks: list[str], get_config: Callable[[str], Callable]
+) -> list[ConfigDict]:
+    """The configs of these tasks, of all without any; a task that is not there is run as the first is."""
+    if not tasks:
+        return list(configs)
+    of = lambda task: [config for config in configs if config.task.name == task]
+    first = of(configs[0].task.name)
+    elsewhere = lambda task: [
+        _like(config, get_config(task)(f"{_model(config)},{config.protocol}"), ("task.", "eval."))
+        for config in first
+    ]
+    return [config for task in tasks for config in of(task) or elsewhere(task)]
 
 
-def points(grid: tuple) -> Iterator[dict[str, Any]]:
-    """(("a.b", (1, 2)), ("c.d", (3,))) -> {"a.b": 1, "c.d": 3}, {"a.b": 2, "c.d": 3}; () -> {}.
-
-    Keys that go together make one axis: ((("a.b", "c.d"), ((1, 2), (3, 4))),) -> {"a.b": 1, "c.d": 2},
-    {"a.b": 3, "c.d": 4}.
-    """
-    axes = [_axis(axis) for axis in grid]
-    keys = [key for axis_keys, _ in axes for key in axis_keys]
-    for key in keys:
-        _check_key(key, keys)
-    for choice in itertools.product(*(values for _, values in axes)):
-        yield dict(zip(keys, itertools.chain(*choice)))
-
-
-def _axis(axis: Any) -> tuple[tuple[str, ...], tuple[tuple, ...]]:
-    """An axis of the grid as its keys, and the tuples of values that these take together."""
-    if not (isinstance(axis, tuple) and len(axis) == 2 and isinstance(axis[0], str | tuple)):
-        raise ConfigError("study.grid", f"must read (('train.steps', (100, 200)),); it has {axis!r}")
-    key, values = axis
-    if not (isinstance(values, tuple) and values):
-        raise ConfigError("study.grid", f"{key} needs a tuple of values such as (1, 2); it has {values!r}")
-    if isinstance(key, str):
-        return (key,), tuple((value,) for value in values)
-    if not all(isinstance(part, str) for part in key):
-        raise ConfigError("study.grid", f"keys are texts such as 'train.steps'; it has {key!r}")
-    for value in values:
-        if not (isinstance(value, tuple) and len(value) == len(key)):
-            raise ConfigError("study.grid", f"{key} needs {len(key)} values at a time; it has {value!r}")
-    return key, values
+def _of_models(configs: Sequence[ConfigDict], models: list[str]) -> list[ConfigDict]:
+    """The configs of these models, task by task; a model that is not there is run as the first one is."""
+    if not models:
+        return list(configs)
+    chosen = []
+    for task in dict.fromkeys(config.task.name for config in configs):
+        of_task = [config for config in configs if config.task.name == task]
+        of = lambda model, of_task=of_task: [
+            config for config in of_task if model in (config.model.name, config.model.mixer)
+        ]
+        first = of(of_task[0].model.name)
+        for model in models:
+            chosen += of(model) or [_like(config, _other_model(config, model)) for config in first]
+    return chosen
 
 
-def _check_key(key: str, keys: list[str]) -> None:
-    if keys.count(key) > 1:
-        raise ConfigError("study.grid", f"{key} is there twice")
-    for name, reason in ELSEWHERE.items():
-        if key == name or key.startswith(f"{name}."):
-            raise ConfigError("study.grid", f"{key} {reason}")
+def _model(config: ConfigDict) -> str:
+    return config.model.mixer or config.model.name
+
+
+def _other_model(config: ConfigDict, model: str) -> ConfigDict:
+    """The protocol's own config of another model."""
+    if not isinstance(config.protocol, Protocol):
+        advice = f"{model} cannot take the place of {config.model.name}: the config has no protocol"
+        raise ConfigError("study.models", advice)
+    try:
+        return config.protocol.config(model)
+    except ConfigError as error:
+        raise ConfigError("study.models", error.message) from None
+
+
+def _like(config: ConfigDict, other: ConfigDict, own: tuple[str, ...] = ()) -> ConfigDict:
+    """`other` with what `config` changes in its protocol, as far as `other` has it and it is not its own."""
+    mixers = ("model.mixer", "model.heads", "model.conv_size", "model.positions", "model.options.", *own)
+    known = flat(other)
+    wanted = {key: value for key, value in departures(config).items() if not key.startswith(mixers)}
+    return changed(other, {key: value for key, value in wanted.items() if key in known})
+
+
+def points(sweep: dict[str, str]) -> Iterator[dict[str, Any]]:
+    """{"a.b": "1,2", "c.d": "3"} -> {"a.b": 1, "c.d": 3}, {"a.b": 2, "c.d": 3}; {} -> {}."""
+    for choice in itertools.product(*(_values(key, text) for key, text in sweep.items())):
+        yield dict(zip(sweep, choice))
+
+
+def _values(key: str, text: str) -> tuple[Any, ...]:
+    """ "0,1" -> (0, 1); "(3,40),(40,40)" -> ((3, 40), (40, 40)); "every,last" -> ("every", "last")."""
+    try:
+        values = ast.literal_eval(f"({text},)")
+    except (SyntaxError, ValueError):
+        values = tuple(_value(part.strip()) for part in text.split(","))
+    if not text.strip() or "" in values:
+        raise InputError(f"--sweep.{key}: must be values with commas between, such as 1,2; it is {text!r}")
+    return values
+
+
+def _value(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        return text
+
+
+def _check_key(key: str, flags: dict[str, Any]) -> None:
+    if key in flags:
+        raise InputError(f"--sweep.{key}: is given by --config.{key} too; leave one of them out")
+    if key in ELSEWHERE:
+        raise InputError(f"--sweep.{key}: {ELSEWHERE[key]}")
+    if key in LABELS or key.startswith(FREE):
+        raise InputError(f"--sweep.{key}: makes no cell of its own; set --config.{key} for all cells")
     if key not in KEYS and not key.startswith(("model.options.", "task.options.")):
-        raise ConfigError("study.grid", f"there is no key {key}; --show_config lists them all")
+        raise InputError(f"--sweep.{key}: there is no such key; --show_config lists them all")
 
 
-def _cell(plain: ConfigDict, changes: dict[str, Any], point: dict[str, Any]) -> ConfigDict:
-    """A plain config with its changes, labelled."""
-    cell, known = plain.copy_and_resolve_references(), flat(plain)
-    for key, value in changes.items():
-        if key not in known and not key.startswith(undeclared(known | changes)):
-            advice = f"the cell of {plain.model.name} on {plain.task.name} has no {key}"
-            raise ConfigError("study.grid" if key in point else key, advice)
-        if _lacks(plain, key, changes):
-            continue
-        try:
-            put(cell, key, value)
-        except TypeError:
-            advice = f"{key}: {value!r} is not of the type of {known[key]!r}"
-            raise ConfigError("study.grid", advice) from None
-    return label(cell, plain)
+def _own(config: ConfigDict, settings: dict[str, Any]) -> dict[str, Any]:
+    """Those of the settings that this config has; the others hold for other cells."""
+    known = flat(config)
+    free = undeclared(known | settings)
+    return {
+        key: value
+        for key, value in settings.items()
+        if (key in known or key.startswith(free)) and not _lacks(config, key, settings)
+    }
 
 
-def _lacks(plain: ConfigDict, key: str, changes: dict[str, Any]) -> bool:
-    """Whether a key sets something that this cell's mixer or task has not: it then holds for other cells."""
-    preset, task = plain.model.name, plain.task.name
+def _lacks(config: ConfigDict, key: str, settings: dict[str, Any]) -> bool:
+    """Whether a key sets something that this config's mixer or task has not."""
+    preset, task = config.model.name, config.task.name
     takes = PRESETS[preset]["takes"] if preset in PRESETS else ("heads", "conv_size")
     if key in ("model.heads", "model.conv_size"):
         return key.partition(".")[2] not in takes
-    external = changes.get("task.module", plain.task.module)
-    return not external and task in tasks.TASKS and not tasks.takes(task, key)
+    external = settings.get("task.module", config.task.module)
+    return not external and task in registry.TASKS and not registry.takes(task, key)
 
 
-def names(value: tuple[Any, ...]) -> list[str]:
-    """The names in a tuple; a flag such as --config.study.models=lstm,lru gives them as one, with commas."""
-    return [name.strip() for entry in value for name in str(entry).split(",")]
+def settings(cells: dict[str, ConfigDict]) -> dict[str, str]:
+    """By what each of these cells leaves its protocol, as text, less what all of them have in common."""
+    overrides = {name: dict(cell.overrides) for name, cell in cells.items()}
+    in_all = lambda key, value: all(other.get(key) == value for other in overrides.values())
+    common = len(cells) > 1
+    return {
+        name: " ".join(f"{key}={value}" for key, value in own.items() if not (common and in_all(key, value)))
+        for name, own in overrides.items()
+    }
+
+
+def _names(text: str) -> list[str]:
+    """ "lstm, lru" -> ["lstm", "lru"]; "" -> []."""
+    return [name.strip() for name in text.split(",")] if text else []

@@ -110,9 +110,12 @@ def status(folder: Path) -> str:
     return "failed" if (folder / "error.json").exists() else "to do"
 
 
-def show(sizes: dict[str, Size], known: dict[str, Seconds], status: dict[str, str]) -> None:
-    """Prints a line for each cell that has a status, and what they add up to."""
-    lines, total = [("cell", "params", "state", "members", "steps", "seconds", "from", "status")], 0.0
+def show(
+    sizes: dict[str, Size], known: dict[str, Seconds], status: dict[str, str], settings: dict[str, str]
+) -> None:
+    """Prints a line for each cell that has a status, with its settings, and what they add up to."""
+    header = ("cell", "params", "state", "members", "steps", "seconds", "from", "status")
+    lines, total = [(*header, "settings" if any(settings.values()) else "")], 0.0
     for name in status:
         mine, (seconds, rule), to_do = sizes[name], predict(name, sizes, known), status[name]
         if name in known:
@@ -120,9 +123,9 @@ def show(sizes: dict[str, Size], known: dict[str, Seconds], status: dict[str, st
         else:
             total += seconds
         shown = (f"{mine.params:,}", f"{mine.state_size:,}", f"{mine.members}", f"{mine.steps:,}")
-        lines.append((name, *shown, f"{seconds:.0f}", rule, to_do))
+        lines.append((name, *shown, f"{seconds:.0f}", rule, to_do, settings[name]))
     widths = [max(map(len, column)) for column in zip(*lines)]
-    sides = ["<", *">>>>>", "<", "<"]
+    sides = ["<", *">>>>>", *"<<<"]
     for line in lines:
         print("  ".join(f"{text:{side}{w}}" for text, side, w in zip(line, sides, widths)).rstrip())
     done = len(status.keys() & known.keys())

@@ -19,6 +19,7 @@ from rnnbench.store import workdir
 from rnnbench.store.paths import absolute, write_text
 from rnnbench.study import forecast
 from rnnbench.study import table as tables
+from rnnbench.study.cells import settings
 from rnnbench.train import run as train
 from rnnbench.train.population import prepare
 from rnnbench.train.progress import Progress
@@ -83,7 +84,7 @@ def plan(
     setups = check(folder, cells, table)
     sizes = {name: forecast.size(setup) for name, setup in setups.items()}
     status = {name: forecast.status(folder / "cells" / name) for name in part(cells, shard)}
-    forecast.show(sizes, forecast.measured(finished(folder, table, setups)), status)
+    forecast.show(sizes, forecast.measured(finished(folder, table, setups)), status, settings(cells))
 
 
 def finished(folder: Path, table: Path | None, setups: dict[str, Setup]) -> dict[str, Rows]:

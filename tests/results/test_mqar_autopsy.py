@@ -142,8 +142,7 @@ def test_a_fault_that_there_is_not():
 
 @pytest.mark.parametrize("part", study.PARTS)
 def test_cells_of_the_study(part):
-    config = study.get_config(part)
-    found = list(grid.cells(config, {}, None).values())
+    found = list(grid.cells(study.get_config(part), {}, {}, None).values())
     assert len(found) == len(study.PARTS[part]())
     assert len(found[0].population.seeds) >= 3
     for cell in found:

@@ -59,11 +59,22 @@ def test_times_are_from_the_finished_cells_most_alike(known, seconds, rule):
 
 def test_listing(capsys):
     status = {"a lstm": "to do", "b lstm": "resumable", "b lru": "to do"}
-    forecast.show(SIZES, {"b lru": Seconds(100.0, 20.0)}, status)
+    settings = dict.fromkeys(status, "") | {"b lstm": "train.steps=5"}
+    forecast.show(SIZES, {"b lru": Seconds(100.0, 20.0)}, status, settings)
     head, *lines = capsys.readouterr().out.splitlines()
-    assert head.split() == ["cell", "params", "state", "members", "steps", "seconds", "from", "status"]
+    assert head.split() == [
+        "cell",
+        "params",
+        "state",
+        "members",
+        "steps",
+        "seconds",
+        "from",
+        "status",
+        "settings",
+    ]
     assert lines[0].split()[2:] == ["1", "1", "1", "1", "120", "study", "to", "do"]
-    assert lines[1].split()[-1] == "resumable"
+    assert lines[1].split()[-2:] == ["resumable", "train.steps=5"]
     assert lines[2].split()[-3:] == ["120", "itself", "done"]
     assert lines[3].startswith("3 cells, 1 done; the others take about 4:00,")
 

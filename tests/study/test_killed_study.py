@@ -112,11 +112,11 @@ def test_a_cell_that_fails(tmp_path):
     for file in (ROOT / "configs" / "bit_parity.py", ROOT / "tests" / "external_mixer.py"):
         shutil.copy(file, tmp_path)
     (tmp_path / "broken.py").write_text(BROKEN)
-    grid = (("model.mixer", ("broken:Broken", "external_mixer:RunningSum")),)
+    models = "--config.study.models=broken:Broken,external_mixer:RunningSum"
     tiny = [flag for flag in SMALL if "study" not in flag]
     folder = tmp_path / "study"
     config = f"--config={tmp_path / 'bit_parity.py'}:lstm,small"
-    done = launch(config, *tiny, f"--config.study.grid={grid}", f"--workdir={folder}")
+    done = launch(config, *tiny, models, f"--workdir={folder}")
     assert done.returncode == 1, done.stderr
     failed, fine = json.loads((folder / "study.json").read_text())["cells"]
     error = json.loads((folder / "cells" / failed / "error.json").read_text())

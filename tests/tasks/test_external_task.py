@@ -14,7 +14,7 @@ from launched import launch, refusal
 from rnnbench import tasks
 from rnnbench.config import ConfigError
 from rnnbench.config import build as configs
-from rnnbench.config.build import label, put
+from rnnbench.config.build import changed, label, put
 from rnnbench.config.schema import KEYS
 from rnnbench.store.rows import read_jsonl
 from rnnbench.tasks import contract
@@ -145,9 +145,7 @@ def test_a_label_has_to_be_fit_for_a_folder(key):
 
 def test_in_place_of_a_task_of_the_registry_it_takes_over_what_all_tasks_have():
     pristine = tiny("lstm", {"task.num_keys": 5}, task="mqar")
-    config = pristine.copy_and_resolve_references()
-    config.task.module = "external_task:Copy"
-    config = label(config, pristine)
+    config = label(changed(pristine, {"task.module": "external_task:Copy"}))
     assert config.task.name == "Copy" and config.protocol == "custom"
     assert config.task.num_keys == KEYS["task.num_keys"][0]
     assert config.task.train_lengths == pristine.task.train_lengths
@@ -236,7 +234,7 @@ def test_options_by_flags_of_a_mixer_and_a_task_that_flags_name(elsewhere, tmp_p
     row = read_jsonl(tmp_path / "run" / "results.jsonl")[0]
     assert (row["model"], row["task"], row["protocol"]) == ("RunningSum", "Copy", "custom")
     assert row["overrides"]["model.options.gain"] == 2 and row["overrides"]["task.options.delay"] == 3
-    study = "--config.study.grid=(('task.options.symbols',(2,3)),)"
+    study = "--sweep.task.options.symbols=2,3"
     found = launch(*flags, study, f"--workdir={tmp_path / 'study'}", "--dry_run")
     assert "2 cells" in found.stdout, found.stderr
     for flag, words in {

@@ -1,6 +1,6 @@
 """How many pairs a memory of d_k × d_k holds: accuracy against pairs / d_k for d_k of 16, 32 and 64.
 
-    python launch.py --config=configs/mqar_capacity.py --workdir=runs/mqar_capacity
+    python launch.py --config=results/mqar_capacity/study.py --workdir=runs/mqar_capacity
 
 DeltaNet of width 64 with four, two and one heads, so that only the memory differs: a head stores at most d_k
 keys that are told apart exactly, but taking the likeliest value goes further. Trained on up to 64 pairs.
@@ -8,9 +8,7 @@ Expected: exact up to one pair per key dimension, 0.94 to 0.98 at two, 0.76 to 0
 (d_k = 16). Cost: about an hour and a half on one CPU core.
 """
 
-from pathlib import Path
-
-from rnnbench.config.build import experiment
+from rnnbench.config.build import changed, experiment, tabled
 
 PAIRS = (4, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 
@@ -37,8 +35,6 @@ PROTOCOLS = {
 }
 
 
-def get_config(argument="deltanet,capacity"):
-    config = experiment("mqar", argument, PROTOCOLS)
-    config.study.grid = (("model.heads", (4, 2, 1)),)
-    config.study.table = str(Path(__file__).parents[1] / "results" / "mqar_capacity")
-    return config
+def get_config():
+    config = experiment("mqar", "deltanet,capacity", PROTOCOLS)
+    return tabled(__file__, [changed(config, {"model.heads": heads}) for heads in (4, 2, 1)])

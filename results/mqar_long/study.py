@@ -1,15 +1,13 @@
 """Recall at lengths and numbers of pairs beyond training: DeltaNet with one head of 64.
 
-    python launch.py --config=configs/mqar_long.py --workdir=runs/mqar_long
+    python launch.py --config=results/mqar_long/study.py --workdir=runs/mqar_long
 
 Trained on a mix of 4 pairs in 64 tokens up to 64 pairs in 256, evaluated at twice and four times that.
 Few pairs mixed with many matter: on 64 pairs alone the loss stays at chance for thousands of steps. Expected:
 at least 0.99 of 64 pairs at length 256. Cost: an hour and a quarter on one CPU core.
 """
 
-from pathlib import Path
-
-from rnnbench.config.build import experiment
+from rnnbench.config.build import experiment, tabled
 
 PROTOCOLS = {
     "long": {
@@ -33,8 +31,5 @@ PROTOCOLS = {
 }
 
 
-def get_config(argument="deltanet,long"):
-    config = experiment("mqar", argument, PROTOCOLS)
-    config.study.grid = (("train.steps", (6000,)),)  # a study of one cell, so that it has a table
-    config.study.table = str(Path(__file__).parents[1] / "results" / "mqar_long")
-    return config
+def get_config():
+    return tabled(__file__, [experiment("mqar", "deltanet,long", PROTOCOLS)])

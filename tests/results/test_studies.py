@@ -1,0 +1,87 @@
+"""The studies beside the rows of results/: the cells that each would run are those that its rows are of."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from rnnbench.config import load
+from rnnbench.config.build import differences
+from rnnbench.store.rows import read_jsonl
+from rnnbench.study import cells as grid
+
+ROOT = Path(__file__).parents[2]
+STUDIES = {path.parent.name: path for path in sorted(ROOT.glob("results/*/study.py"))}
+STUDIES |= {"quickstart": ROOT / "configs" / "quickstart.py"}
+ARGUMENTS = {"mqar_autopsy": ("ablation", "ladder", "linear", "climb")}
+
+
+def cells(name):
+    """The cells of a study, of all its parts."""
+    arguments = [f":{argument}" for argument in ARGUMENTS.get(name, ())] or [""]
+    found = {}
+    for argument in arguments:
+        made = load.make(f"{STUDIES[name]}{argument}")
+        found |= grid.cells(made, {}, {}, lambda task: pytest.fail("a file of configs/ asked"))
+    return found
+
+
+def test_every_table_has_its_study():
+    tables = {path.parent.name for path in ROOT.glob("results/*/results.jsonl")}
+    assert tables <= set(STUDIES)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_cells_and_committed_rows_agree(name):
+    folder, found = ROOT / "results" / name, cells(name)
+    committed = {row["cell"]: row for row in read_jsonl(folder / "results.jsonl")}
+    if not committed:
+        assert name.endswith("literature") and found  # not run yet
+        return
+    assert set(found) == set(committed)
+    for cell, row in committed.items():
+        config = found[cell]
+        assert (config.task.name, config.protocol, config.model.name) == (
+            row["task"],
+            row["protocol"],
+            row["model"],
+        )
+        assert json.loads(json.dumps(dict(config.overrides))) == row["overrides"]
+    saved = json.loads((folder / "configs.json").read_text()) if name != "quickstart" else {}
+    for cell, config in saved.items():
+        assert differences(config, found[cell]) == [], cell
+    members = {
+        (row["cell"], row["learning_rate"], row["seed"]) for row in read_jsonl(folder / "results.jsonl")
+    }
+    assert members == {
+        (cell, rate, seed)
+        for cell, config in found.items()
+        for rate in config.population.learning_rates
+        for seed in config.population.seeds
+    }
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_its_rows_are_beside_it(name):
+    folder = ROOT / "results" / name
+    argument = ARGUMENTS.get(name, ("",))[0]
+    made = load.make(f"{STUDIES[name]}:{argument}" if argument else str(STUDIES[name]))
+    wanted = "" if name == "quickstart" else str(folder)
+    assert {config.study.table for config in made} == {wanted}
+    command = re.search(
+        r"python launch\.py --config=(\S+?\.py)(:\S+)? --workdir=runs/\S+", STUDIES[name].read_text()
+    )
+    assert command and ROOT / command[1] == STUDIES[name]
+
+
+def test_the_index_has_every_table_and_says_which_are_run():
+    index = (ROOT / "results" / "README.md").read_text()
+    lines = [line.split("|")[1:-1] for line in index.splitlines() if line.count("|") == 6]
+    status = {name: line[-1].strip() for line in lines[2:] for name in re.findall(r"\b[a-z_0-9]+\b", line[0])}
+    assert set(STUDIES) <= status.keys()
+    filled = {path.parent.name for path in ROOT.glob("results/*/results.jsonl")}
+    assert {name for name in STUDIES if status[name] == "run"} == filled
+    commands = {name: re.search(r"--config=([\w/.]+)", line[2]) for line in lines[2:] for name in
+                re.findall(r"\b[a-z_0-9]+\b", line[0])}  # fmt: skip
+    assert all(ROOT / commands[name][1] == path for name, path in STUDIES.items())
