@@ -8,7 +8,7 @@ results/quickstart/README.md.
 """
 
 from configs import bit_parity
-from rnnbench.config.schema import PRESETS
+from rnnbench.mixers import PRESETS
 
 
 def get_config():

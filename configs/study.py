@@ -10,11 +10,16 @@ command to resume. `--shard=1/8` … `--shard=8/8` share the cells between jobs 
 `--config.study.table=results/FOLDER` keeps the final rows of finished cells over days.
 """
 
-from configs import bit_parity, controlled_bit_parity, dyck, mqar
-from rnnbench.config import ConfigError
-from rnnbench.config.schema import PRESETS
+import importlib
+from pathlib import Path
 
-FILES = (bit_parity, controlled_bit_parity, dyck, mqar)
+from rnnbench.config import ConfigError
+from rnnbench.mixers import PRESETS
+from rnnbench.tasks import TASKS
+
+# The config files of the tasks: configs/TASK.py.
+HERE = {path.stem for path in Path(__file__).parent.glob("*.py")}
+FILES = [importlib.import_module(f"configs.{task}") for task in TASKS if task in HERE]
 
 
 def get_config(protocol="small"):

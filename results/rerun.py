@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rnnbench.config import InputError
-from rnnbench.config.build import from_saved
+from rnnbench.config.saved import from_saved
 from rnnbench.store.rows import case_name, read_jsonl
 from rnnbench.store.workdir import read_config
 from rnnbench.train import run as train

@@ -1,13 +1,133 @@
-"""The checks of `mixers/contract.py`, to run on a mixer of your own:
+"""The contract of a mixer or a task, checked on yours:
 
     python -m rnnbench.check my_package.my_module:MyMixer [--dim 16] [--length 37] [heads=2 ...]
+    python -m rnnbench.check my_package.my_module:MyTask [depth=5 ...]
 
 One line per check; exit code 1 if one fails.
 """
 
+import argparse
+import ast
 import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import is_dataclass
+from pathlib import Path
 
-from rnnbench.mixers.contract import main
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from ml_collections import ConfigDict
+
+from rnnbench import model, tasks
+from rnnbench.config.build import base, changed
+from rnnbench.errors import ConfigError, ContractError
+from rnnbench.mixers.contract import CHECKS
+from rnnbench.mixers.preset import SHARED
+from rnnbench.plugins import imported
+from rnnbench.tasks import contract
+from rnnbench.train import population
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m rnnbench.check", description="Check a mixer or a task.")
+    parser.add_argument("name", help="a preset, a task, or package.module:Name")
+    parser.add_argument("options", nargs="*", type=option, metavar="option=value")
+    parser.add_argument("--dim", type=int, default=16)
+    parser.add_argument("--length", type=int, default=37)
+    args = parser.parse_intermixed_args(arguments)
+    if args.length < 4:
+        return refuse(f"--length: must be at least 4; it is {args.length}")
+    try:
+        if args.name in tasks.TASKS or (":" in args.name and is_dataclass(imported("", args.name))):
+            return check_task(args.name, dict(args.options))
+        return check_mixer(args.name, args.dim, args.length, dict(args.options))
+    except ConfigError as error:
+        return refuse(str(error))
+
+
+def check_task(name: str, options: dict[str, object]) -> int:
+    """Builds a task of these options as a run does, and draws from all its cases."""
+    keys = {tasks.key_of(option): value for option, value in options.items()}
+    task = tasks.build(changed(base(name), keys))
+    cases = contract.unique([*(case for case, _ in task.train_cases()), *task.cases()])
+    print(f"{name}: {task.vocab_size} tokens, {task.num_classes} classes, {len(cases)} cases")
+    return report({"draws": lambda: contract.check_draws(task)})
+
+
+def check_mixer(name: str, dim: int, length: int, options: dict[str, object]) -> int:
+    """Builds a mixer of these options as a run does, and holds it to all promises."""
+    keys = {f"model.{'' if key in SHARED else 'options.'}{key}": value for key, value in options.items()}
+    sizes = {"model.dim": dim, "model.layers": 1, "mesh.seed": 1, "mesh.data": 1}
+    config = changed(base(model=name), sizes | keys)
+
+    def build(dtype: jnp.dtype = jnp.float32) -> nnx.Module:
+        return model.build_mixer(config.model, dtype, nnx.Rngs(0))
+
+    try:
+        mixer = build()
+        size = model.state_size(mixer, length)
+    except ConfigError:
+        raise
+    except Exception as error:  # whatever the code of a stranger raises
+        return refuse(f"{name} cannot be built: {told(error)}")
+    parameters = model.num_params(nnx.state(mixer, nnx.Param))
+    print(f"{name}: {parameters} parameters, state {size} at length {length}")
+    x = jax.random.normal(jax.random.key(0), (2, length, dim))
+    checks = {key: lambda check=check: check(build, x) for key, check in CHECKS.items()}
+    return report(checks | {"trains": lambda: trains(config)})
+
+
+def trains(config: ConfigDict) -> None:
+    """The whole model, its train step and its decoding step can be traced, as a run does it."""
+    setup = population.prepare(config)
+    jax.eval_shape(population.make_train_chunk(setup), population.state_shapes(setup), np.int32(1))
+    step = lambda key: setup.make(key)(jnp.zeros((2, 1), jnp.int32), setup.make(key).init_state(2, 8))
+    jax.eval_shape(step, jax.random.key(0))
+
+
+def report(checks: dict[str, Callable[[], None]]) -> int:
+    """A line per check; the exit code. After a failed `well_formed` the others would fail for its reason."""
+    failed = 0
+    for name, check in checks.items():
+        try:
+            check()
+            print(f"  ok    {name}")
+        except Exception as error:  # a crash of a mixer is a failed check, not the end of the report
+            failed += 1
+            print(f"  FAIL  {name}: {error if isinstance(error, ContractError) else told(error)}")
+            if name == "well_formed":
+                print("  the other checks need this one")
+                break
+    return 1 if failed else 0
+
+
+def told(error: Exception) -> str:
+    """An error of somebody's code in one line, with the last line of that code that it passed through."""
+    text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    others = str(Path(__file__).parent), "/site-packages/"
+    lines = [
+        f"{Path(frame.filename).name}:{frame.lineno}: "
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not any(other in frame.filename for other in others)
+    ]
+    return (lines[-1] if lines else "") + text
+
+
+def option(text: str) -> tuple[str, object]:
+    """`heads=2` -> ("heads", 2); what is no Python literal is text."""
+    name, _, value = text.partition("=")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value
+
+
+def refuse(message: str) -> int:
+    print(message, file=sys.stderr)
+    return 2
+
 
 if __name__ == "__main__":
     sys.exit(main())

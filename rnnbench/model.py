@@ -10,11 +10,11 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 from rnnbench import mixers
-from rnnbench.config import ConfigError
-from rnnbench.config.schema import PRESETS
+from rnnbench.errors import ConfigError
 from rnnbench.mixers.common import flat_dot, linear
+from rnnbench.mixers.preset import SHARED
 from rnnbench.ops import over_time
-from rnnbench.tasks.contract import bounds
+from rnnbench.tasks.contract import Task, bounds
 
 
 class MLP(nnx.Module):
@@ -159,28 +159,25 @@ lookup.defvjp(_lookup_forward, _lookup_backward)
 
 
 def build_mixer(config: ConfigDict, dtype: Any, rngs: nnx.Rngs) -> nnx.Module:
-    """The mixer of `config.model`, given just those shared settings that its signature has."""
-    kind = mixers.find(mixer_name(config))
-    known = inspect.signature(kind.__init__).parameters
-    settings: dict[str, Any] = {"dtype": dtype}
-    for name, off in {"heads": 0, "conv_size": 0, "positions": "none"}.items():
-        value = config[name]
-        if name in known:
-            settings[name] = value
-        elif value != off and (name, value) != ("positions", "learned"):
-            raise ConfigError(f"model.{name}", f"the mixer {kind.__name__} has none; set it to {off!r}")
-    if settings.get("positions") == "learned":
+    """The mixer of `config.model`, given those shared settings that its signature has, and its options."""
+    preset = mixers.find(config.mixer or config.name)
+    known, name_of = preset.parameters, preset.mixer.__name__
+    settings: dict[str, Any] = {"dtype": dtype, **{name: config[name] for name in SHARED}}
+    if settings["positions"] == "learned":  # the backbone's
         settings["positions"] = "none"
-    if settings.get("heads") == 0:
+    for name, off in SHARED.items():
+        if name not in known and settings[name] != off:
+            raise ConfigError(f"model.{name}", f"the mixer {name_of} has none; set it to {off!r}")
+    if settings["heads"] == 0:
         del settings["heads"]
     for name, value in config.options.items():
         if name not in known:
-            raise ConfigError(f"model.options.{name}", f"the mixer {kind.__name__} has no such option")
+            raise ConfigError(f"model.options.{name}", f"the mixer {name_of} has no such option")
         if not _of_type(value, default := known[name].default):
             raise ConfigError(f"model.options.{name}", f"{value!r} is not of the type of {default!r}")
     settings = {name: value for name, value in settings.items() if name in known}
     try:
-        return kind(config.dim, rngs=rngs, **settings, **config.options)
+        return preset.mixer(config.dim, rngs=rngs, **settings, **config.options)
     except ConfigError:
         raise
     except Exception as error:  # whatever somebody's mixer raises
@@ -197,12 +194,12 @@ def _of_type(value: Any, default: Any) -> bool:
     return type(value) is type(default) or (type(default) is float and type(value) is int)
 
 
-def check_split(config: ConfigDict, task: Any) -> None:
+def check_split(config: ConfigDict, task: Task) -> None:
     """ConfigError unless the model can have its time split into `mesh.time` parts."""
     parts = config.mesh.time
-    kind = mixers.find(mixer_name(config.model))
-    if parts > 1 and "axis_name" not in inspect.signature(kind.__call__).parameters:
-        raise ConfigError("mesh.time", f"the mixer {kind.__name__} cannot be split over time; set it to 1")
+    mixer = mixers.find(config.model.mixer or config.model.name).mixer
+    if parts > 1 and "axis_name" not in inspect.signature(mixer.__call__).parameters:
+        raise ConfigError("mesh.time", f"the mixer {mixer.__name__} cannot be split over time; set it to 1")
     for length in lengths(task):
         if length % parts and config.model.positions == "learned":
             advice = (
@@ -211,15 +208,10 @@ def check_split(config: ConfigDict, task: Any) -> None:
             raise ConfigError("mesh.time", advice)
 
 
-def lengths(task: Any) -> list[int]:
+def lengths(task: Task) -> list[int]:
     """The longest sequence of every case of a task, in evaluation and in training."""
     cases = [*task.cases(), *(case for case, _ in task.train_cases())]
     return [bounds(case["length"])[1] for case in cases]
-
-
-def mixer_name(config: ConfigDict) -> str:
-    """The registry's name or the dotted path of the mixer that `config.model` asks for."""
-    return config.mixer or PRESETS[config.name]["mixer"]
 
 
 def matched_mlp_dim(config: ConfigDict) -> int:
@@ -231,7 +223,7 @@ def matched_mlp_dim(config: ConfigDict) -> int:
         )
 
     gpt = ConfigDict(
-        {**config, "mixer": "attention", "heads": 1, "conv_size": 0, "positions": "none", "options": {}}
+        {**config, "name": "gpt", "mixer": "", "heads": 1, "conv_size": 0, "positions": "none", "options": {}}
     )
     hidden = 4 * config.dim + (count(gpt) - count(config)) / (2 * config.dim + 1)
     return max(0, 4 * round(hidden / 4))
@@ -250,7 +242,7 @@ def state_size(model: SequenceModel, length: int) -> int:
     return sum(leaf.size * (2 if jnp.iscomplexobj(leaf) else 1) for leaf in floats)
 
 
-def build(config: ConfigDict, task: Any) -> Any:
+def build(config: ConfigDict, task: Task) -> Any:
     """A function of a PRNG key that makes the model of a whole config for a task."""
     max_length, class_tokens = max(lengths(task)), getattr(task, "class_tokens", None)
     if config.model.head == "tied" and class_tokens is None:

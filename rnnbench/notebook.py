@@ -14,7 +14,7 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 from rnnbench.config import InputError
-from rnnbench.config.build import from_saved
+from rnnbench.config.saved import from_saved
 from rnnbench.model import SequenceModel
 from rnnbench.report.read import flat_row, read
 from rnnbench.report.summary import summarise

@@ -5,7 +5,8 @@ import importlib
 import pytest
 
 from rnnbench.config.build import changed, label
-from rnnbench.config.schema import PRESETS
+from rnnbench.mixers import PRESETS
+from rnnbench.tasks import TASKS
 from rnnbench.train import population
 from rnnbench.train import run as train
 
@@ -14,7 +15,7 @@ SIZES = {"train.steps": 3, "train.chunk": 3, "train.batch_size": 4, "eval.batche
 
 @pytest.mark.slow
 @pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("task", ["bit_parity", "controlled_bit_parity", "dyck", "mqar"])
+@pytest.mark.parametrize("task", TASKS)
 def test_trains_and_is_evaluated(task, preset, tmp_path):
     config = importlib.import_module(f"configs.{task}").get_config(preset)
     config = label(changed(config, SIZES | {"mesh.seed": 1, "mesh.data": 1}))

@@ -11,7 +11,7 @@ from helpers import assert_trees_close, tiny
 
 from rnnbench.config import ConfigError
 from rnnbench.config.build import changed, experiment, label
-from rnnbench.config.schema import PRESETS
+from rnnbench.mixers import PRESETS
 from rnnbench.model import num_params, state_size
 from rnnbench.train.population import prepare
 

@@ -16,16 +16,18 @@ core.
 from configs import bit_parity, mqar
 from rnnbench.config.build import changed, experiment, tabled
 
+# The mixer of the preset `gpt`, which fixes that there is no convolution.
 ATTENTION = mqar.PROTOCOLS["small"] | {
     "model.name": "attention",
-    "model.mixer": "rnnbench.mixers.attention:Attention",
+    "model.positions": "rope",
+    "model.conv_size": 0,
 }
 
 
 def get_config():
     configs = [mqar.get_config(f"{name},small") for name in ("deltanet", "linear_transformer")]
     configs += [bit_parity.get_config(f"{name},small") for name in ("deltanet_neg", "mamba_neg")]
-    configs += [experiment("mqar", "gpt,small", {"small": ATTENTION})]
+    configs += [experiment("mqar", "rnnbench.mixers.attention:Attention,own", {"own": ATTENTION})]
     one_layer = [changed(config, {"model.layers": 1}) for config in configs]
     return tabled(
         __file__, [changed(config, {"model.conv_size": size}) for config in one_layer for size in (0, 4)]

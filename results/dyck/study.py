@@ -7,7 +7,7 @@ Cost: an hour and a half on one CPU core.
 
 from configs import dyck
 from rnnbench.config.build import tabled
-from rnnbench.config.schema import PRESETS
+from rnnbench.mixers import PRESETS
 
 
 def get_config():

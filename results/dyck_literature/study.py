@@ -7,7 +7,7 @@ Not run yet: it needs an accelerator.
 
 from configs import dyck
 from rnnbench.config.build import tabled
-from rnnbench.config.schema import PRESETS
+from rnnbench.mixers import PRESETS
 
 
 def get_config():

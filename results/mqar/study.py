@@ -7,7 +7,7 @@ Cost: two and a half hours on one CPU core.
 
 from configs import mqar
 from rnnbench.config.build import tabled
-from rnnbench.config.schema import PRESETS
+from rnnbench.mixers import PRESETS
 
 
 def get_config():

@@ -43,14 +43,14 @@ class FaultyRecall:
     headline = "accuracy"
 
     def __post_init__(self):
-        check_integer("task.options.num_keys", self.num_keys, 2)
+        check_integer("task.num_keys", self.num_keys, 2)
         for fault in self.faults.split():
             if fault not in FAULTS + MIXER_FAULTS:
                 known = " ".join(FAULTS + MIXER_FAULTS)
-                raise ConfigError("task.options.faults", f"unknown {fault!r}, choose among: {known}")
-        span("task.options.pairs", self.pairs)
+                raise ConfigError("task.faults", f"unknown {fault!r}, choose among: {known}")
+        span("task.pairs", self.pairs)
         if self.has("off_by_one") and self.pairs[0] >= min(self.pairs[1], self.num_keys):
-            raise ConfigError("task.options.pairs", f"off_by_one leaves no number of pairs of {self.pairs}")
+            raise ConfigError("task.pairs", f"off_by_one leaves no number of pairs of {self.pairs}")
         self.cases()
 
     def has(self, fault: str) -> bool:

@@ -43,7 +43,7 @@ def _setting(rows):
     return {
         "mixer": changes.get("model.mixer", "autopsy_mixer:FaultyDeltaNet").partition(":Faulty")[2],
         "faults": tuple(changes.get("model.options.faults", "").split()),
-        "keys": changes.get("task.options.num_keys", 3),
+        "keys": changes.get("task.num_keys", 3),
         "dim": changes.get("model.dim", 16),
         "conv": changes.get("model.conv_size", 0),
         "steps": rows[0]["step"],

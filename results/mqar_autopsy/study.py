@@ -11,14 +11,7 @@ from rnnbench.config.build import changed, experiment, tabled
 
 PROTOCOL = {
     "model.name": "faulty_deltanet",
-    "model.mixer": "autopsy_mixer:FaultyDeltaNet",
-    "model.options.faults": "",
     "task.name": "faulty_recall",
-    "task.module": "autopsy_task:FaultyRecall",
-    "task.options.faults": "",
-    "task.options.num_keys": 3,
-    "task.options.num_values": 6,
-    "task.options.pairs": (2, 3),
     "model.dim": 16,
     "model.layers": 2,
     "model.heads": 1,
@@ -41,10 +34,10 @@ def cell(keys, faults=(), mixer="FaultyDeltaNet", **more):
     return {
         "model.mixer": f"autopsy_mixer:{mixer}",
         "model.options.faults": names,
-        "task.options.faults": names,
-        "task.options.num_keys": keys,
-        "task.options.num_values": 2 * keys,
-        "task.options.pairs": (min(2, keys - 1), keys),
+        "task.faults": names,
+        "task.num_keys": keys,
+        "task.num_values": 2 * keys,
+        "task.pairs": (min(2, keys - 1), keys),
         **more,
     }
 
@@ -88,7 +81,8 @@ PARTS = {"ablation": ablation, "ladder": ladder, "linear": linear, "climb": clim
 def get_config(argument="ablation"):
     if argument not in PARTS:
         raise ConfigError("", f"the autopsy has no part {argument!r}; choose one of: {' '.join(PARTS)}")
-    config = experiment("mqar", "deltanet,autopsy", {"autopsy": PROTOCOL})
+    model = "autopsy_mixer:FaultyDeltaNet"
+    config = experiment("autopsy_task:FaultyRecall", f"{model},autopsy", {"autopsy": PROTOCOL})
     if argument == "climb":
         config.population.learning_rates = (3e-3,)  # the better one below, and these cells are large
     return tabled(__file__, [changed(config, settings) for settings in PARTS[argument]()])

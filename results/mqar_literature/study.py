@@ -8,7 +8,7 @@ PROTOCOL is one of configs/mqar.py: `literature`, `literature_64`, `literature_1
 
 from configs import mqar
 from rnnbench.config.build import tabled
-from rnnbench.config.schema import PRESETS
+from rnnbench.mixers import PRESETS
 
 
 def get_config(protocol="literature"):

@@ -7,7 +7,7 @@ Cost: 38 minutes on one CPU core.
 
 from configs import bit_parity
 from rnnbench.config.build import tabled
-from rnnbench.config.schema import PRESETS
+from rnnbench.mixers import PRESETS
 
 
 def get_config():

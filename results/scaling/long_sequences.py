@@ -17,7 +17,7 @@ from flax import nnx
 from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 
-from rnnbench.mixers import MIXERS
+from rnnbench.mixers import PRESETS
 
 LENGTHS, DEVICES = (1 << 17, 1 << 18, 1 << 19, 1 << 20), (1, 2, 4, 8)
 DIM = 8
@@ -26,7 +26,7 @@ OPTIONS = {"deltanet": {"heads": 1}, "mamba": {"expand": 1, "state_dim": 4}, "lr
 
 def gradient(name, devices):
     """(jitted (params, x) -> (loss, gradient of params), params, the sharding of x [1, T, D])."""
-    graphdef, params = nnx.split(MIXERS[name](DIM, rngs=nnx.Rngs(0), **OPTIONS[name]))
+    graphdef, params = nnx.split(PRESETS[name].mixer(DIM, rngs=nnx.Rngs(0), **OPTIONS[name]))
     mesh = jax.make_mesh((devices,), ("time",), axis_types=(AxisType.Auto,), devices=jax.devices()[:devices])
 
     def mean_square(params, x):

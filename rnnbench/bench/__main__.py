@@ -37,7 +37,7 @@ from rnnbench.bench.subjects import OPS
 from rnnbench.bench.table import TITLES
 from rnnbench.bench.timing import ceilings, machine
 from rnnbench.config import ConfigError, InputError
-from rnnbench.config.schema import PRESETS
+from rnnbench.mixers import PRESETS
 from rnnbench.store.paths import write_text
 from rnnbench.train.run import versions
 

@@ -11,7 +11,7 @@ from rnnbench.bench.subjects import OPS, Subject
 from rnnbench.bench.timing import Budget
 from rnnbench.bench.trainer import Shape
 from rnnbench.config import ConfigError, InputError
-from rnnbench.config.schema import PRESETS
+from rnnbench.mixers import PRESETS
 from rnnbench.tasks import TASKS
 from rnnbench.train import population
 
@@ -19,7 +19,7 @@ LENGTHS = (64, 256, 1024, 4096, 16384)
 TRAINER_LENGTHS = (64, 256)
 FAMILIES = ("ops", "mixers", "steps")
 # Presets that share a mixer cost the same; the others are timed when named.
-DISTINCT = tuple({preset["mixer"]: name for name, preset in reversed(PRESETS.items())}.values())[::-1]
+DISTINCT = tuple({preset.mixer: name for name, preset in reversed(PRESETS.items())}.values())[::-1]
 
 
 class Section(NamedTuple):

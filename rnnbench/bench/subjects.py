@@ -14,7 +14,7 @@ from rnnbench.bench import trainer
 from rnnbench.bench.timing import Prepared, prepare, repeat
 from rnnbench.bench.trainer import Shape
 from rnnbench.config import InputError
-from rnnbench.config.schema import PRESETS
+from rnnbench.mixers import PRESETS
 from rnnbench.ops.delta_rule import delta_rule
 from rnnbench.ops.linear_attention import linear_attention
 from rnnbench.ops.linear_scan import linear_scan

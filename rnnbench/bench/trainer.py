@@ -10,17 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from rnnbench import tasks
 from rnnbench.bench.timing import STEPS_LONGER, Prepared, prepare
 from rnnbench.config.build import experiment
 from rnnbench.train import population
-
-# What each task is timed with, beside the bench's length. MQAR: keys out of 4095, as in the literature.
-TASK_SETTINGS: dict[str, dict[str, Any]] = {
-    "bit_parity": {},
-    "controlled_bit_parity": {},
-    "dyck": {"task.num_types": 3, "task.depth": 6},
-    "mqar": {"task.num_keys": 4095, "task.num_values": 4096},
-}
 
 
 @dataclass(frozen=True)
@@ -53,10 +46,9 @@ def config(preset: str, shape: Shape, task: str = "bit_parity", settings: Any = 
         "mesh.seed": 1,
         "mesh.data": 1,
     }
-    if task == "mqar":
-        pairs = max(1, shape.length // 16)
-        sizes |= {"task.train_pairs": (pairs, pairs), "eval.pairs": (pairs,)}
-    return experiment(task, f"{preset},bench", {"bench": sizes | TASK_SETTINGS[task] | dict(settings)})
+    if bench := getattr(tasks.find(task), "bench", None):  # a task's own sizes for the bench
+        sizes |= bench(shape.length)
+    return experiment(task, f"{preset},bench", {"bench": sizes | dict(settings)})
 
 
 def step(preset: str, shape: Shape, task: str = "bit_parity") -> Prepared:

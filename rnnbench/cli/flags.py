@@ -10,6 +10,7 @@ from ml_collections import ConfigDict, config_flags
 
 from rnnbench.config import ConfigError, InputError, first_line, load
 from rnnbench.config import build as configs
+from rnnbench.config.keys import check_key, flat, keys, task_keys
 
 
 class UsageError(InputError):
@@ -94,14 +95,14 @@ def parse(argv: list[str]) -> CommandLine:
             flag_values=overrides,
             sys_argv=rest,
             lock_config=False,
-            accept_new_attributes=True,  # options of external mixers and tasks; check_keys refuses all others
+            accept_new_attributes=True,  # of a mixer or task that a flag names; check_keys refuses all others
         )
         rest = overrides(rest, known_only=True)
     except (flags.Error, KeyError, TypeError, ValueError) as error:
         raise _refused(error, load.together(several)) from None
     check_rest(rest[1:], values)
-    flat = configs.flat(config)
-    changed = {key: flat[key] for key in config_flags.get_override_values(overrides["config"])}
+    values_of = flat(config)
+    changed = {key: values_of[key] for key in config_flags.get_override_values(overrides["config"])}
     return CommandLine(values, file, several, isinstance(made, list), config, changed, sweep)
 
 
@@ -122,20 +123,19 @@ def take_sweep(argv: list[str]) -> tuple[list[str], dict[str, str]]:
 def check_keys(given: list[str], pristine: ConfigDict) -> None:
     """Refuses flags of keys that do not exist, with the nearest one that does, and tuples given twice.
 
-    The options of an external mixer or task that a flag names are checked once it is imported.
+    A key of another task or mixer may be meant for other cells of a study; a plain run refuses it later.
     """
-    known = configs.flat(pristine)
-    keys = [re.sub(r"^--?(no)?config\.|=.*", "", flag, flags=re.DOTALL) for flag in given]
-    free = configs.undeclared(dict.fromkeys(keys, True))
-    free += ("model.options.",) if "study.models" in keys else ()
-    configs.check_labels(keys)
-    for key in keys:
-        if key not in known and not key.startswith(free):
-            near = difflib.get_close_matches(key, known, 1)
-            hint = f"; did you mean --config.{near[0]}?" if near else "; --show_config lists them all"
-            raise ConfigError(key, f"there is no such key{hint}")
-        if isinstance(known.get(key), tuple) and keys.count(key) > 1:
-            raise ConfigError(key, f"is given {keys.count(key)} times; give one tuple")
+    names = [re.sub(r"^--?(no)?config\.|=.*", "", flag, flags=re.DOTALL) for flag in given]
+    configs.check_labels(names)
+    named = {name: flag.partition("=")[2] for name, flag in zip(names, given)}
+    config = configs.with_plug_ins(pristine, named)
+    known = keys(config) | flat(pristine)
+    for key in names:
+        elsewhere = key.startswith("model.options.") and "study.models" in names
+        if not elsewhere and key not in task_keys():
+            check_key(key, known, config)
+        if isinstance(flat(config).get(key), tuple) and names.count(key) > 1:
+            raise ConfigError(key, f"is given {names.count(key)} times; give one tuple")
 
 
 def check_rest(rest: list[str], values: flags.FlagValues) -> None:
@@ -152,7 +152,7 @@ def check_rest(rest: list[str], values: flags.FlagValues) -> None:
 def _refused(error: Exception, pristine: ConfigDict) -> InputError:
     """The error of a parser of `--config.KEY=VALUE` as one line."""
     if match := re.match(r"flag --config\.([\w.]+)=(.*?): ", str(error), re.DOTALL):
-        now = configs.flat(pristine).get(match[1])
+        now = flat(pristine).get(match[1])
         kind = type(now).__name__
         return ConfigError(match[1], f"{match[2]!r} is not of type {kind}; a value of that type is {now!r}")
     return UsageError(first_line(error))

@@ -3,8 +3,9 @@
 from absl import flags
 from ml_collections import ConfigDict
 
-from rnnbench.config import build as configs
-from rnnbench.config import first_line, load, schema
+from rnnbench.config import first_line, load
+from rnnbench.config.keys import comment, ordered
+from rnnbench.mixers import PRESETS
 
 USAGE = """Trains what a config file describes, and keeps the results in a workdir.
 
@@ -30,9 +31,9 @@ def show_help(values: flags.FlagValues) -> int:
 def show_list() -> int:
     """Tasks with their protocols, and the presets."""
     print("models (--config=configs/TASK.py:MODEL,PROTOCOL)")
-    for name, preset in schema.PRESETS.items():
-        options = " ".join(f"{key}={value}" for key, value in preset["options"].items())
-        print(f"  {name:20} mixer {preset['mixer']}  {options}".rstrip())
+    for name, preset in PRESETS.items():
+        settings = " ".join(f"{key}={value}" for key, value in preset.settings.items())
+        print(f"  {name:20} mixer {preset.mixer.__name__}  {settings}".rstrip())
     print("tasks and their protocols")
     for path in sorted(load.CONFIGS.glob("*.py")):
         there = vars(load.module(path))
@@ -43,8 +44,8 @@ def show_list() -> int:
 
 def show_config(config: ConfigDict) -> int:
     """Every key, value and comment."""
-    for key, value in configs.ordered(config).items():
-        print(f"{key + ' = ' + repr(value):64} # {configs.comment(key, config)}")
+    for key, value in ordered(config).items():
+        print(f"{key + ' = ' + repr(value):64} # {comment(key, config)}")
     return 0
 
 

@@ -1,33 +1,28 @@
 """Configs: made from the keys, a protocol and a model; changed, labelled, compared and checked.
 
-A config is an `ml_collections.ConfigDict`. `base()` has every key there is (see `schema.py`); a file in
-`configs/` calls `experiment` with its table of protocols; `changed` sets single keys, as flags do. Nothing
-here compiles or touches a device.
+A config is an `ml_collections.ConfigDict` with the keys that `keys.py` tells. A file in `configs/` calls
+`experiment` with its table of protocols; `changed` sets single keys, as flags do. Nothing here compiles or
+touches a device.
 """
 
-import importlib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from ml_collections import ConfigDict
 
-from rnnbench.config import ConfigError
-from rnnbench.config.schema import CHECKS, KEYS, OPTIONS, PRESETS, options
+from rnnbench import mixers
+from rnnbench.config.keys import PATHS, check_key, flat, keys, meaningless, plug_ins, put
+from rnnbench.config.schema import CHECKS
+from rnnbench.errors import ConfigError
 
-# What `config.task` has for every task; the rest belongs to single ones of the registry.
-COMMON = ("module", "options", "train_lengths", "examples")
 # Overriding these leaves a protocol's label as it is: how often or where it runs, not what is measured.
 FREE = ("population.", "mesh.", "checkpoint.", "study.", "train.chunk", "protocol", "overrides")
-# The options of what is external: neither declared nor checked before that is imported.
-EXTERNAL = {"model.options.": "model.mixer", "task.options.": "task.module"}
 # These say what the keys of a config are, and are no keys to choose a setting by.
 LABELS = ("protocol", "overrides")
-# A workdir is resumed only by a config that agrees in these.
-FIXED = ("model", "task", "eval", "train", "optim", "population", "protocol")
 
 
 class Protocol(str):
@@ -35,9 +30,9 @@ class Protocol(str):
 
     task: str
     model: str
-    settings: dict[str, Any]
+    settings: Mapping[str, Any]
 
-    def __new__(cls, name: str, task: str = "", model: str = "", settings: dict[str, Any] | None = None):
+    def __new__(cls, name: str, task: str = "", model: str = "", settings: Mapping[str, Any] | None = None):
         self = super().__new__(cls, name)
         self.task, self.model, self.settings = task, model, settings or {}
         return self
@@ -51,52 +46,41 @@ class Protocol(str):
 yaml.add_representer(Protocol, lambda dumper, protocol: dumper.represent_str(str(protocol)))
 
 
-def base() -> ConfigDict:
-    """A config with every key at its default."""
+def base(task: str = "bit_parity", model: str = "deltanet") -> ConfigDict:
+    """A config for a task and a model with every key at its default.
+
+    Each is named as in TASKS and PRESETS, or by the path of your own, `my_package.my_module:Name`.
+    """
     config = ConfigDict()
-    for key, (default, _) in KEYS.items():
-        put(config, key, ConfigDict(default) if isinstance(default, ConfigDict) else default)
+    for (section, key), name in zip(PATHS.items(), (task, model)):
+        config[section] = {"name": name.rpartition(":")[2], key: name if ":" in name else ""}
+    config.model.options = ConfigDict()
+    for key, (default, _) in keys(config).items():
+        section, _, name = key.partition(".")
+        if section not in PATHS or name not in ("name", PATHS[section]):
+            put(config, key, default)
     return config
 
 
-def put(config: ConfigDict, key: str, value: Any) -> None:
-    """config.a.b = value for the key "a.b", sections made as needed."""
-    *sections, name = key.split(".")
-    for section in sections:
-        if section not in config:
-            config[section] = ConfigDict()
-        config = config[section]
-    config[name] = value
-
-
-def experiment(task: str, argument: str, protocols: dict[str, dict[str, Any]]) -> ConfigDict:
+def experiment(task: str, argument: str, protocols: Mapping[str, Mapping[str, Any]]) -> ConfigDict:
     """What get_config of a task's file returns; `argument` is "model" or "model,protocol".
 
-    A model is a preset or my_package.my_module:MyMixer. A protocol (without one: original) is a flat table of
-    keys and values; its entry "only" holds further such tables for single presets.
+    A protocol (without one: original) is a flat table of keys and values; its entry "only" holds further such
+    tables for single presets. Task and model may be your own, by their paths as in `base`.
     """
-    name, _, protocol = argument.partition(",")
+    model, _, protocol = argument.partition(",")
     protocol = protocol or "original"
-    if name not in PRESETS and ":" not in name:
-        raise ConfigError("", f"unknown model {name!r}; choose one of: {' '.join(PRESETS)}")
+    try:
+        preset = mixers.find(model)
+    except ConfigError as error:
+        raise ConfigError("", error.message) from None
     if protocol not in protocols:
         raise ConfigError("", f"{task} has no protocol {protocol!r}; choose one of: {' '.join(protocols)}")
-    config = base()
-    config.task.name, config.model.name = task, name
-    rename(config, Protocol(protocol, task, name, protocols[protocol]))
-    settings = {key: value for key, value in protocols[protocol].items() if key != "only"}
-    update(config, settings)
-    if ":" in name:
-        external_mixer(config, name)
-        return config
-    preset = PRESETS[name]
-    for key, off in {"heads": 0, "conv_size": 0}.items():
-        if key not in preset["takes"]:
-            config.model[key] = off
-    config.model.positions = preset.get("positions", "none")
-    if not config.model.mixer:  # a protocol may have one of its own
-        config.model.options = ConfigDict(options(name))
-    update(config, protocols[protocol].get("only", {}).get(name, {}))
+    config = base(task, model)
+    rename(config, Protocol(protocol, task, model, protocols[protocol]))
+    decided = {"only", *(f"model.{name}" for name in preset.shared())}
+    update(config, {key: value for key, value in protocols[protocol].items() if key not in decided})
+    update(config, protocols[protocol].get("only", {}).get(model, {}))
     return config
 
 
@@ -106,17 +90,13 @@ def rename(config: ConfigDict, protocol: str) -> None:
     config.protocol = protocol
 
 
-def changed(config: ConfigDict, settings: dict[str, Any]) -> ConfigDict:
+def changed(config: ConfigDict, settings: Mapping[str, Any]) -> ConfigDict:
     """A copy with other values of some keys, as flags set them: changed(config, {"train.steps": 500}).
 
-    An external mixer or task takes the place of the preset or task of the config, with its own defaults.
+    A mixer or task of one's own takes the place of the config's.
     """
     check_labels(settings)
-    config = config.copy_and_resolve_references()
-    if settings.get("model.mixer") and not config.model.mixer:
-        external_mixer(config, settings["model.mixer"])
-    if settings.get("task.module") and not config.task.module:
-        external_task(config, settings["task.module"])
+    config = with_plug_ins(config, settings)
     update(config, settings)
     return config
 
@@ -135,34 +115,16 @@ def check_labels(keys: Iterable[str]) -> None:
         raise ConfigError("overrides", "is filled in from the other flags; leave it out")
 
 
-def update(config: ConfigDict, settings: dict[str, Any]) -> None:
+def update(config: ConfigDict, settings: Mapping[str, Any]) -> None:
     """Puts a table of keys and values into a config, which must have these keys and types."""
-    known = flat(config)
-    free = undeclared(known | settings)
+    known, now = keys(config), flat(config)
     for key, value in settings.items():
         value = plain_value(value)
-        if key not in known and not key.startswith(free):
-            raise ConfigError(key, "there is no such key; --show_config lists them all")
+        check_key(key, known, config)
         try:
             put(config, key, value)
         except TypeError:
-            raise ConfigError(key, f"{value!r} is not of the type of {known[key]!r}") from None
-
-
-def undeclared(values: dict[str, Any]) -> tuple[str, ...]:
-    """The sections whose keys a config does not list: the options of an external mixer or task named here."""
-    return tuple(section for section, key in EXTERNAL.items() if values.get(key))
-
-
-def flat(config: Any, prefix: str = "") -> dict[str, Any]:
-    """A config as {"a.b": value}."""
-    leaves = {}
-    for name, value in config.items():
-        if isinstance(value, ConfigDict):
-            leaves |= flat(value, f"{prefix}{name}.")
-        else:
-            leaves[prefix + name] = value
-    return leaves
+            raise ConfigError(key, f"{value!r} is not of the type of {now[key]!r}") from None
 
 
 def scalars(value: Any) -> list[Any]:
@@ -191,25 +153,24 @@ def plain_value(value: Any) -> Any:
 
 def origin(config: ConfigDict) -> ConfigDict:
     """The protocol's own config of this config's model; without a protocol the defaults."""
-    if isinstance(config.protocol, Protocol):
-        own = config.protocol.config()
-        swapped = config.model.mixer and not own.model.mixer
-        return config.protocol.config(config.model.mixer) if swapped else own
-    own = base()
-    for key in ("model.name", "model.mixer", "task.name", "task.module"):
-        put(own, key, flat(config)[key])
-    return own
+    if not isinstance(config.protocol, Protocol):
+        return base(*plug_ins(config))
+    own = config.protocol.config()
+    swapped = config.model.mixer and not own.model.mixer
+    return config.protocol.config(config.model.mixer) if swapped else own
 
 
 def departures(config: ConfigDict) -> dict[str, Any]:
-    """The keys, with their values, in which a config differs from its protocol's own."""
-    before, after = flat(origin(config)), flat(config)
-    other = lambda key, value: key not in before or plain(before[key]) != plain(value)
-    named = (*LABELS, "model.name") if config.model.mixer else LABELS
+    """The keys, with their values, in which a config differs from its protocol's own.
+
+    A key that the protocol's own task or mixer lacks counts from its default.
+    """
+    before = {key: default for key, (default, _) in keys(config).items()} | flat(origin(config))
+    named = (*LABELS, *(f"{section}.name" for section, key in PATHS.items() if config[section][key]))
     return {
         key: value
-        for key, value in after.items()
-        if not key.startswith("study.") and key not in named and other(key, value)
+        for key, value in flat(config).items()
+        if not key.startswith("study.") and key not in named and plain(before.get(key)) != plain(value)
     }
 
 
@@ -219,77 +180,50 @@ def label(config: ConfigDict) -> ConfigDict:
     if "model.name" in found:
         advice = f"a preset is chosen by the argument: --config=configs/TASK.py:{config.model.name}"
         raise ConfigError("model.name", advice)
-    for key in ("task.train_lengths", "task.train_pairs"):
-        if key in found and flat(config).get("task.train_mix"):
-            raise ConfigError(key, 'has no effect beside task.train_mix; add --config.task.train_mix="()"')
+    if "task.name" in found:
+        advice = f"a task is chosen by its config file; {config.task.name!r} is not this file's"
+        raise ConfigError("task.name", advice)
+    for key, other in meaningless(config).items():
+        if key in found:
+            raise ConfigError(key, f'has no effect beside {other}; add --config.{other}="()"')
     config.overrides = tuple(sorted(found.items()))
     rename(config, "custom" if found else str(config.protocol))
     return config
 
 
-def external_mixer(config: ConfigDict, path: str) -> None:
-    """An external mixer in place of a preset: its name and its defaults."""
-    config.model.mixer, config.model.name = path, path.rpartition(":")[2]
-    config.model.heads = config.model.conv_size = 0
-    config.model.positions, config.model.options = "none", ConfigDict()
+def with_plug_ins(config: ConfigDict, changes: Mapping[str, Any]) -> ConfigDict:
+    """A copy with the external task and mixer that `changes` name, by `task.module` and `model.mixer`.
 
-
-def external_task(config: ConfigDict, path: str) -> None:
-    """An external task in place of the registry's: the same for `config.task`, less what all tasks have."""
-    for key, (default, _) in KEYS.items():
-        section, _, name = key.partition(".")
-        if section == "task" and name not in ("name", *COMMON):
-            config.task[name] = default
-    config.task.module, config.task.name = path, path.rpartition(":")[2]
-
-
-def differences(saved: dict[str, Any], config: ConfigDict) -> list[str]:
-    """The keys in which `config` differs from the one saved in a workdir, of those that must agree.
-
-    A key that came into being after the config was saved counts as saved at its default.
+    The protocol's settings hold for the new one, as far as it has them, and whatever the config changes in
+    its protocol; all else is at the new one's defaults. A label that was the old one's name becomes the new
+    one's.
     """
-
-    def leaves(tree: dict[str, Any]) -> dict[str, Any]:
-        return flat(ConfigDict({name: tree.get(name) for name in FIXED}))
-
-    before, after = leaves(saved), leaves(plain(config.to_dict()))
-    defaults = leaves(plain(base().to_dict()))
-    if before.get("model.name") in PRESETS:
-        defaults |= {f"model.options.{name}": value for name, value in options(before["model.name"]).items()}
-    missing = object()
-    then = lambda key: before.get(key, defaults.get(key, missing))
-    return sorted(key for key in before | after if then(key) != after.get(key, missing))
-
-
-def from_saved(saved: dict[str, Any]) -> ConfigDict:
-    """The config that was saved as JSON; a key that came after it counts as the default."""
-    config = base()
-    for key, value in flat(ConfigDict(saved)).items():
-        if not key.startswith("study."):  # a run knows nothing of the study that it belongs to
-            put(config, key, value)
-    return config
-
-
-def comment(key: str, config: ConfigDict) -> str:
-    """The comment of a key of this config."""
-    if key.startswith("task.options."):
-        return f"option of {config.task.module}"
-    if not key.startswith("model.options."):
-        return KEYS[key][1]
-    mixer = PRESETS.get(config.model.name, {}).get("mixer", "")
-    known = {} if config.model.mixer else OPTIONS.get(mixer, {})
-    return known.get(key.split(".")[-1], ("", f"option of {config.model.mixer or mixer}"))[1]
-
-
-def ordered(config: ConfigDict) -> dict[str, Any]:
-    """`flat` in the order of KEYS, each option where model.options stands."""
-    order = {key: place for place, key in enumerate(KEYS)}
-    section = lambda key: re.sub(r"^(model|task)\.options\..*", r"\1.options", key)
-    return dict(sorted(flat(config).items(), key=lambda leaf: order[section(leaf[0])]))
+    old = config.copy_and_resolve_references()
+    before, wanted = plug_ins(old), old.copy_and_resolve_references()
+    for section, key in PATHS.items():
+        wanted[section][key] = changes.get(f"{section}.{key}") or old[section][key]
+    if (after := plug_ins(wanted)) == before:
+        return old
+    kept = departures(old) | {key: value for key, value in flat(old).items() if key.startswith("study.")}
+    if isinstance(old.protocol, Protocol):
+        own = origin(old)
+        own = own if own.model.mixer else old.protocol.config(after[1])
+        kept = {key: value for key, value in flat(own).items() if key in old.protocol.settings} | kept
+    new, shared = base(*after), mixers.find(after[1]).shared()
+    known = flat(new).keys() - {"model.name", "model.mixer", "task.name", "task.module"}
+    known -= {f"model.{name}" for name in shared}
+    for key, value in kept.items():
+        if key in known and type(flat(new)[key]) is type(value):
+            put(new, key, value)
+    rename(new, old.protocol)
+    for section, was in zip(PATHS, before):
+        if old[section].name != was.rpartition(":")[2]:
+            new[section].name = old[section].name
+    return new
 
 
 def validate(config: ConfigDict) -> None:
-    """ConfigError for the first setting that cannot work, as far as no task or mixer is needed to tell."""
+    """ConfigError for the first setting that cannot work, as far as neither task nor mixer tells."""
     values = flat(config)
     for key, value in values.items():
         if value is None:
@@ -307,23 +241,7 @@ def validate(config: ConfigDict) -> None:
         )
     if config.optim.name == "adam" and config.optim.weight_decay:
         raise ConfigError("optim.weight_decay", "works with optim.name=adamw only; set it to 0.0")
-    for key, label_key in {"model.mixer": "model.name", "task.module": "task.name"}.items():
-        if values[key] and ":" not in values[key]:
-            raise ConfigError(key, f"must read my_package.my_module:Name; it is {values[key]!r}")
-        if values[key] and not re.fullmatch(r"[\w.+-]+", values[label_key]):
-            advice = f"must be of letters, digits and _ . + - only; it is {values[label_key]!r}"
-            raise ConfigError(label_key, advice)
-    if not config.model.mixer and config.model.name not in PRESETS:
-        raise ConfigError(
-            "model.name", f"unknown model {config.model.name!r}; choose one of: {' '.join(PRESETS)}"
-        )
-
-
-def imported(key: str, path: str) -> Any:
-    """What `my_package.my_module:Name`, the value of a key, stands for."""
-    module, _, name = path.partition(":")
-    try:
-        return getattr(importlib.import_module(module), name)
-    except Exception as error:  # whatever somebody's module raises when it is run
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise ConfigError(key, f"{path!r} cannot be imported ({reason})") from error
+    for key in ("model.name", "task.name"):
+        if not re.fullmatch(r"[\w.+-]+", values[key]):
+            raise ConfigError(key, f"must be of letters, digits and _ . + - only; it is {values[key]!r}")
+    mixers.find(plug_ins(config)[1])

@@ -1,6 +1,5 @@
 """Config files: any Python file with a get_config(), one of those that come with the package or your own."""
 
-import difflib
 import functools
 import importlib.util
 import inspect
@@ -12,9 +11,8 @@ from types import ModuleType
 
 from ml_collections import ConfigDict
 
-from rnnbench.config import ConfigError, InputError, first_line
-from rnnbench.config.build import EXTERNAL, Protocol, flat, plain_value, put, rename
-from rnnbench.config.schema import KEYS
+from rnnbench.config.build import Protocol, check_key, flat, keys, plain_value, put, rename
+from rnnbench.errors import ConfigError, InputError, first_line
 
 # The config files that come with the package: a folder of the checkout, and of the installed package.
 CONFIGS = next(
@@ -101,11 +99,12 @@ def _checked(config: object, file: str) -> ConfigDict:
     """A config of a file with the keys that there are, their values plain and its protocol known."""
     if not isinstance(config, ConfigDict) or "study" not in config:
         raise ConfigError("", f"get_config() of {file} does not return a config made by rnnbench.config")
+    known = keys(config)
     for key in flat(config):
-        if key not in KEYS and not key.startswith(tuple(EXTERNAL)):
-            near = difflib.get_close_matches(key, KEYS, 1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise ConfigError("", f"{file} sets {key}, and there is no such key{hint}")
+        try:
+            check_key(key, known, config)
+        except ConfigError as error:
+            raise ConfigError("", f"{file} sets {key}: {error.message}") from None
     if config.overrides:
         raise ConfigError("overrides", f"is filled in from the other keys; {file} sets it")
     config = _plain(config)
@@ -128,9 +127,9 @@ def _protocol(config: ConfigDict) -> str:
     shipped = protocols(task).get(name)
     if shipped is None or shipped == own:
         return name
-    external = {key: own[key] for key in ("model.name", "model.mixer") if key in own}
+    labels = {key: own[key] for key in ("model.name", "task.name") if key in own}
     model = name.model if isinstance(name, Protocol) else config.model.name
-    return Protocol(name, task, model, shipped | external)
+    return Protocol(name, task, model, shipped | labels)
 
 
 @functools.cache

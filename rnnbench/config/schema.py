@@ -1,9 +1,7 @@
-"""Tables only: every config key with its default, comment and check; the mixers' options; the presets."""
+"""The config keys whatever the task and the mixer: default, comment and check."""
 
 import math
 from typing import Any
-
-from ml_collections import ConfigDict
 
 # key -> (default, comment). The order is the order of --show_config.
 KEYS: dict[str, tuple[Any, str]] = {
@@ -32,41 +30,9 @@ KEYS: dict[str, tuple[Any, str]] = {
         "standard deviation of the embeddings at the start; 0 = dim^(-1/2)",
     ),
     "model.dropout": (0.0, "dropout rate of the embedding and of both residual branches"),
-    "model.options": (ConfigDict(), "options of the mixer, declared by its preset"),
-    "task.name": (
-        "bit_parity",
-        "bit_parity | controlled_bit_parity | dyck | mqar; a free label for an external task",
-    ),
-    "task.module": ("", "dotted path of an external task, my_package.my_module:MyTask; '' = the registry's"),
-    "task.options": (ConfigDict(), "options of an external task, by flags or declared in a config file"),
-    "task.supervision": ("every", "parity: targets at every position, or only at the last"),
-    "task.train_lengths": ((3, 32), "shortest and longest training sequence, both included"),
-    "task.train_mix": (
-        (),
-        "MQAR: ((length, pairs[, weight]), ...) drawn per step; replaces train_lengths and train_pairs",
-    ),
+    "task.name": ("bit_parity", "the task, set by its config file; a free label for an external task"),
+    "task.module": ("", "dotted path of an external task, my_package.my_module:MyTask; '' = task.name's"),
     "task.examples": (0, "size of a finite training set, visited again and again; 0 = always fresh examples"),
-    "task.num_ones": (12, "controlled parity: ones in every training sequence"),
-    "task.num_types": (3, "Dyck: bracket types"),
-    "task.depth": (3, "Dyck: greatest nesting depth in training"),
-    "task.corruption": (0.5, "Dyck: share of corrupted sequences"),
-    "task.mode": (
-        "balanced",
-        "Dyck: balanced (is the prefix balanced?) | close (which bracket closes next?)",
-    ),
-    "task.num_keys": (64, "MQAR: distinct keys in the vocabulary"),
-    "task.num_values": (64, "MQAR: distinct values in the vocabulary"),
-    "task.train_pairs": ((1, 8), "MQAR: fewest and most key-value pairs in a training sequence"),
-    "task.unique_keys": (
-        True,
-        "MQAR: every key is bound once; False: keys are re-used, the last binding wins",
-    ),
-    "task.queries": ("spread", "MQAR: one | all (after the pairs) | spread (over the rest of the sequence)"),
-    "task.query_power": (0.01, "MQAR: exponent a of the power law x^(a-1) of the gap before a spread query"),
-    "task.separator": (False, "MQAR: a separator token after every key-value pair"),
-    "eval.lengths": ((32, 64, 128, 256), "lengths of the evaluation cases; (low, high) for a mixture"),
-    "eval.pairs": ((), "MQAR: pairs of the evaluation cases, one for each of eval.lengths"),
-    "eval.cases": ((), "further evaluation cases, such as ({'length': 512, 'pairs': 64},)"),
     "eval.batches": (16, "batches of train.batch_size sequences per evaluation case"),
     "eval.every": (1000, "steps between evaluations; 0 = only at the end"),
     "eval.seed": (1234, "seed of the evaluation data, the same for all members and steps"),
@@ -107,51 +73,6 @@ KEYS: dict[str, tuple[Any, str]] = {
     "study.tasks": ("", "a study: its tasks, such as dyck,mqar (names of config files); '' = as above"),
     "study.table": ("", "a study: folder of finished cells, such as results/parity; they are not run again"),
 }
-
-# mixer -> option -> (the mixer's own default, comment). What mixers share (heads, conv_size, positions) is a
-# key of `model`. They stand here for --show_config, and because launch.py refuses flags of options that are
-# not declared.
-OPTIONS: dict[str, dict[str, tuple[Any, str]]] = {
-    "attention": {},
-    "linear_attention": {},
-    "lstm": {"forget_bias": (1.0, "start of the forget gate's bias; higher = longer memory")},
-    "qlstm": {"forget_bias": (1.0, "start of the forget gate's bias; 0: f = 0.5, 1: 0.73, 4: 0.98")},
-    "lru": {
-        "state_dim": (0, "complex states per layer; 0 = model.dim"),
-        "r_min": (0.9, "smallest radius |λ| of an eigenvalue at the start"),
-        "r_max": (0.999, "largest radius |λ| of an eigenvalue at the start, below 1"),
-        "max_phase": (2 * math.pi, "largest phase of an eigenvalue at the start, in (0, 2π]"),
-    },
-    "deltanet": {
-        "negative_eigenvalues": (False, "β in (0, 2), so that eigenvalues reach -1; False: β in (0, 1)"),
-        "beta_bias": (0.0, "start of the bias of β before its sigmoid; higher = stronger writing"),
-    },
-    "mamba": {
-        "expand": (2, "inner channels per channel of model.dim"),
-        "state_dim": (16, "states per inner channel"),
-        "dt_rank": (0, "rank of the projection to the step sizes; 0 = model.dim / 16, rounded up"),
-        "dt_min": (1e-3, "smallest step size at the start"),
-        "dt_max": (1e-1, "largest step size at the start"),
-        "negative_eigenvalues": (False, "eigenvalues in (-1, 1): 2 exp(ΔA) - 1; False: exp(ΔA) in (0, 1)"),
-    },
-}
-
-# What each preset's mixer is, which of a protocol's shared settings it takes (the others are switched off),
-# in which options it leaves the mixer's defaults, and whatever else it fixes.
-PRESETS: dict[str, dict[str, Any]] = {
-    "gpt": dict(mixer="attention", takes=("heads",), positions="rope", options={}),
-    "linear_transformer": dict(mixer="linear_attention", takes=("heads", "conv_size"), options={}),
-    "lstm": dict(mixer="lstm", takes=(), options={}),
-    "qlstm": dict(mixer="qlstm", takes=("heads",), options={}),
-    "lru": dict(mixer="lru", takes=(), options={}),
-    "deltanet": dict(mixer="deltanet", takes=("heads", "conv_size"), options={}),
-    "mamba": dict(mixer="mamba", takes=("conv_size",), options={}),
-    "deltanet_neg": dict(
-        mixer="deltanet", takes=("heads", "conv_size"), options={"negative_eigenvalues": True}
-    ),
-    "mamba_neg": dict(mixer="mamba", takes=("conv_size",), options={"negative_eigenvalues": True}),
-}
-
 
 # key -> (is it fine?, what it must be). Task and mixers check their own settings.
 CHECKS: dict[str, tuple[Any, str]] = {
@@ -202,9 +123,3 @@ CHECKS: dict[str, tuple[Any, str]] = {
     "mesh.params": (lambda x: x in ("replicated", "sharded"), "replicated or sharded"),
     "mesh.members": (lambda x: x in ("auto", "map", "vmap"), "auto, map or vmap"),
 }
-
-
-def options(preset: str) -> dict[str, Any]:
-    """All options of a preset's mixer, at the mixer's defaults but for those that the preset sets."""
-    defaults = OPTIONS.get(PRESETS[preset]["mixer"], {})
-    return {name: default for name, (default, _) in defaults.items()} | PRESETS[preset]["options"]

@@ -1,4 +1,4 @@
-"""The mixers: what moves information along time. One NNX module per file, all with one interface.
+"""The mixers: what moves information along time. One NNX module per file, which ends with its presets.
 
 `Mixer(dim, *, rngs, **options)`; `init_state(batch, max_length) -> state` of static shapes;
 `__call__(x [B, T, D], state=None) -> (y [B, T, D], state)`. One token (T = 1) is the decoding step, and a
@@ -7,34 +7,28 @@ whether a mixer of yours keeps these promises. A mixer whose call takes `axis_na
 time (see ops/over_time.py): x is then this device's part of the sequence, the states are those of the whole.
 """
 
-from rnnbench.config import ConfigError
-from rnnbench.config.build import imported
-from rnnbench.mixers.attention import Attention
-from rnnbench.mixers.deltanet import DeltaNet
-from rnnbench.mixers.linear_attention import LinearAttention
-from rnnbench.mixers.lru import LRU
-from rnnbench.mixers.lstm import LSTM
-from rnnbench.mixers.mamba import Mamba
-from rnnbench.mixers.qlstm import QLSTM
-
-MIXERS: dict[str, type] = {
-    "attention": Attention,
-    "linear_attention": LinearAttention,
-    "lstm": LSTM,
-    "qlstm": QLSTM,
-    "lru": LRU,
-    "deltanet": DeltaNet,
-    "mamba": Mamba,
-}
+from rnnbench.errors import ConfigError
+from rnnbench.mixers.preset import Preset, external
+from rnnbench.plugins import modules
 
 
-def find(name: str) -> type:
-    """A mixer class by its name in MIXERS, or by the path of your own, `my_package.my_module:MyMixer`."""
-    if name in MIXERS:
-        return MIXERS[name]
-    if ":" not in name:
-        known = " ".join(MIXERS)
-        raise ConfigError(
-            "model.mixer", f"{name!r} is neither one of {known} nor of the form package.module:Name"
-        )
-    return imported("model.mixer", name)
+def _discovered() -> dict[str, Preset]:
+    found: dict[str, Preset] = {}
+    for module in modules(__name__, __path__):
+        presets = getattr(module, "PRESETS", {})
+        if twice := sorted(found.keys() & presets.keys()):
+            raise ValueError(f"{module.__file__}: there is another preset {twice[0]!r}")
+        found |= presets
+    return dict(sorted(found.items(), key=lambda item: item[1].order))
+
+
+PRESETS = _discovered()
+
+
+def find(name: str) -> Preset:
+    """A preset by its name, or that of a mixer of your own by its path, `my_package.my_module:MyMixer`."""
+    if ":" in name:
+        return external(name)
+    if name not in PRESETS:
+        raise ConfigError("model.name", f"unknown model {name!r}; choose one of: {' '.join(PRESETS)}")
+    return PRESETS[name]

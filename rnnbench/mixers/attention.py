@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from rnnbench.config import ConfigError
+from rnnbench.errors import ConfigError
 from rnnbench.mixers.common import QKV, linear, merge_heads
+from rnnbench.mixers.preset import Preset
 
 POSITIONS = ("rope", "alibi", "none")
 # Scores are formed for this many queries at a time (64 was among the fastest on CPU), or for a 16th of a long
@@ -32,8 +33,9 @@ class Attention(nnx.Module):
     """
 
     def __init__(
-        self, dim: int, *, rngs: nnx.Rngs, heads=4, positions="rope", conv_size=0, dtype=jnp.float32
-    ):
+        self, dim: int, *, rngs: nnx.Rngs, heads: int = 4, positions: str = "rope", conv_size: int = 0,
+        dtype: jnp.dtype = jnp.float32,
+    ):  # fmt: skip
         if positions not in POSITIONS:
             raise ConfigError("model.positions", f"{positions!r} is unknown to attention; one of {POSITIONS}")
         self.qkv = QKV(dim, heads, conv_size, rngs=rngs, dtype=dtype)
@@ -157,3 +159,6 @@ attend.defvjp(_attend_forward, _attend_backward)
 
 def _product(equation, x, y):
     return jnp.einsum(equation, x, y, preferred_element_type=jnp.float32)
+
+
+PRESETS = {"gpt": Preset(Attention, order=1, positions="rope", conv_size=0)}

@@ -1,26 +1,22 @@
 """What every mixer promises, as checks: `python -m rnnbench.check` runs them on yours.
 
-Each check is a function `check(build, x)`: `build(**options)`
-makes the mixer (`dtype` is the only option a check adds), x is an input [B, T, D] with T ≥ 4. A failure is an
-AssertionError that says in plain words what is wrong.
+Each check is a function `check(build, x)`: `build(**options)` makes the mixer (`dtype` is the only option
+that a check adds), x is an input [B, T, D] with B ≥ 2 and T ≥ 4. A failure is a ContractError that says in
+plain words what is wrong, and where.
 """
 
-import argparse
-import ast
 import functools
 import itertools
-import sys
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from rnnbench.config import ConfigError
-from rnnbench.mixers import find
-
-Build = Callable[..., nnx.Module]
+from rnnbench.errors import ContractError
+from rnnbench.mixers.form import Build, leaf_name, require, well_formed
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -37,17 +33,6 @@ def functional(mixer: nnx.Module):
     return functools.partial(apply, graphdef), params
 
 
-def parameter_count(mixer: nnx.Module) -> int:
-    return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(mixer, nnx.Param)))
-
-
-def state_size(mixer: nnx.Module, length: int) -> int:
-    """float32 values carried for one sequence of `length` tokens; a complex one counts twice."""
-    leaves = jax.tree.leaves(jax.eval_shape(lambda: mixer.init_state(1, length)))
-    values = [leaf for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.inexact)]
-    return sum(leaf.size * (2 if jnp.issubdtype(leaf.dtype, jnp.complexfloating) else 1) for leaf in values)
-
-
 def causal(build: Build, x: jax.Array) -> None:
     """The output at t has no gradient to inputs after t, and some gradient to inputs before t."""
     forward, params = functional(build())
@@ -56,10 +41,28 @@ def causal(build: Build, x: jax.Array) -> None:
     length = x.shape[1]
     for t in sorted({1, length // 2, length - 1}):
         size = np.abs(np.asarray(gradient(x, t))).max(axis=(0, 2))
-        assert np.isfinite(size).all(), f"the gradient of the output at {t} is not finite"
-        later = np.flatnonzero(size[t + 1 :])
-        assert not later.size, f"not causal: the output at {t} depends on the input at {t + 1 + later[0]}"
-        assert size[:t].any(), f"no memory: the output at {t} depends on no earlier input"
+        require(np.isfinite(size).all(), f"the gradient of the output at {t} is not finite")
+        later = np.flatnonzero(size[t + 1 :]) + t + 1
+        require(not later.size, f"not causal: the output at {t} depends on the input at {[*later, 0][0]}")
+        require(size[:t].any(), f"no memory: the output at {t} depends on no earlier input")
+
+
+def sequences_stay_apart(build: Build, x: jax.Array) -> None:
+    """Output and state of a sequence depend on no other sequence of the batch."""
+    mixer = build()
+    forward, params = functional(mixer)
+    state = mixer.init_state(x.shape[0], x.shape[1])
+    other = x.at[1:].set(jax.random.normal(jax.random.key(2), x[1:].shape))
+    (y, after), (y_other, after_other) = forward(params, x, state), forward(params, other, state)
+    leaves = {"the output": (y, y_other)}
+    for (path, leaf), changed in zip(
+        jax.tree_util.tree_leaves_with_path(after), jax.tree.leaves(after_other)
+    ):
+        leaves[leaf_name(path)] = leaf, changed
+    for name, (before, changed) in leaves.items():
+        if before.shape:
+            what = f"mixes the batch: {name} of one sequence depends on the others"
+            _close(changed[0], before[0], what, tolerance=1e-5)
 
 
 def step_equals_parallel(build: Build, x: jax.Array) -> None:
@@ -67,13 +70,40 @@ def step_equals_parallel(build: Build, x: jax.Array) -> None:
     mixer = build()
     forward, params = functional(mixer)
     whole, _ = forward(params, x, None)
-    state, steps = mixer.init_state(x.shape[0], x.shape[1]), []
+    states, steps = [mixer.init_state(x.shape[0], x.shape[1])], []
     for t in range(x.shape[1]):
-        y, state = forward(params, x[:, t : t + 1], state)
+        y, state = forward(params, x[:, t : t + 1], states[-1])
         steps.append(y)
-    assert_close(
-        jnp.concatenate(steps, axis=1), whole, "stepping token by token differs from the whole sequence"
-    )
+        states.append(state)
+    stepped = jnp.concatenate(steps, axis=1)
+    if wrong := [t for t in range(x.shape[1]) if _apart(stepped[:, t], whole[:, t])]:
+        first = wrong[0]
+        off = np.abs(np.asarray(stepped - whole))[:, first].max()
+        cause = _cause(forward, params, x, states, first)
+        raise ContractError(
+            f"token by token differs from the whole sequence from step {first} on, by {off:.1e}; {cause}"
+        )
+
+
+def _cause(forward: Callable, params: Any, x: jax.Array, states: list, first: int) -> str:
+    """What is wrong with the states of single steps, where the output of step `first` is."""
+    ignored, token = [], x[:, first : first + 1]
+    leaves, structure = jax.tree.flatten(states[first])
+    paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(states[first])]
+    given, _ = forward(params, token, states[first])
+    for i, leaf in enumerate(leaves):
+        if jnp.issubdtype(leaf.dtype, jnp.inexact):
+            other = [*leaves[:i], leaf + 1, *leaves[i + 1 :]]
+            if not _apart(forward(params, token, jax.tree.unflatten(structure, other))[0], given, 0):
+                ignored.append(leaf_name(paths[i]))
+    if ignored:
+        return f"__call__ ignores {' and '.join(ignored)}"
+    for t in range(2, first + 2):  # a single token at once is a single step
+        _, at_once = forward(params, x[:, :t], states[0])
+        for path, a, b in zip(paths, jax.tree.leaves(states[t]), jax.tree.leaves(at_once)):
+            if _apart(a, b):
+                return f"{leaf_name(path)} after {t} single steps is not that after {t} tokens at once"
+    return "the states are the same as those of the whole sequence"
 
 
 def pieces_equal_whole(build: Build, x: jax.Array) -> None:
@@ -88,13 +118,16 @@ def pieces_equal_whole(build: Build, x: jax.Array) -> None:
         for begin, end in itertools.pairwise(cuts):
             y, state = forward(params, x[:, begin:end], state)
             pieces.append(y)
-        assert_close(
-            jnp.concatenate(pieces, axis=1), whole, f"pieces, begun with {name}, differ from the whole"
+            what = f"begun with {name} and cut at {begin}, the output differs from the whole"
+            _close(y, whole[:, begin:end], what)
+        require(
+            jax.tree.structure(state) == jax.tree.structure(state_whole),
+            f"begun with {name}, the final state has another structure in pieces than in one",
         )
-        what = f"the final state, begun with {name}, differs between pieces and whole"
-        assert jax.tree.structure(state) == jax.tree.structure(state_whole), what
-        for piecewise, at_once in zip(jax.tree.leaves(state), jax.tree.leaves(state_whole)):
-            assert_close(piecewise, at_once, what)
+        for (path, piecewise), at_once in zip(
+            jax.tree_util.tree_leaves_with_path(state), jax.tree.leaves(state_whole)
+        ):
+            _close(piecewise, at_once, f"begun with {name}, {leaf_name(path)} differs from that of the whole")
 
 
 def fresh_state_equals_none(build: Build, x: jax.Array) -> None:
@@ -102,7 +135,7 @@ def fresh_state_equals_none(build: Build, x: jax.Array) -> None:
     mixer = build()
     forward, params = functional(mixer)
     with_state, _ = forward(params, x, mixer.init_state(x.shape[0], x.shape[1]))
-    assert_close(with_state, forward(params, x, None)[0], "init_state gives another output than state=None")
+    _close(with_state, forward(params, x, None)[0], "init_state gives another output than state=None")
 
 
 def gradients_reach_parameters(build: Build, x: jax.Array) -> None:
@@ -114,27 +147,9 @@ def gradients_reach_parameters(build: Build, x: jax.Array) -> None:
         jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(gradients)
     }
     not_finite = [name for name, leaf in by_name.items() if not np.isfinite(leaf).all()]
-    assert not not_finite, f"the gradient is not finite for {' '.join(not_finite)}"
+    require(not not_finite, f"the gradient is not finite for {' '.join(not_finite)}")
     dead = [name for name, leaf in by_name.items() if not np.any(leaf)]
-    assert not dead, f"no gradient reaches {' '.join(dead)}"
-
-
-def state_is_static(build: Build, x: jax.Array) -> None:
-    """The state keeps structure, shapes and dtypes; its leaves are floats [B, …], or an integer scalar."""
-    mixer = build()
-    start = jax.eval_shape(lambda: mixer.init_state(x.shape[0], x.shape[1]))
-    y, after = jax.eval_shape(mixer, x, start)
-    assert y.shape == x.shape, f"the output is {y.shape}, the input {x.shape}"
-    assert jax.tree.structure(after) == jax.tree.structure(start), "the state changes its structure"
-    for (path, before), leaf in zip(jax.tree_util.tree_leaves_with_path(start), jax.tree.leaves(after)):
-        name = f"state leaf {jax.tree_util.keystr(path)}"
-        assert leaf.shape == before.shape, f"{name} changes its shape from {before.shape} to {leaf.shape}"
-        assert leaf.dtype == before.dtype, f"{name} changes its dtype from {before.dtype} to {leaf.dtype}"
-        assert not leaf.shape or leaf.shape[0] == x.shape[0], (
-            f"{name} {leaf.shape} does not begin with the batch"
-        )
-        floating = jnp.issubdtype(leaf.dtype, jnp.inexact)
-        assert floating or not leaf.shape, f"{name} is of {leaf.dtype}, not of floats"
+    require(not dead, f"no gradient reaches {' '.join(dead)}")
 
 
 def bfloat16_runs(build: Build, x: jax.Array) -> None:
@@ -142,83 +157,41 @@ def bfloat16_runs(build: Build, x: jax.Array) -> None:
     try:
         mixer = build(dtype=jnp.bfloat16)
     except TypeError as error:
-        raise AssertionError(f"cannot be built with dtype=bfloat16: {error}") from error
+        raise ContractError(f"cannot be built with dtype=bfloat16: {error}") from error
     forward, params = functional(mixer)
-    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(params)), "parameters must stay float32"
+    stay = all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(params))
+    require(stay, "parameters must stay float32")
     y, _ = forward(params, x, None)
-    assert y.dtype == jnp.bfloat16, f"built with dtype=bfloat16, the output is {y.dtype}"
+    require(y.dtype == jnp.bfloat16, f"built with dtype=bfloat16, the output is {y.dtype}")
     exact, _ = functional(build())[0](params, x, None)
     y, exact = np.asarray(y, np.float32), np.asarray(exact)
-    assert np.isfinite(y).all(), "the output is not finite in bfloat16"
+    require(np.isfinite(y).all(), "the output is not finite in bfloat16")
     error = np.sqrt(np.mean((y - exact) ** 2) / np.mean(exact**2))
-    assert error < 0.05, f"bfloat16 is off by {error:.0%} of the output's size"
+    require(error < 0.05, f"bfloat16 is off by {error:.0%} of the output's size")
     state = jax.eval_shape(lambda: mixer.init_state(x.shape[0], x.shape[1]))
     before = jax.tree.map(lambda leaf: leaf.dtype, state)
     after = jax.tree.map(lambda leaf: leaf.dtype, jax.eval_shape(mixer, x, state)[1])
-    assert before == after, f"in bfloat16 the state changes its dtypes from {before} to {after}"
+    require(before == after, f"in bfloat16 the state changes its dtypes from {before} to {after}")
 
 
-def assert_close(actual, expected, message: str, tolerance: float = 1e-4) -> None:
+def _apart(actual: jax.Array, expected: jax.Array, tolerance: float = 1e-4) -> bool:
+    """Whether values differ by more than a share of their size; NaN differs from everything."""
     difference = np.abs(np.asarray(actual) - np.asarray(expected)).max(initial=0)
-    scale = 1 + np.abs(np.asarray(expected)).max(initial=0)
-    assert difference <= tolerance * scale, f"{message}: by {difference:.1e}"  # NaN fails too
+    return not difference <= tolerance * (1 + np.abs(np.asarray(expected)).max(initial=0))
+
+
+def _close(actual: jax.Array, expected: jax.Array, message: str, tolerance: float = 1e-4) -> None:
+    difference = np.abs(np.asarray(actual) - np.asarray(expected)).max(initial=0)
+    require(not _apart(actual, expected, tolerance), f"{message}, by {difference:.1e}")
 
 
 CHECKS: dict[str, Callable[[Build, jax.Array], None]] = {
+    "well_formed": well_formed,
     "causal": causal,
+    "sequences_stay_apart": sequences_stay_apart,
     "step_equals_parallel": step_equals_parallel,
     "pieces_equal_whole": pieces_equal_whole,
     "fresh_state_equals_none": fresh_state_equals_none,
     "gradients_reach_parameters": gradients_reach_parameters,
-    "state_is_static": state_is_static,
     "bfloat16_runs": bfloat16_runs,
 }
-
-
-def option(text: str) -> tuple[str, object]:
-    """`heads=2` -> ("heads", 2); what is no Python literal is text."""
-    name, _, value = text.partition("=")
-    try:
-        return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return name, value
-
-
-def refuse(message: str) -> int:
-    print(message, file=sys.stderr)
-    return 2
-
-
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m rnnbench.check", description="Check a mixer's promises.")
-    parser.add_argument("mixer", help="a name in MIXERS or package.module:Name")
-    parser.add_argument("options", nargs="*", type=option, metavar="option=value")
-    parser.add_argument("--dim", type=int, default=16)
-    parser.add_argument("--length", type=int, default=37)
-    args = parser.parse_intermixed_args(arguments)
-    if args.length < 4:
-        return refuse(f"--length: must be at least 4; it is {args.length}")
-    options = dict(args.options)
-
-    def build(**more):
-        return mixer_class(args.dim, rngs=nnx.Rngs(0), **options, **more)
-
-    try:
-        mixer_class = find(args.mixer)
-        mixer = build()
-        size = state_size(mixer, args.length)
-    except ConfigError as error:
-        return refuse(str(error))
-    except Exception as error:  # whatever the code of a stranger raises
-        return refuse(f"{args.mixer} cannot be built: {type(error).__name__}: {' '.join(str(error).split())}")
-    print(f"{args.mixer}: {parameter_count(mixer)} parameters, state {size} at length {args.length}")
-    x = jax.random.normal(jax.random.key(0), (2, args.length, args.dim))
-    failed = 0
-    for name, check in CHECKS.items():
-        try:
-            check(build, x)
-            print(f"  ok    {name}")
-        except Exception as error:  # a crash of a mixer is a failed check, not the end of the report
-            failed += 1
-            print(f"  FAIL  {name}: {error if isinstance(error, AssertionError) else repr(error)}")
-    return 1 if failed else 0

@@ -1,10 +1,13 @@
 """DeltaNet (presets `deltanet` and, with negative eigenvalues, `deltanet_neg`)."""
 
+from typing import Annotated
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from rnnbench.mixers.common import QKV, head_norm, linear, merge_heads
+from rnnbench.mixers.preset import Preset
 from rnnbench.ops.delta_rule import delta_rule
 
 
@@ -23,9 +26,20 @@ class DeltaNet(nnx.Module):
     """
 
     def __init__(
-        self, dim: int, *, rngs: nnx.Rngs, heads=4, conv_size=0, negative_eigenvalues=False, beta_bias=0.0,
-        dtype=jnp.float32,
-    ):  # fmt: skip
+        self,
+        dim: int,
+        *,
+        rngs: nnx.Rngs,
+        heads: int = 4,
+        conv_size: int = 0,
+        negative_eigenvalues: Annotated[
+            bool, "β in (0, 2), so that eigenvalues reach -1; False: β in (0, 1)"
+        ] = False,
+        beta_bias: Annotated[
+            float, "start of the bias of β before its sigmoid; higher = stronger writing"
+        ] = 0.0,
+        dtype: jnp.dtype = jnp.float32,
+    ):
         self.qkv = QKV(dim, heads, conv_size, rngs=rngs, dtype=dtype)
         self.heads, self.head_dim, self.dtype = heads, dim // heads, dtype
         self.negative_eigenvalues = negative_eigenvalues
@@ -59,3 +73,9 @@ def normalise(x: jax.Array) -> jax.Array:
     """x / ‖x‖ over the last axis, in float32."""
     x = x.astype(jnp.float32)
     return x * jax.lax.rsqrt(jnp.sum(x * x, axis=-1, keepdims=True) + 1e-6)
+
+
+PRESETS = {
+    "deltanet": Preset(DeltaNet, order=6),
+    "deltanet_neg": Preset(DeltaNet, order=8, negative_eigenvalues=True),
+}

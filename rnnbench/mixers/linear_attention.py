@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from rnnbench.mixers.common import QKV, linear, merge_heads
+from rnnbench.mixers.preset import Preset
 from rnnbench.ops.linear_attention import linear_attention
 
 
@@ -19,7 +20,9 @@ class LinearAttention(nnx.Module):
     Source: Katharopoulos et al. 2020, arXiv 2006.16236.
     """
 
-    def __init__(self, dim: int, *, rngs: nnx.Rngs, heads=4, conv_size=0, dtype=jnp.float32):
+    def __init__(
+        self, dim: int, *, rngs: nnx.Rngs, heads: int = 4, conv_size: int = 0, dtype: jnp.dtype = jnp.float32
+    ):
         self.qkv = QKV(dim, heads, conv_size, rngs=rngs, dtype=dtype)
         self.heads, self.head_dim, self.dtype = heads, dim // heads, dtype
         self.output = linear(dim, dim, rngs=rngs, dtype=dtype)
@@ -37,3 +40,6 @@ class LinearAttention(nnx.Module):
         # elu + 1 is above zero in theory and can be zero in floating point.
         y = y[..., :-1] / (y[..., -1:] + 1e-6)
         return self.output(merge_heads(y)), state_out
+
+
+PRESETS = {"linear_transformer": Preset(LinearAttention, order=2)}

@@ -1,11 +1,14 @@
 """The Linear Recurrent Unit (preset `lru`)."""
 
+from typing import Annotated
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
 from rnnbench.mixers.common import flat_dot, linear, require
+from rnnbench.mixers.preset import Preset
 from rnnbench.ops.linear_scan import linear_scan
 
 
@@ -25,9 +28,16 @@ class LRU(nnx.Module):
     """
 
     def __init__(
-        self, dim: int, *, rngs: nnx.Rngs, state_dim=0, r_min=0.9, r_max=0.999, max_phase=2 * np.pi,
-        dtype=jnp.float32,
-    ):  # fmt: skip
+        self,
+        dim: int,
+        *,
+        rngs: nnx.Rngs,
+        state_dim: Annotated[int, "complex states per layer; 0 = model.dim"] = 0,
+        r_min: Annotated[float, "smallest radius |λ| of an eigenvalue at the start"] = 0.9,
+        r_max: Annotated[float, "largest radius |λ| of an eigenvalue at the start, below 1"] = 0.999,
+        max_phase: Annotated[float, "largest phase of an eigenvalue at the start, in (0, 2π]"] = 2 * np.pi,
+        dtype: jnp.dtype = jnp.float32,
+    ):
         require(state_dim >= 0, "state_dim", f"{state_dim}: 0 (= dim) or a positive number of states")
         require(0 <= r_min < 1, "r_min", f"{r_min} is not in [0, 1)")
         require(r_min <= r_max < 1, "r_max", f"{r_max} is not in [r_min, 1) with r_min {r_min}")
@@ -67,3 +77,6 @@ def ring(key: jax.Array, n: int, r_min: float, r_max: float, max_phase: float):
     phase = max_phase * jax.random.uniform(for_phase, (n,), minval=1e-5)
     nu_log = jnp.log(-0.5 * jnp.log(radius_squared))
     return nu_log, jnp.log(phase), 0.5 * jnp.log1p(-radius_squared)
+
+
+PRESETS = {"lru": Preset(LRU, order=5)}

@@ -1,10 +1,13 @@
 """The LSTM layer (preset `lstm`)."""
 
+from typing import Annotated
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from rnnbench.mixers.common import linear
+from rnnbench.mixers.preset import Preset
 from rnnbench.ops.lstm import lstm
 
 
@@ -20,7 +23,14 @@ class LSTM(nnx.Module):
     Source: Hochreiter & Schmidhuber 1997.
     """
 
-    def __init__(self, dim: int, *, rngs: nnx.Rngs, forget_bias=1.0, dtype=jnp.float32):
+    def __init__(
+        self,
+        dim: int,
+        *,
+        rngs: nnx.Rngs,
+        forget_bias: Annotated[float, "start of the forget gate's bias; higher = longer memory"] = 1.0,
+        dtype: jnp.dtype = jnp.float32,
+    ):
         self.dim, self.dtype = dim, dtype
         self.input = linear(dim, 4 * dim, rngs=rngs, dtype=dtype, bias=True)
         self.input.bias[...] = forget_gate_bias(dim, forget_bias)
@@ -41,3 +51,6 @@ class LSTM(nnx.Module):
 def forget_gate_bias(dim: int, value: float) -> jax.Array:
     """Biases of the gates i, f, o, z: `value` for f, zero for the others."""
     return jnp.zeros((4, dim)).at[1].set(value).reshape(-1)
+
+
+PRESETS = {"lstm": Preset(LSTM, order=3)}

@@ -1,12 +1,14 @@
 """Mamba's selective state space layer (presets `mamba` and, with negative eigenvalues, `mamba_neg`)."""
 
 import math
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from rnnbench.mixers.common import linear, require
+from rnnbench.mixers.preset import Preset
 from rnnbench.mixers.short_conv import ShortConv
 from rnnbench.ops.selective_scan import selective_scan
 
@@ -28,9 +30,23 @@ class Mamba(nnx.Module):
     """
 
     def __init__(
-        self, dim: int, *, rngs: nnx.Rngs, conv_size=4, expand=2, state_dim=16, dt_rank=0, dt_min=1e-3,
-        dt_max=1e-1, negative_eigenvalues=False, dtype=jnp.float32,
-    ):  # fmt: skip
+        self,
+        dim: int,
+        *,
+        rngs: nnx.Rngs,
+        conv_size: int = 4,
+        expand: Annotated[int, "inner channels per channel of model.dim"] = 2,
+        state_dim: Annotated[int, "states per inner channel"] = 16,
+        dt_rank: Annotated[
+            int, "rank of the projection to the step sizes; 0 = model.dim / 16, rounded up"
+        ] = 0,
+        dt_min: Annotated[float, "smallest step size at the start"] = 1e-3,
+        dt_max: Annotated[float, "largest step size at the start"] = 1e-1,
+        negative_eigenvalues: Annotated[
+            bool, "eigenvalues in (-1, 1): 2 exp(ΔA) - 1; False: exp(ΔA) in (0, 1)"
+        ] = False,
+        dtype: jnp.dtype = jnp.float32,
+    ):
         require(expand >= 1, "expand", f"{expand}: at least 1")
         require(state_dim >= 1, "state_dim", f"{state_dim}: at least 1")
         require(dt_rank >= 0, "dt_rank", f"{dt_rank}: 0 (= dim/16, rounded up) or a positive rank")
@@ -72,3 +88,9 @@ def inverse_softplus_of_log_uniform(key: jax.Array, n: int, low: float, high: fl
     """b with softplus(b) log-uniform in [low, high]; softplus⁻¹(s) = s + log(1 − e^(−s))."""
     step = jnp.exp(jax.random.uniform(key, (n,), minval=math.log(low), maxval=math.log(high)))
     return step + jnp.log(-jnp.expm1(-step))
+
+
+PRESETS = {
+    "mamba": Preset(Mamba, order=7),
+    "mamba_neg": Preset(Mamba, order=9, negative_eigenvalues=True),
+}

@@ -1,11 +1,14 @@
 """The quasi-LSTM: an LSTM whose gates see only the input (preset `qlstm`)."""
 
+from typing import Annotated
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from rnnbench.mixers.common import check_heads, head_norm, linear, merge_heads, split_heads
 from rnnbench.mixers.lstm import forget_gate_bias
+from rnnbench.mixers.preset import Preset
 from rnnbench.mixers.short_conv import ShortConv
 from rnnbench.ops.linear_scan import linear_scan
 
@@ -24,7 +27,16 @@ class QLSTM(nnx.Module):
     Source: QRNN, Bradbury et al. 2016, arXiv 1611.01576; Martin & Cundy 2017, arXiv 1709.04057.
     """
 
-    def __init__(self, dim: int, *, rngs: nnx.Rngs, heads=4, conv_size=0, forget_bias=1.0, dtype=jnp.float32):
+    def __init__(
+        self,
+        dim: int,
+        *,
+        rngs: nnx.Rngs,
+        heads: int = 4,
+        conv_size: int = 0,
+        forget_bias: Annotated[float, "start of the forget gate's bias; 0: f = 0.5, 1: 0.73, 4: 0.98"] = 1.0,
+        dtype: jnp.dtype = jnp.float32,
+    ):
         check_heads(dim, heads)
         self.dim, self.heads, self.dtype = dim, heads, dtype
         self.conv = ShortConv(dim, conv_size, rngs=rngs, dtype=dtype) if conv_size else None
@@ -46,3 +58,7 @@ class QLSTM(nnx.Module):
         c, state_out["c"] = linear_scan(jax.nn.sigmoid(f), write, state.get("c"), axis_name=axis_name)
         h = jax.nn.sigmoid(o) * jnp.tanh(c)
         return self.output(merge_heads(self.norm(split_heads(h, self.heads)))), state_out
+
+
+# Without a convolution whatever the protocol: its gates see this token only.
+PRESETS = {"qlstm": Preset(QLSTM, order=4, conv_size=0)}

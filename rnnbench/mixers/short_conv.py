@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from rnnbench.config import ConfigError
+from rnnbench.errors import ConfigError
 from rnnbench.ops import over_time
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from rnnbench.config import InputError
-from rnnbench.config.build import differences
+from rnnbench.config.saved import differences
 from rnnbench.parallel.hosts import from_main, is_main
 from rnnbench.store import paths
 from rnnbench.store.paths import on_disk, write_text

@@ -7,8 +7,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from rnnbench import tasks as registry
-from rnnbench.config import ConfigError, InputError
+from rnnbench import mixers
 from rnnbench.config.build import (
     FREE,
     LABELS,
@@ -16,11 +15,11 @@ from rnnbench.config.build import (
     base,
     changed,
     departures,
-    flat,
     label,
-    undeclared,
+    with_plug_ins,
 )
-from rnnbench.config.schema import KEYS, PRESETS
+from rnnbench.config.keys import flat, keys, plug_ins
+from rnnbench.errors import ConfigError, InputError
 from rnnbench.train.run import cell_name
 
 # What is chosen otherwise than by a sweep.
@@ -152,29 +151,14 @@ def _check_key(key: str, flags: dict[str, Any]) -> None:
         raise InputError(f"--sweep.{key}: {ELSEWHERE[key]}")
     if key in LABELS or key.startswith(FREE):
         raise InputError(f"--sweep.{key}: makes no cell of its own; set --config.{key} for all cells")
-    if key not in KEYS and not key.startswith(("model.options.", "task.options.")):
-        raise InputError(f"--sweep.{key}: there is no such key; --show_config lists them all")
 
 
 def _own(config: ConfigDict, settings: dict[str, Any]) -> dict[str, Any]:
-    """Those of the settings that this config has; the others hold for other cells."""
-    known = flat(config)
-    free = undeclared(known | settings)
-    return {
-        key: value
-        for key, value in settings.items()
-        if (key in known or key.startswith(free)) and not _lacks(config, key, settings)
-    }
-
-
-def _lacks(config: ConfigDict, key: str, settings: dict[str, Any]) -> bool:
-    """Whether a key sets something that this config's mixer or task has not."""
-    preset, task = config.model.name, config.task.name
-    takes = PRESETS[preset]["takes"] if preset in PRESETS else ("heads", "conv_size")
-    if key in ("model.heads", "model.conv_size"):
-        return key.partition(".")[2] not in takes
-    external = settings.get("task.module", config.task.module)
-    return not external and task in registry.TASKS and not registry.takes(task, key)
+    """Those of the settings that this config's task and mixer have; the others hold for other cells."""
+    config = with_plug_ins(config, settings)
+    without = mixers.find(plug_ins(config)[1]).shared().keys() - {"positions"}
+    known = keys(config).keys() - {f"model.{name}" for name in without}
+    return {key: value for key, value in settings.items() if key in known}
 
 
 def settings(cells: dict[str, ConfigDict]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from rnnbench.config import ConfigError
-from rnnbench.config.build import differences
+from rnnbench.config.saved import differences
 from rnnbench.parallel.hosts import from_main, is_main, together
 from rnnbench.report.tables import terminal
 from rnnbench.report.write import write

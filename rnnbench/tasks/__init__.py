@@ -1,45 +1,86 @@
-"""The tasks by name, and the building of one from a config."""
+"""The tasks: a frozen dataclass per file, whose fields are the task's options (see contract.py).
 
-from dataclasses import fields
+A file's name is the task's. `config.task` holds the fields of the chosen one; a field `eval_lengths` is
+`config.eval.lengths`.
+"""
 
-from rnnbench.config import ConfigError
-from rnnbench.config.build import COMMON
-from rnnbench.config.schema import KEYS
-from rnnbench.tasks import contract
-from rnnbench.tasks.bit_parity import BitParity
-from rnnbench.tasks.controlled_bit_parity import ControlledBitParity
-from rnnbench.tasks.dyck import Dyck
-from rnnbench.tasks.mqar import MQAR
+from dataclasses import is_dataclass
+from typing import Any
 
-TASKS = {
-    "bit_parity": BitParity,
-    "controlled_bit_parity": ControlledBitParity,
-    "dyck": Dyck,
-    "mqar": MQAR,
-}
+from rnnbench.errors import ConfigError, ContractError
+from rnnbench.plugins import imported, modules
+from rnnbench.tasks.contract import Task, check, fields_of, key_of
+
+# What `config.task` has beside the fields of the task.
+COMMON = ("name", "module", "examples")
 
 
-def takes(name: str, key: str) -> bool:
-    """Whether a config key means something to this task of the registry; those of other sections do."""
-    section, _, option = key.partition(".")
-    known = {field.name for field in fields(TASKS[name])}
-    if section == "task":
-        return option in known or option in ("name", *COMMON)
-    return key != "eval.pairs" or "eval_pairs" in known
+def _discovered() -> dict[str, type[Task]]:
+    found = {}
+    for module in modules(__name__, __path__):
+        own = [kind for kind in vars(module).values() if getattr(kind, "__module__", "") == module.__name__]
+        tasks = [kind for kind in own if is_dataclass(kind) and hasattr(kind, "sample")]
+        if len(tasks) > 1:
+            raise ValueError(f"{module.__file__}: more than one task; a file has one dataclass with sample()")
+        found |= {module.__name__.rpartition(".")[2]: kind for kind in tasks}
+    return found
 
 
-def build(config):
-    """The task that `config.task` names; fields come from `config.task`, `eval_*` from `config.eval`."""
-    if config.task["module"]:
-        return contract.build(config)
-    if (name := config.task["name"]) not in TASKS:
+TASKS = _discovered()
+
+
+def find(name: str) -> type[Task]:
+    """A task by its name in TASKS, or one of your own by its path, `my_package.my_module:MyTask`."""
+    if ":" in name:
+        kind = imported("task.module", name)
+        if not (isinstance(kind, type) and is_dataclass(kind)):
+            raise ConfigError("task.module", f"{name!r} is not a dataclass")
+        return kind
+    if name not in TASKS:
         raise ConfigError("task.name", f"no task {name!r}, choose one of {', '.join(TASKS)}")
-    for key, (default, _) in KEYS.items():
-        section, _, option = key.partition(".")
-        if not takes(name, key) and getattr(config, section).get(option, default) != default:
-            own = " ".join(field.name for field in fields(TASKS[name]) if not field.name.startswith("eval_"))
-            raise ConfigError(key, f"{name} has no such setting; it has: {own}")
-    settings = {key: config.task[key] for key in config.task}
-    settings |= {f"eval_{key}": config.eval[key] for key in config.eval}
-    task = TASKS[name]
-    return task(**{field.name: settings[field.name] for field in fields(task) if field.name in settings})
+    return TASKS[name]
+
+
+def options(name: str) -> dict[str, tuple[Any, str]]:
+    """{config key: (default, what it means)} of a task: `task.FIELD`, and `eval.X` for a field `eval_X`."""
+    found = {}
+    for field in fields_of(find(name)):
+        key = key_of(field.name)
+        if field.name in COMMON or key in ("eval.batches", "eval.every", "eval.seed"):
+            raise ConfigError(
+                "task.module", f"{name!r} cannot have a field {field.name}: {key} is every task's"
+            )
+        found[key] = field.default, field.metadata.get("help", "")
+    return found
+
+
+def build(config: Any) -> Task:
+    """The task that `config.task` names, of the settings in `config.task` and `config.eval`, checked."""
+    path = config.task["module"]
+    kind = find(path or config.task["name"])
+    own = {key_of(field.name): field.name for field in fields_of(kind)}
+    settings = {f"{section}.{key}": getattr(config, section)[key] for section in ("task", "eval")
+                for key in getattr(config, section)}  # fmt: skip
+    for key in settings:
+        if key.startswith("task.") and key not in own and key.partition(".")[2] not in COMMON:
+            raise ConfigError(key, no_such_setting(path or config.task["name"]))
+    try:
+        task = kind(**{name: settings[key] for key, name in own.items() if key in settings})
+        check(task)
+    except ConfigError:
+        raise
+    except ContractError as error:
+        raise ConfigError(
+            "task.module" if path else "task.name", f"{path or kind.__name__!r} {error}"
+        ) from None
+    except Exception as error:  # whatever somebody's task raises
+        if not path:
+            raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise ConfigError("task.module", f"{path!r} cannot be used ({reason})") from error
+    return task
+
+
+def no_such_setting(name: str) -> str:
+    """What to say of a key that the task `name` lacks."""
+    return f"{name} has no such setting; it has: {' '.join(options(name))}"

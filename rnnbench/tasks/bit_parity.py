@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from rnnbench.tasks.contract import Batch, Case, bounds, unique
+from rnnbench.tasks.contract import Batch, Case, bounds, option, unique
 from rnnbench.tasks.draw import check_choice, draw, entries, read_cases, span, supervise
 
 
@@ -26,10 +26,10 @@ class BitParity:
     Source: Delétang et al. 2023 (arXiv 2207.02098); "last" as in Grazzi et al. 2024 (arXiv 2411.12537).
     """
 
-    supervision: str = "every"
-    train_lengths: tuple[int, int] = (3, 32)
-    eval_lengths: tuple = (64, 128, 256)
-    eval_cases: tuple = ()
+    supervision: str = option("every", "targets at every position, or only at the last")
+    train_lengths: tuple[int, int] = option((3, 32), "shortest and longest training sequence, both included")
+    eval_lengths: tuple = option((64, 128, 256), "lengths of the evaluation cases; (low, high) for a mixture")
+    eval_cases: tuple = option((), "further evaluation cases, such as ({'length': 512},)")
 
     vocab_size = 2
     num_classes = 2

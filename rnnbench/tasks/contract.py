@@ -1,26 +1,19 @@
-"""What a task has to have: its `Batch`, its cases, its members; an external task built from its dotted path.
+"""The contract of a task: its `Batch`, its cases, its members, and the check that a task keeps it.
 
 A *case* is a JSON-able dict that says which sequences to draw: `{"length": 64}`, `{"length": [3, 40]}`.
 """
 
 from collections.abc import Iterable
-from dataclasses import fields, is_dataclass
-from typing import Any, NamedTuple
+from dataclasses import MISSING, Field, field, fields
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
-from rnnbench.config import ConfigError
-from rnnbench.config.build import COMMON, imported
-from rnnbench.config.schema import KEYS
+from rnnbench.errors import ConfigError, ContractError
 
 Case = dict[str, int | list[int] | str]
 HEADLINES = ("accuracy", "last_accuracy", "last_quarter_accuracy", "sequence_accuracy", "balanced_accuracy")
-MEMBERS = (
-    "vocab_size", "num_classes", "headline", "sample", "cases", "train_cases", "selection_case", "supervised",
-    "chance",
-)  # fmt: skip
 
 
 class Batch(NamedTuple):
@@ -34,6 +27,54 @@ class Batch(NamedTuple):
     inputs: jax.Array
     targets: jax.Array
     mask: jax.Array
+
+
+class Task(Protocol):
+    """A frozen dataclass whose fields are its options; `eval_*` fields come from `config.eval`.
+
+    headline            the metric, one of HEADLINES, by which members are compared
+    sample(key, case)   one sequence of a case, as a `Batch`; traceable, all randomness from the key
+    cases()             the evaluation cases, each once
+    train_cases()       ((case, weight), …): a step draws its case by the weights
+    selection_case()    the one of cases() that chooses the learning rate, at the longest training length
+    supervised(case)    the greatest number of positions that a sequence of the case asks
+    chance(case)        the headline of a guess, in [0, 1)
+    """
+
+    @property
+    def vocab_size(self) -> int: ...
+    @property
+    def num_classes(self) -> int: ...
+    @property
+    def headline(self) -> str: ...
+    def sample(self, key: jax.Array, case: Case) -> Batch: ...
+    def cases(self) -> tuple[Case, ...]: ...
+    def train_cases(self) -> tuple[tuple[Case, float], ...]: ...
+    def selection_case(self) -> Case: ...
+    def supervised(self, case: Case) -> int: ...
+    def chance(self, case: Case) -> float: ...
+
+
+MEMBERS = tuple(name for name in vars(Task) if not name.startswith("_"))
+
+
+def option(default: Any, help: str, unless: str = "") -> Any:
+    """A field of a task: its default, what it means, and the field that makes it meaningless once set."""
+    return field(default=default, metadata={"help": help, "unless": unless})
+
+
+def fields_of(kind: type[Task]) -> tuple[Field, ...]:
+    """The options of a task; each has a default."""
+    found = tuple(each for each in fields(kind) if each.init)
+    for each in found:
+        if each.default is MISSING:
+            raise ConfigError("task.module", f"{kind.__name__}.{each.name} has no default")
+    return found
+
+
+def key_of(name: str) -> str:
+    """The config key of a field: `eval.lengths` of `eval_lengths`, else `task.NAME`."""
+    return f"eval.{name.removeprefix('eval_')}" if name.startswith("eval_") else f"task.{name}"
 
 
 def bounds(length: int | tuple[int, int] | list[int]) -> tuple[int, int]:
@@ -53,66 +94,46 @@ def unique(cases: Iterable[Case]) -> tuple[Case, ...]:
     return tuple(seen)
 
 
-def build(config: ConfigDict) -> Any:
-    """The task at `config.task.module`, a frozen dataclass as those of this package are, checked.
-
-    Its fields take `task.options`. Those called `train_lengths` and `eval_*` are filled from
-    `task.train_lengths` and `eval.*`, as with the tasks of the registry.
-    """
-    kind = imported("task.module", config.task.module)
-    if not (isinstance(kind, type) and is_dataclass(kind)):
-        raise _lacking(config, "is not a dataclass")
-    known = {field.name for field in fields(kind) if field.init}
-    for key, (default, _) in KEYS.items():
-        section, _, name = key.partition(".")
-        if section == "task" and name not in ("name", *COMMON) and config.task[name] != default:
-            advice = f"is for tasks of the registry; {kind.__name__}'s own are --config.task.options.NAME"
-            raise ConfigError(key, advice)
-    settings = {"train_lengths": config.task.train_lengths}
-    settings |= {f"eval_{key}": config.eval[key] for key in config.eval}
-    for name in config.task.options:
-        if name not in known:
-            raise ConfigError(f"task.options.{name}", f"the task {kind.__name__} has no such option")
-        if name in settings:
-            key = "task.train_lengths" if name == "train_lengths" else name.replace("eval_", "eval.", 1)
-            raise ConfigError(f"task.options.{name}", f"is set by --config.{key}; leave it out")
-    settings = {name: value for name, value in settings.items() if name in known}
-    try:
-        task = kind(**settings, **config.task.options)
-        check(task, config)
-    except ConfigError:
-        raise
-    except Exception as error:  # whatever somebody's task raises
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise _lacking(config, f"cannot be used ({reason})") from error
-    return task
-
-
-def check(task: Any, config: ConfigDict) -> None:
-    """ConfigError of task.module for the first thing in which a task does not keep the contract."""
+def check(task: Task) -> None:
+    """ContractError for the first thing in which a task does not keep the contract; draws nothing."""
     if missing := [name for name in MEMBERS if not hasattr(task, name)]:
-        raise _lacking(config, f"has no {missing[0]}; a task has {', '.join(MEMBERS)}")
+        raise ContractError(f"has no {missing[0]}; a task has {', '.join(MEMBERS)}")
     if task.headline not in HEADLINES:
-        raise _lacking(config, f"has the headline {task.headline!r}; choose one of {' '.join(HEADLINES)}")
+        raise ContractError(f"has the headline {task.headline!r}; choose one of {' '.join(HEADLINES)}")
     cases, trained = list(task.cases()), [case for case, _ in task.train_cases()]
     if len(unique(cases)) < len(cases):
-        raise _lacking(config, f"has the same case twice among its cases(): {cases}")
+        raise ContractError(f"has the same case twice among its cases(): {cases}")
     if task.selection_case() not in cases:
-        raise _lacking(config, f"has the selection case {task.selection_case()}, not one of its cases()")
-    for case in [*trained, *cases]:
+        raise ContractError(f"has the selection case {task.selection_case()}, not one of its cases()")
+    for case in unique([*trained, *cases]):
         length, asked = bounds(case["length"])[1], task.supervised(case)
         if not 1 <= asked <= length:
-            raise _lacking(config, f"has {asked} supervised positions for {case}, must be 1 to {length}")
+            raise ContractError(f"has {asked} supervised positions for {case}, must be 1 to {length}")
         batch = jax.eval_shape(lambda key, case=case: task.sample(key, case), jax.random.key(0))
         for name, kind in {"inputs": np.integer, "targets": np.integer, "mask": np.bool_}.items():
             leaf = getattr(batch, name)
             if leaf.shape != (length,) or not np.issubdtype(leaf.dtype, kind):
                 wanted = f"{kind.__name__.rstrip('_')} of shape {(length,)}"
                 found = f"{leaf.dtype} of shape {leaf.shape}"
-                raise _lacking(config, f"samples {name} that are {found} for {case}, must be {wanted}")
+                raise ContractError(f"samples {name} that are {found} for {case}, must be {wanted}")
         if not 0 <= float(task.chance(case)) < 1:
-            raise _lacking(config, f"has the chance level {task.chance(case)} for {case}, must be in [0, 1)")
+            raise ContractError(f"has the chance level {task.chance(case)} for {case}, must be in [0, 1)")
 
 
-def _lacking(config: ConfigDict, what: str) -> ConfigError:
-    return ConfigError("task.module", f"{config.task.module!r} {what}")
+def check_draws(task: Task, count: int = 64) -> None:
+    """ContractError for the first case of which a sample is not what the contract says."""
+    for case in unique([*(case for case, _ in task.train_cases()), *task.cases()]):
+        keys = jax.random.split(jax.random.key(0), count)
+        batch = jax.jit(jax.vmap(lambda key, case=case: task.sample(key, case)))(keys)
+        inputs, targets, mask = map(np.asarray, batch)
+        for name, values, size in (
+            ("tokens", inputs, task.vocab_size),
+            ("targets", targets[mask], task.num_classes),
+        ):
+            if wrong := sorted({*values[(values < 0) | (values >= size)].tolist()}):
+                raise ContractError(f"samples {name} such as {wrong[0]} for {case}, must be 0 to {size - 1}")
+        most, told = int(mask.sum(axis=1).max()), task.supervised(case)
+        if not 1 <= most <= told:
+            raise ContractError(f"asks {most} positions of a sequence of {case}; supervised() says {told}")
+        if targets[~mask].any():
+            raise ContractError(f"samples targets other than 0 where nothing is asked, for {case}")

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from rnnbench.config import ConfigError
+from rnnbench.errors import ConfigError
 from rnnbench.tasks.bit_parity import parity
-from rnnbench.tasks.contract import Batch, Case, bounds, unique
+from rnnbench.tasks.contract import Batch, Case, bounds, option, unique
 from rnnbench.tasks.draw import check_choice, check_integer, choose, draw, entries, is_int, read_cases, span
 
 
@@ -35,11 +35,11 @@ class ControlledBitParity:
     Source: the course project that this benchmark grew from.
     """
 
-    supervision: str = "every"
-    num_ones: int = 12
-    train_lengths: tuple[int, int] = (32, 32)
-    eval_lengths: tuple = (64, 128, 256)
-    eval_cases: tuple = ()
+    supervision: str = option("every", "targets at every position; last is refused")
+    num_ones: int = option(12, "ones in every training sequence")
+    train_lengths: tuple[int, int] = option((32, 32), "shortest and longest training sequence, both included")
+    eval_lengths: tuple = option((64, 128, 256), "lengths of the evaluation cases; (low, high) for a mixture")
+    eval_cases: tuple = option((), "further evaluation cases, such as ({'length': 512},)")
 
     vocab_size = 2
     num_classes = 2

@@ -8,7 +8,7 @@ from math import gcd
 import jax
 import jax.numpy as jnp
 
-from rnnbench.config import ConfigError
+from rnnbench.errors import ConfigError
 from rnnbench.tasks.contract import Batch
 
 

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnnbench.config import ConfigError
-from rnnbench.tasks.contract import Batch, Case, bounds, unique
+from rnnbench.errors import ConfigError
+from rnnbench.tasks.contract import Batch, Case, bounds, option, unique
 from rnnbench.tasks.draw import (
     check_choice,
     check_integer,
@@ -57,13 +58,13 @@ class Dyck:
     from the course project that this benchmark grew from.
     """
 
-    num_types: int = 3
-    depth: int = 5
-    corruption: float = 0.5
-    mode: str = "balanced"
-    train_lengths: tuple[int, int] = (32, 32)
-    eval_lengths: tuple = (64, 128, 256)
-    eval_cases: tuple = ()
+    num_types: int = option(3, "bracket types")
+    depth: int = option(3, "greatest nesting depth in training")
+    corruption: float = option(0.5, "share of corrupted sequences")
+    mode: str = option("balanced", "balanced (is the prefix balanced?) | close (which bracket closes next?)")
+    train_lengths: tuple[int, int] = option((32, 32), "shortest and longest training sequence, both included")
+    eval_lengths: tuple = option((64, 128, 256), "lengths of the evaluation cases; (low, high) for a mixture")
+    eval_cases: tuple = option((), "further evaluation cases, such as ({'length': 512},)")
 
     def __post_init__(self):
         check_integer("task.num_types", self.num_types, 1)
@@ -74,6 +75,11 @@ class Dyck:
             raise ConfigError("task.num_types", "mode close asks for the type, needs at least 2")
         self.train_cases()
         self.cases()
+
+    @staticmethod
+    def bench(length: int) -> dict[str, Any]:
+        """What the bench times."""
+        return {"task.num_types": 3, "task.depth": 6}
 
     @property
     def vocab_size(self) -> int:

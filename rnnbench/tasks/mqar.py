@@ -1,12 +1,13 @@
 """MQAR, multi-query associative recall: which value was last bound to this key?"""
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from rnnbench.config import ConfigError
-from rnnbench.tasks.contract import Batch, Case, bounds, unique
+from rnnbench.errors import ConfigError
+from rnnbench.tasks.contract import Batch, Case, bounds, option, unique
 from rnnbench.tasks.draw import (
     check_choice,
     check_flag,
@@ -62,18 +63,26 @@ class MQAR:
     benchmark grew from.
     """
 
-    num_keys: int = 64
-    num_values: int = 64
-    train_pairs: tuple[int, int] = (2, 8)
-    train_lengths: tuple[int, int] = (64, 64)
-    train_mix: tuple = ()
-    unique_keys: bool = True
-    queries: str = "spread"
-    query_power: float = 0.01
-    separator: bool = False
-    eval_lengths: tuple = ()
-    eval_pairs: tuple = ()
-    eval_cases: tuple = ()
+    num_keys: int = option(64, "distinct keys in the vocabulary")
+    num_values: int = option(64, "distinct values in the vocabulary")
+    train_pairs: tuple[int, int] = option(
+        (1, 8), "fewest and most key-value pairs in a training sequence", unless="train_mix"
+    )
+    train_lengths: tuple[int, int] = option(
+        (64, 64), "shortest and longest training sequence, both included", unless="train_mix"
+    )
+    train_mix: tuple = option(
+        (), "((length, pairs[, weight]), ...) drawn per step; replaces train_lengths and train_pairs"
+    )
+    unique_keys: bool = option(
+        True, "every key is bound once; False: keys are re-used, the last binding wins"
+    )
+    queries: str = option("spread", "one | all (after the pairs) | spread (over the rest of the sequence)")
+    query_power: float = option(0.01, "exponent a of the power law x^(a-1) of the gap before a spread query")
+    separator: bool = option(False, "a separator token after every key-value pair")
+    eval_lengths: tuple = option((), "lengths of the evaluation cases; (low, high) for a mixture")
+    eval_pairs: tuple = option((), "pairs of the evaluation cases, one for each of eval.lengths")
+    eval_cases: tuple = option((), "further evaluation cases, such as ({'length': 512, 'pairs': 64},)")
 
     headline = "accuracy"
 
@@ -88,6 +97,13 @@ class MQAR:
             raise ConfigError("task.separator", "spread queries come in slots of two tokens, must be False")
         self.train_cases()
         self.cases()
+
+    @staticmethod
+    def bench(length: int) -> dict[str, Any]:
+        """What the bench times: keys out of 4095, as in the literature."""
+        pairs = max(1, length // 16)
+        sizes = {"task.num_keys": 4095, "task.num_values": 4096}
+        return sizes | {"task.train_pairs": (pairs, pairs), "eval.pairs": (pairs,)}
 
     @property
     def vocab_size(self) -> int:

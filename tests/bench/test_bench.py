@@ -11,7 +11,7 @@ from rnnbench.bench import __main__ as bench
 from rnnbench.bench import page, peers, plan, rows, table, targets, timing
 from rnnbench.bench.cost import count
 from rnnbench.bench.timing import Budget, Prepared, Skip, spread
-from rnnbench.config.schema import PRESETS
+from rnnbench.mixers import PRESETS
 from rnnbench.tasks import TASKS
 
 TINY = ["--batch=2", "--dim=8", "--heads=2", "--layers=1", "--mlp_dim=8", "--repeats=2"]
@@ -252,7 +252,7 @@ def test_real_ceilings_are_positive(monkeypatch):
 
 
 def test_presets_that_share_a_mixer_are_timed_once():
-    mixers = [PRESETS[name]["mixer"] for name in plan.DISTINCT]
+    mixers = [PRESETS[name].mixer for name in plan.DISTINCT]
     assert len(set(mixers)) == len(mixers) == len({preset["mixer"] for preset in PRESETS.values()})
     assert "deltanet" in plan.DISTINCT and "deltanet_neg" not in plan.DISTINCT
 

@@ -1,6 +1,5 @@
 """Configs: keys, presets and their options, labels, comparison with a saved one, and what is refused."""
 
-import inspect
 import json
 
 import pytest
@@ -8,13 +7,14 @@ from helpers import tiny
 
 from rnnbench.config import ConfigError, schema
 from rnnbench.config import build as configs
-from rnnbench.config.build import base, differences, experiment, flat, label, put, validate
-from rnnbench.config.schema import KEYS, OPTIONS, PRESETS, options
-from rnnbench.mixers import MIXERS
+from rnnbench.config.build import base, experiment, label, validate
+from rnnbench.config.keys import comment, flat, keys, ordered, put
+from rnnbench.config.saved import differences, from_saved
+from rnnbench.config.schema import KEYS
+from rnnbench.mixers import PRESETS
+from rnnbench.tasks import TASKS
 
 pytestmark = pytest.mark.fast
-
-SHARED = {"self", "dim", "rngs", "heads", "conv_size", "positions", "dtype"}
 
 
 def copy(config):
@@ -26,43 +26,47 @@ def changed(config, **settings):
     return configs.changed(config, {key.replace("__", "."): value for key, value in settings.items()})
 
 
-def test_every_key_has_a_default_of_its_own_and_a_comment():
-    for key, (_, comment) in KEYS.items():
-        assert len(comment) > 5, key
-    assert set(flat(base())) | {"model.options", "task.options"} == set(KEYS)
-    first = base()
-    first.model.options.new = 1
-    assert "new" not in base().model.options
+EVERY = [(task, model) for task in TASKS for model in PRESETS]
 
 
-def test_defaults_pass_the_checks_and_checks_are_of_keys():
-    config = base()
-    config.model.options.update(options(config.model.name))
+@pytest.mark.parametrize("task, model", EVERY)
+def test_every_key_has_a_default_of_its_own_and_a_comment(task, model):
+    config = base(task, model)
+    assert (config.task.name, config.model.name) == (task, model)
+    assert list(ordered(config)) == list(keys(config)) and set(KEYS) < set(flat(config))
+    assert ordered(config) == flat(config)
+    for key, (_, text) in keys(config).items():
+        assert len(text) > 5, key
     validate(config)
+    config.model.options.new = config.task.new = 1
+    assert "new" not in base(task, model).model.options and "new" not in base(task, model).task
+
+
+def test_keys_come_section_by_section():
+    sections = [key.partition(".")[0] for key in keys(base("mqar", "mamba"))]
+    assert sections == sorted(sections, key=list(dict.fromkeys(sections)).index)
     assert set(schema.CHECKS) < set(KEYS)
 
 
-@pytest.mark.parametrize("mixer", MIXERS)
-def test_declared_options_are_those_of_the_mixer(mixer):
-    """With the mixer's own defaults, in type too: a flag is parsed as the type of the default."""
-    signature = inspect.signature(MIXERS[mixer].__init__).parameters
-    own = {name: parameter.default for name, parameter in signature.items() if name not in SHARED}
-    declared = {name: default for name, (default, _) in OPTIONS[mixer].items()}
-    assert declared == own
-    assert {name: type(value) for name, value in declared.items()} == {n: type(v) for n, v in own.items()}
-    assert all(len(comment) > 10 for _, comment in OPTIONS[mixer].values())
+def test_presets_stand_in_the_order_of_the_tables():
+    found = list(PRESETS)
+    shipped = ["gpt", "linear_transformer", "lstm", "qlstm", "lru"]
+    shipped += ["deltanet", "mamba", "deltanet_neg", "mamba_neg"]
+    assert [name for name in found if name in shipped] == shipped
+    assert found == sorted(found, key=lambda name: PRESETS[name].order)
 
 
-def test_mixers_and_presets_cover_each_other():
-    assert set(OPTIONS) == set(MIXERS) == {preset["mixer"] for preset in PRESETS.values()}
-    for name, preset in PRESETS.items():
-        accepted = inspect.signature(MIXERS[preset["mixer"]].__init__).parameters
-        assert set(preset["takes"]) <= set(accepted), name
-        for option, value in preset["options"].items():
-            default = OPTIONS[preset["mixer"]][option][0]
-            assert type(value) is type(default) and value != default, f"{name}.{option}"
+def test_what_presets_share_and_fix():
     assert options("deltanet_neg") == options("deltanet") | {"negative_eigenvalues": True}
     assert options("mamba_neg") == options("mamba") | {"negative_eigenvalues": True}
+    for name, preset in PRESETS.items():
+        for setting, value in preset.settings.items():
+            default = preset.parameters[setting].default
+            assert type(value) is type(default), f"{name}.{setting}"
+
+
+def options(preset):
+    return {name: value for name, (value, _) in PRESETS[preset].options().items()}
 
 
 PROTOCOLS = {
@@ -82,10 +86,10 @@ def test_experiment_takes_preset_and_protocol():
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_preset_takes_only_its_share_of_the_protocol(preset):
     model = experiment("dyck", preset, PROTOCOLS).model
-    takes = PRESETS[preset]["takes"]
+    own = PRESETS[preset].shared()
     assert model.dim == 8
-    assert model.heads == (2 if "heads" in takes else 0)
-    assert model.conv_size == (3 if "conv_size" in takes else 0)
+    assert model.heads == own.get("heads", 2)
+    assert model.conv_size == own.get("conv_size", 3)
     assert model.positions == ("rope" if preset == "gpt" else "none")
     assert model.options.to_dict() == options(preset)
 
@@ -160,22 +164,90 @@ def test_what_only_the_argument_may_choose(settings, key):
     assert refusal.value.key == key
 
 
-def test_an_external_mixer_may_have_any_name_and_has_no_options_of_the_preset():
+MINE = "external_mixer:RunningSum"
+
+
+def test_an_external_mixer_is_read_as_a_preset_is():
+    config = experiment("dyck", MINE, PROTOCOLS)
+    assert (config.model.name, config.model.mixer, config.protocol) == ("RunningSum", MINE, "original")
+    assert config.model.options.to_dict() == {"gain": 1.0} and config.model.dim == 8
+    assert (config.model.heads, config.model.conv_size) == (0, 0)  # it has none
+    assert keys(config)["model.options.gain"] == (1.0, "")
+    assert comment("model.options.gain", config) == f"option of {MINE}"
+    with pytest.raises(ConfigError, match="'external_mixer:Missing' cannot be imported"):
+        experiment("dyck", "external_mixer:Missing", PROTOCOLS)
+
+
+def test_an_external_mixer_in_place_of_a_preset():
+    """It keeps what it has in common with the preset, and has none of the preset's options."""
+    pristine = experiment("dyck", "deltanet", PROTOCOLS)
+    named = label(changed(pristine, model__mixer=MINE, model__name="mine", model__options__gain=2))
+    assert named.model.name == "mine" and named.model.options.to_dict() == {"gain": 2.0}
+    assert dict(named.overrides)["model.options.gain"] == 2.0 and named.protocol == "custom"
+    plain = label(changed(pristine, model__mixer=MINE))
+    assert plain.model.name == "RunningSum" and plain.model.options.to_dict() == {"gain": 1.0}
+    assert (plain.model.dim, plain.model.heads) == (8, 0)
+    attention = label(changed(pristine, model__mixer="rnnbench.mixers.attention:Attention"))
+    assert (attention.model.heads, attention.model.conv_size) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    "settings, key, words",
+    [
+        ({"model__options__gian": 2.0}, "model.options.gian", "no such key; did you mean .*gain"),
+        ({"model__options__gain": "loud"}, "model.options.gain", "'loud' is not of the type of 1.0"),
+        ({"task__depht": 3}, "task.depht", "did you mean --config.task.depth"),
+        ({"task__num_keys": 3}, "task.num_keys", "dyck has no such setting; it has: task.num_types"),
+        ({"eval__pairs": (3,)}, "eval.pairs", "dyck has no such setting"),
+        ({"task__name": "mqar"}, "task.name", "by its config file"),
+    ],
+)
+def test_flags_of_keys_that_task_and_mixer_lack(settings, key, words):
     pristine = experiment("dyck", "lru", PROTOCOLS)
-    settings = {"model__mixer": "my.module:Mine", "model__name": "mine", "model__options__r_min": 0.5}
-    config = label(changed(pristine, **settings))
-    assert config.model.name == "mine"
-    assert config.model.options.to_dict() == {"r_min": 0.5}
-    unnamed = label(changed(pristine, model__mixer="my.module:Mine"))
-    assert unnamed.model.name == "Mine" and unnamed.model.options.to_dict() == {}
+    with pytest.raises(ConfigError, match=words) as refusal:
+        label(changed(pristine, model__mixer=MINE, **settings))
+    assert refusal.value.key == key
+
+
+def test_a_setting_that_another_replaces_is_refused_and_not_compared():
+    pristine = experiment("mqar", "lru", {"original": {"task.train_mix": ((64, 4), (64, 8))}})
+    with pytest.raises(ConfigError, match="train_pairs: has no effect beside task"):
+        label(changed(pristine, task__train_pairs=(2, 2)))
+    saved = configs.plain(pristine.to_dict()) | {}
+    saved["task"]["train_pairs"] = [3, 3]
+    assert differences(saved, pristine) == []
+    both = label(changed(pristine, task__train_pairs=(2, 2), task__train_mix=()))
+    assert "task.train_pairs" in differences(saved, both)
+
+
+def old(config, **options):
+    """As an older version saved it: `task` and `eval` with all tasks' keys, an external one's in options."""
+    saved = configs.plain(config.to_dict())
+    saved["task"] = {"depth": 3, "num_ones": 12, "num_keys": 64, "train_lengths": [3, 32]} | saved["task"]
+    saved["task"]["options"] = options
+    saved["eval"] = {"pairs": []} | saved["eval"]
+    return saved
+
+
+def test_a_config_saved_with_the_keys_of_all_tasks_is_the_same():
+    for task in TASKS:
+        config = base(task, "mamba_neg")
+        assert differences(old(config), config) == []
+        assert from_saved(old(config)) == config
+        assert differences(old(config), changed(config, task__examples=7)) == ["task.examples"]
+    external = base("external_task:Copy")
+    external.task.symbols = 7
+    saved = old(external, symbols=7)
+    saved["task"]["symbols"] = 3
+    assert from_saved(saved).task.symbols == 7 and differences(saved, external) == []
 
 
 def test_a_saved_config_is_the_same_again_whatever_keys_came_after_it():
     config = tiny("lru", {"eval.cases": ({"length": [5, 9]},), "task.train_lengths": (3, 12)})
     saved = configs.plain(config.to_dict())
-    assert configs.from_saved(saved) == config and not configs.differences(saved, configs.from_saved(saved))
+    assert from_saved(saved) == config and not differences(saved, from_saved(saved))
     del saved["train"]["windows"], saved["study"]
-    assert configs.from_saved(saved) == config
+    assert from_saved(saved) == config
 
 
 def test_differences_name_the_keys_and_survive_json():
@@ -191,6 +263,7 @@ def test_differences_name_the_keys_and_survive_json():
     assert differences(saved, changed(config, mesh__data=8, checkpoint__every=3)) == []
     assert "model.name" in differences({}, config)
     assert "model.options.negative_eigenvalues" in differences(saved, tiny("mamba", {}, task="dyck"))
+    assert "task.supervision" in differences(saved, tiny("lru", {}))
 
 
 def test_a_key_that_a_saved_config_does_not_know_yet_counts_as_its_default():
@@ -204,22 +277,6 @@ def test_a_key_that_a_saved_config_does_not_know_yet_counts_as_its_default():
     assert differences(saved, config) == ["train.gone"]
 
 
-def test_comments_of_options_come_from_the_preset():
-    config = experiment("dyck", "lru", PROTOCOLS)
-    for key in configs.ordered(config):
-        assert len(configs.comment(key, config)) > 5, key
-    assert "radius" in configs.comment("model.options.r_max", config)
-    external = changed(config, model__mixer="my.module:Mine")
-    assert configs.comment("model.options.r_max", external) == "option of my.module:Mine"
-
-
-def test_ordered_has_every_key_once_in_the_order_of_the_table():
-    config = experiment("dyck", "mamba", PROTOCOLS)
-    shown = [key for key in configs.ordered(config) if not key.startswith("model.options.")]
-    assert shown == [key for key in KEYS if not key.endswith(".options")]
-    assert configs.ordered(config) == flat(config)
-
-
 REFUSED = {
     "model.dim": 0,
     "model.layers": 0,
@@ -230,6 +287,8 @@ REFUSED = {
     "model.head": "shared",
     "model.embedding_std": -0.1,
     "model.dropout": 1.0,
+    "model.head": "both",
+    "model.embedding_std": -0.1,
     "task.examples": -1,
     "eval.batches": 0,
     "eval.every": -1,
@@ -242,6 +301,7 @@ REFUSED = {
     "train.dtype": "float16",
     "train.stop_accuracy": 1.1,
     "optim.name": "sgd",
+    "optim.decay": "some",
     "optim.schedule": "linear",
     "optim.warmup": 1.0,
     "optim.weight_decay": -0.1,
@@ -275,7 +335,9 @@ MORE = [
     ("model.mixer", "no_colon"),
     ("train.accumulate", 3),
     ("model.options.r_min", None),
-    ("eval.pairs", None),
+    ("eval.lengths", None),
+    ("task.module", "no_colon"),
+    ("task.name", "a/b"),
 ]
 
 

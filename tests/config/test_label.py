@@ -28,7 +28,7 @@ WAYS = {
     "the table itself": 'bit_parity.PROTOCOLS["small"].update({"train.steps": 500, "model.dim": 16})\n'
     f"    try:\n        return {SMALL}\n    finally:\n"
     '        bit_parity.PROTOCOLS["small"].update({"train.steps": 2000, "model.dim": 32})\n',
-    "the name alone": f"own = {SMALL}\n    c = base()\n"
+    "the name alone": f"own = {SMALL}\n    c = base('bit_parity', 'lstm')\n"
     '    own.protocol = Protocol("")\n    for key, value in flat(own).items():\n        put(c, key, value)\n'
     '    c.protocol, c.train.steps, c.model.dim = "small", 500, 16\n    return c\n',
     "frozen": "from ml_collections import FrozenConfigDict\n"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from rnnbench.mixers import MIXERS
+from rnnbench.mixers import PRESETS
 
 DIM, LENGTH = 8, 11
 
@@ -48,7 +48,7 @@ def heads_of(x, p, heads):
     return (part.reshape(len(x), heads, -1) for part in np.split(x, 3, axis=-1))
 
 
-def attention(x, p, heads, positions="rope", conv_size=0):
+def gpt(x, p, heads, positions="rope", conv_size=0):
     q, k, v = heads_of(x, p["qkv"], heads)
     K = q.shape[-1]
     y = np.zeros_like(v)
@@ -68,7 +68,7 @@ def attention(x, p, heads, positions="rope", conv_size=0):
     return y.reshape(len(x), -1) @ p["output"]["kernel"]
 
 
-def linear_attention(x, p, heads, conv_size=0):
+def linear_transformer(x, p, heads, conv_size=0):
     q, k, v = heads_of(x, p["qkv"], heads)
     phi = lambda x: np.where(x > 0, x + 1, np.exp(x))
     y = np.zeros_like(v)
@@ -147,10 +147,10 @@ def mamba(x, p, conv_size=4, negative_eigenvalues=False):
 
 
 CASES = [
-    (attention, {"heads": 2}),
-    (attention, {"heads": 2, "positions": "alibi", "conv_size": 3}),
-    (linear_attention, {"heads": 2}),
-    (linear_attention, {"heads": 1, "conv_size": 3}),
+    (gpt, {"heads": 2}),
+    (gpt, {"heads": 2, "positions": "alibi", "conv_size": 3}),
+    (linear_transformer, {"heads": 2}),
+    (linear_transformer, {"heads": 1, "conv_size": 3}),
     (lstm, {}),
     (qlstm, {"heads": 2}),
     (qlstm, {"heads": 1, "conv_size": 3}),
@@ -164,7 +164,7 @@ CASES = [
 
 @pytest.mark.parametrize("reference, options", CASES, ids=[f"{f.__name__}-{o}" for f, o in CASES])
 def test_mixer_equals_its_equations(reference, options):
-    mixer = MIXERS[reference.__name__](DIM, rngs=nnx.Rngs(3), **options)
+    mixer = PRESETS[reference.__name__].build(DIM, rngs=nnx.Rngs(3), **options)
     graphdef, params = nnx.split(mixer)
     # Noise on all parameters: what starts at zero or one (biases, scales) has to be in its right place too.
     leaves, treedef = jax.tree.flatten(params)

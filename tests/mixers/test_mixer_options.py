@@ -6,16 +6,17 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from rnnbench.mixers import MIXERS
+from rnnbench.mixers import PRESETS
 from rnnbench.mixers.attention import BLOCK, causal_attention, rotate
-from rnnbench.mixers.contract import functional, parameter_count, state_size
+from rnnbench.mixers.contract import functional
 from rnnbench.mixers.short_conv import ShortConv
+from rnnbench.model import num_params, state_size
 
 DIM, BATCH = 16, 2
 
 
 def build(name, **options):
-    return MIXERS[name](DIM, rngs=nnx.Rngs(0), **options)
+    return PRESETS[name].build(DIM, rngs=nnx.Rngs(0), **options)
 
 
 def run(mixer, x, state=None):
@@ -108,7 +109,7 @@ def test_deltanet_neg_reflects():
     assert np.abs(once["memory"] - start["memory"]).max() > 0.1
 
 
-@pytest.mark.parametrize("name", ["attention", "linear_attention", "qlstm", "deltanet", "mamba"])
+@pytest.mark.parametrize("name", ["gpt", "linear_transformer", "qlstm", "deltanet", "mamba"])
 def test_conv_size_adds_a_tail_to_the_state(name):
     for conv_size in (2, 4):
         tail = build(name, conv_size=conv_size).init_state(BATCH, 5)["conv"]
@@ -132,7 +133,7 @@ def test_positions_of_attention():
     """Without positions the last token sees a set; alibi's preference for near keys is exactly its slope."""
     x = inputs(9)
     swapped = x[:, jnp.array([1, 0, *range(2, 9)])]
-    last = lambda positions, x: run(build("attention", positions=positions), x)[0][:, -1]
+    last = lambda positions, x: run(build("gpt", positions=positions), x)[0][:, -1]
     np.testing.assert_allclose(last("none", swapped), last("none", x), atol=1e-5)
     for positions in ("rope", "alibi"):
         assert np.abs(last(positions, swapped) - last(positions, x)).max() > 1e-4
@@ -155,7 +156,7 @@ def test_rope_scores_depend_on_distance_only():
 
 def test_kv_cache_is_never_silently_wrong():
     """Right up to its end, NaN beyond, however the overflow comes about; and it stays so."""
-    mixer = build("attention")
+    mixer = build("gpt")
     forward, params = functional(mixer)
     x = inputs(12)
     whole, _ = forward(params, x, None)
@@ -169,7 +170,7 @@ def test_kv_cache_is_never_silently_wrong():
 
 def test_growing_state_grows():
     """Without a cache attention carries the tokens seen, no more and no less."""
-    mixer = build("attention")
+    mixer = build("gpt")
     _, state = run(mixer, inputs(5))
     assert set(state) == {"k", "v"} and state["k"].shape[1] == 5
     _, state = run(mixer, inputs(3), state)
@@ -188,6 +189,6 @@ def test_long_attention_equals_short():
 def test_sizes():
     mixer = build("lru", state_dim=5)
     assert state_size(mixer, 9) == 10  # complex values count twice
-    assert state_size(build("attention"), 9) == 2 * 9 * DIM  # the position does not count
+    assert state_size(build("gpt"), 9) == 2 * 9 * DIM  # the position does not count
     assert state_size(build("mamba", conv_size=4), 9) == 2 * DIM * (16 + 3)
-    assert parameter_count(build("attention")) == 4 * DIM**2
+    assert num_params(nnx.state(build("gpt"), nnx.Param)) == 4 * DIM**2

@@ -1,27 +1,29 @@
 """Every mixer keeps every promise of `rnnbench.check` and refuses settings that cannot work."""
 
+from typing import Annotated
+
 import jax
 import pytest
 from flax import nnx
 
 from rnnbench.config import ConfigError
-from rnnbench.mixers import MIXERS, find
+from rnnbench.mixers import PRESETS, find
 from rnnbench.mixers.attention import BLOCK
 from rnnbench.mixers.contract import CHECKS
+from rnnbench.mixers.preset import Preset
 
 DIM, BATCH = 16, 2
 
 # name, options, length: 37 is odd, longer than a small chunk and no multiple of one.
-CASES = [(name, {}, 37) for name in MIXERS] + [
-    ("attention", {"positions": "alibi", "heads": 2}, 13),
-    ("attention", {"positions": "none", "heads": 1, "conv_size": 4}, 13),
-    ("attention", {}, BLOCK + 5),
-    ("linear_attention", {"heads": 1, "conv_size": 4}, 13),
+CASES = [(name, {}, 37) for name in PRESETS] + [
+    ("gpt", {"positions": "alibi", "heads": 2}, 13),
+    ("gpt", {"positions": "none", "heads": 1, "conv_size": 4}, 13),
+    ("gpt", {}, BLOCK + 5),
+    ("linear_transformer", {"heads": 1, "conv_size": 4}, 13),
     ("qlstm", {"heads": 2, "conv_size": 4, "forget_bias": 4.0}, 13),
     ("lru", {"state_dim": 5, "r_min": 0.0, "r_max": 0.5}, 13),
-    ("deltanet", {"negative_eigenvalues": True, "heads": 1}, 37),
     ("deltanet", {"negative_eigenvalues": True, "heads": 2, "conv_size": 4, "beta_bias": 4.0}, 13),
-    ("mamba", {"negative_eigenvalues": True, "conv_size": 0}, 37),
+    ("mamba_neg", {"conv_size": 0}, 13),
     ("mamba", {"expand": 1, "state_dim": 3, "dt_rank": 2, "conv_size": 2}, 13),
 ]
 
@@ -32,7 +34,7 @@ def label(case):
 
 
 def build(name, **options):
-    return MIXERS[name](DIM, rngs=nnx.Rngs(0), **options)
+    return PRESETS[name].build(DIM, rngs=nnx.Rngs(0), **options)
 
 
 def inputs(length):
@@ -46,26 +48,28 @@ def test_promise(case, check):
     CHECKS[check](lambda **more: build(name, **options, **more), inputs(length))
 
 
-@pytest.mark.parametrize("name", MIXERS)
-def test_only_kernels_are_matrices_of_projections(name):
-    """Weight decay goes by the name `kernel`: every projection has it, no dynamics parameter does."""
-    params = nnx.to_pure_dict(nnx.state(build(name), nnx.Param))
-    dynamics = {"nu_log", "theta_log", "gamma_log", "A_log", "dt_bias", "skip", "scale", "bias"}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        leaf_name = path[-1].key
-        assert leaf_name.endswith("kernel") != (leaf_name in dynamics), leaf_name
-        assert leaf.ndim == 2 or not leaf_name.endswith("kernel")
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_projections_are_the_kernels(name):
+    """Weight decay goes by the name `kernel`: matrices drawn at random have it, and only matrices."""
+    draws = [
+        nnx.to_pure_dict(nnx.state(PRESETS[name].build(DIM, rngs=nnx.Rngs(seed)), nnx.Param))
+        for seed in (0, 1)
+    ]
+    for (path, leaf), other in zip(jax.tree_util.tree_leaves_with_path(draws[0]), jax.tree.leaves(draws[1])):
+        kernel = path[-1].key.endswith("kernel")
+        assert leaf.ndim == 2 or not kernel, path
+        assert kernel or leaf.ndim != 2 or (leaf == other).all(), path
 
 
 # --- refusals -----------------------------------------------------------------------------------------------
 
 REFUSED = [
-    ("attention", {"heads": 3}, "model.heads"),
-    ("attention", {"heads": 16}, "model.heads"),  # rope turns pairs
-    ("attention", {"heads": 0}, "model.heads"),
-    ("attention", {"positions": "learned"}, "model.positions"),
-    ("attention", {"conv_size": 1}, "model.conv_size"),
-    ("linear_attention", {"heads": 3}, "model.heads"),
+    ("gpt", {"heads": 3}, "model.heads"),
+    ("gpt", {"heads": 16}, "model.heads"),  # rope turns pairs
+    ("gpt", {"heads": 0}, "model.heads"),
+    ("gpt", {"positions": "learned"}, "model.positions"),
+    ("gpt", {"conv_size": 1}, "model.conv_size"),
+    ("linear_transformer", {"heads": 3}, "model.heads"),
     ("qlstm", {"heads": 3}, "model.heads"),
     ("qlstm", {"conv_size": -1}, "model.conv_size"),
     ("lru", {"state_dim": -1}, "model.options.state_dim"),
@@ -92,8 +96,27 @@ def test_refused(name, options, key):
 
 
 def test_find():
-    assert find("lru") is MIXERS["lru"]
-    assert find("rnnbench.mixers.lru:LRU") is MIXERS["lru"]
-    for unknown in ("gru", "no_such_package:Mixer", "rnnbench.mixers.lru:GRU"):
+    assert find("lru") is PRESETS["lru"]
+    assert find("rnnbench.mixers.lru:LRU").mixer is PRESETS["lru"].mixer
+    with pytest.raises(ConfigError, match=r"--config\.model\.name: unknown model 'gru'.*lru deltanet"):
+        find("gru")
+    for unknown in ("no_such_package:Mixer", "rnnbench.mixers.lru:GRU", "os:path"):
         with pytest.raises(ConfigError, match=r"--config\.model\.mixer: .*" + unknown):
             find(unknown)
+
+
+def test_a_preset_is_read_from_the_signature():
+    preset = Preset(Full, order=3, conv_size=2, gain=2.0)
+    assert preset.options() == {"width": (3, ""), "gain": (2.0, "how loud"), "shape": ((1, 2), "")}
+    assert preset.shared() == {"conv_size": 2, "positions": "none"}
+    assert preset.build(5, rngs=None, gain=4.0).got == (5, 2, 4.0)
+    with pytest.raises(TypeError, match="Full has no argument 'loud'"):
+        Preset(Full, loud=True)
+
+
+class Full:
+    def __init__(
+        self, dim, *, rngs, width: int = 3, heads=4, conv_size=0, gain: Annotated[float, "how loud"] = 1.0,
+        shape=(1, 2), made_by=None, dtype=None,
+    ):  # fmt: skip
+        self.got = dim, conv_size, gain

@@ -146,7 +146,7 @@ def test_cells_of_the_study(part):
     assert len(found) == len(study.PARTS[part]())
     assert len(found[0].population.seeds) >= 3
     for cell in found:
-        assert cell.model.options.faults == cell.task.options.faults
+        assert cell.model.options.faults == cell.task.faults
     for cell in (found[0], found[-1]):
         population.prepare(cell)
 

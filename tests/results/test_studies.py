@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rnnbench.config import load
-from rnnbench.config.build import differences
+from rnnbench.config.saved import differences
 from rnnbench.store.rows import read_jsonl
 from rnnbench.study import cells as grid
 

@@ -102,10 +102,10 @@ def test_a_task_or_model_that_lacks_the_setting_has_one_cell():
 
 
 def test_a_sweep_of_an_external_task():
-    configs = [tiny("lru", {"task.module": "external_task:Copy", "task.options.symbols": 4})]
-    sweep = {"task.options.symbols": "4,6", "model.options.r_min": "0.5,0.9"}
+    configs = [tiny("lru", {"task.symbols": 4}, task="external_task:Copy")]
+    sweep = {"task.symbols": "4,6", "model.options.r_min": "0.5,0.9"}
     found = list(cells((), sweep, configs).values())
-    assert [(c.task.options.symbols, c.model.options.r_min) for c in found] == [
+    assert [(c.task.symbols, c.model.options.r_min) for c in found] == [
         (4, 0.5),
         (4, 0.9),
         (6, 0.5),
@@ -136,7 +136,7 @@ def test_settings_tell_cells_apart():
 
 REFUSED = [
     ({"study.models": "lstm,gru"}, {}, "--config.study.models: unknown model 'gru'"),
-    ({}, {"model.width": "1"}, "--sweep.model.width: there is no such key"),
+    ({}, {"model.width": "1"}, "--sweep.model.width: no cell of the study has this key"),
     ({}, {"model.dim": "8,wide"}, "--sweep.model.dim: 'wide' is not of the type of 16"),
     ({}, {"model.dim": ""}, "--sweep.model.dim: must be values"),
     ({}, {"model.dim": "8,,"}, "--sweep.model.dim: must be values"),

@@ -12,20 +12,18 @@ from helpers import tiny
 from launched import launch, refusal
 
 from rnnbench import tasks
-from rnnbench.config import ConfigError
-from rnnbench.config import build as configs
-from rnnbench.config.build import changed, label, put
-from rnnbench.config.schema import KEYS
+from rnnbench.config.build import changed, label
+from rnnbench.config.keys import comment, flat, ordered, put
+from rnnbench.config.saved import differences, from_saved
+from rnnbench.errors import ConfigError, ContractError
 from rnnbench.store.rows import read_jsonl
 from rnnbench.tasks import contract
 from rnnbench.train.population import prepare
 
 
 def external(module="external_task:Copy", **options):
-    config = tiny("lstm", {"task.module": module, "task.train_lengths": (9, 9), "eval.lengths": (9, 18)})
-    for name, value in options.items():
-        config.task.options[name] = value
-    return config
+    sizes = {"task.train_lengths": (9, 9), "eval.lengths": (9, 18)}
+    return tiny("lstm", sizes | {f"task.{name}": value for name, value in options.items()}, module)
 
 
 def test_its_fields_are_its_options_and_what_every_task_has():
@@ -84,14 +82,70 @@ class Twice(Copy):
 
 Proud = dataclass(frozen=True)(type("Proud", (Copy,), {"headline": "f2"}))
 Sure = dataclass(frozen=True)(type("Sure", (Copy,), {"chance": lambda self, case: 1.0}))
+
+
+@dataclass(frozen=True)
+class Beyond(Copy):
+    def sample(self, key, case):
+        batch = super().sample(key, case)
+        return batch._replace(inputs=batch.inputs + 1)
+
+
+@dataclass(frozen=True)
+class WrongTargets(Copy):
+    def sample(self, key, case):
+        batch = super().sample(key, case)
+        return batch._replace(targets=batch.targets - 1)
+
+
+@dataclass(frozen=True)
+class AsksMore(Copy):
+    def supervised(self, case):
+        return 3
+
+
+@dataclass(frozen=True)
+class Everywhere(Copy):
+    def sample(self, key, case):
+        batch = super().sample(key, case)
+        return batch._replace(targets=batch.inputs)
+
+
+BAD_DRAWS = [
+    (Beyond, r"tokens such as 4 for {'length': 8}, must be 0 to 3"),
+    (WrongTargets, r"targets such as -1 for {'length': 8}, must be 0 to 3"),
+    (AsksMore, r"asks 7 positions of a sequence of {'length': 8}; supervised\(\) says 3"),
+    (Everywhere, "targets other than 0 where nothing is asked"),
+]
+
+
+@pytest.mark.parametrize("kind, words", BAD_DRAWS)
+def test_draws_out_of_range(kind, words):
+    contract.check(kind())
+    with pytest.raises(ContractError, match=words):
+        contract.check_draws(kind())
+
+
 NOT_A_TASK = 3
+
+
+@dataclass(frozen=True)
+class Greedy(Copy):
+    examples: int = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Undecided(Copy):
+    colours: int
+
+
 Nothing = {name: without(name) for name in contract.MEMBERS}
 
 HERE = "test_external_task"
 REFUSED = [
     ("no_such_module:Task", {}, "task.module", "cannot be imported .*no_such_module"),
     ("external_task:Missing", {}, "task.module", "cannot be imported .*Missing"),
-    ("external_task", {}, "task.module", "must read my_package.my_module:Name"),
+    ("external_task", {}, "task.name", "no task 'external_task', choose one of bit_parity"),
     (f"{HERE}:NOT_A_TASK", {}, "task.module", "is not a dataclass"),
     (f"{HERE}:Long", {}, "task.module", r"inputs that are int32 of shape \(40,\).*must be integer.*\(9,\)"),
     (f"{HERE}:Soft", {}, "task.module", "mask that are float32.*must be bool"),
@@ -101,15 +155,11 @@ REFUSED = [
     (f"{HERE}:Proud", {}, "task.module", "headline 'f2'; choose one of accuracy"),
     (f"{HERE}:Sure", {}, "task.module", "chance level 1.0"),
     ("external_task:Copy", {"delay": 9}, "task.module", "0 supervised positions"),
-    ("external_task:Copy", {"delay": "x"}, "task.module", "TypeError"),
-    ("external_task:Copy", {"colours": 3}, "task.options.colours", "Copy has no such option"),
-    (
-        "external_task:Copy",
-        {"train_lengths": (3, 3)},
-        "task.options.train_lengths",
-        "--config.task.train_lengths",
-    ),
-    ("external_task:Copy", {"eval_lengths": (3,)}, "task.options.eval_lengths", "--config.eval.lengths"),
+    ("external_task:Copy", {"delay": "x"}, "task.delay", "'x' is not of the type of 1"),
+    ("external_task:Copy", {"dealy": 3}, "task.dealy", "no such key; did you mean --config.task.delay"),
+    ("external_task:Copy", {"depth": 3}, "task.depth", "Copy has no such setting; it has: task.symbols"),
+    (f"{HERE}:Greedy", {}, "task.module", "cannot have a field examples: task.examples is every task's"),
+    (f"{HERE}:Undecided", {}, "task.module", "Undecided.colours has no default"),
 ]
 
 
@@ -123,14 +173,16 @@ def test_refusals(module, options, key, words):
 
 @pytest.mark.parametrize("name", contract.MEMBERS)
 def test_every_member_of_the_contract_is_asked_for(name):
-    with pytest.raises(ConfigError, match=f"--config.task.module: .* has no {name};"):
-        contract.check(Nothing[name](), external())
+    with pytest.raises(ContractError, match=f"has no {name};"):
+        contract.check(Nothing[name]())
 
 
-def test_settings_of_the_registry_s_tasks_are_not_for_it():
+def test_settings_of_other_tasks_are_not_for_it():
     config = external()
     config.task.depth = 7
-    with pytest.raises(ConfigError, match=r"--config.task.depth: .*--config.task.options.NAME"):
+    with pytest.raises(
+        ConfigError, match=r"--config.task.depth: .*Copy has no such setting; it has: task.sym"
+    ):
         prepare(config)
 
 
@@ -143,25 +195,24 @@ def test_a_label_has_to_be_fit_for_a_folder(key):
         prepare(config)
 
 
-def test_in_place_of_a_task_of_the_registry_it_takes_over_what_all_tasks_have():
-    pristine = tiny("lstm", {"task.num_keys": 5}, task="mqar")
+def test_in_place_of_another_task_it_keeps_what_both_have():
+    pristine = tiny("lstm", {"task.num_keys": 5, "train.steps": 7}, task="mqar")
     config = label(changed(pristine, {"task.module": "external_task:Copy"}))
-    assert config.task.name == "Copy" and config.protocol == "custom"
-    assert config.task.num_keys == KEYS["task.num_keys"][0]
+    assert config.task.name == "Copy" and config.protocol == "custom" and config.train.steps == 7
+    assert config.overrides == (("task.module", "external_task:Copy"),)
+    assert set(config.task) == {"name", "module", "examples", "symbols", "delay", "train_lengths"}
     assert config.task.train_lengths == pristine.task.train_lengths
+    assert config.eval.lengths == pristine.eval.lengths and "pairs" not in config.eval
 
 
-def test_options_in_tables_listings_and_comparisons():
+def test_its_fields_in_listings_and_comparisons():
     config = external(symbols=3)
-    assert configs.comment("task.options.symbols", config) == "option of external_task:Copy"
-    assert configs.ordered(config) == configs.flat(config)
+    assert comment("task.symbols", config) == "option of external_task:Copy"
+    assert ordered(config) == flat(config)
     saved = json.loads(json.dumps(config.to_dict()))
-    assert configs.differences(saved, config) == []
-    assert configs.differences(saved, external(symbols=4)) == ["task.options.symbols"]
-    table = tiny("lstm", {"task.module": "external_task:Copy", "task.options.symbols": 5})
-    assert table.task.options.symbols == 5
-    with pytest.raises(ConfigError, match=r"task\.options\.symbols: there is no such key"):
-        tiny("lstm", {"task.options.symbols": 5})
+    assert differences(saved, config) == []
+    assert from_saved(saved) == config
+    assert differences(saved, external(symbols=4)) == ["task.symbols"]
 
 
 EXPERIMENT = """
@@ -169,11 +220,10 @@ from beside_it import DELAY
 from rnnbench.config.build import base
 
 def get_config():
-    config = base()
-    config.task.name, config.task.module = "copy", "my_task:Copy"
-    config.task.options.delay = DELAY
+    config = base("my_task:Copy", "my_mixer:RunningSum")
+    config.task.name, config.model.name = "copy", "sum"
+    config.task.delay = DELAY
     config.task.train_lengths, config.eval.lengths = (8, 8), (8, 16)
-    config.model.name, config.model.mixer = "sum", "my_mixer:RunningSum"
     config.model.options.gain = 0.5
     config.model.dim, config.model.layers = 8, 1
     config.train.steps, config.train.chunk, config.train.batch_size, config.eval.batches = 4, 2, 4, 2
@@ -206,14 +256,14 @@ def elsewhere(tmp_path_factory):
 
 def test_an_external_experiment(elsewhere, tmp_path):
     config = f"--config={elsewhere / 'my_experiment.py'}"
-    done = launch(config, f"--workdir={tmp_path / 'run'}", "--config.task.options.delay=3")
+    done = launch(config, f"--workdir={tmp_path / 'run'}", "--config.task.delay=3")
     assert done.returncode == 0, done.stderr
     rows = read_jsonl(tmp_path / "run" / "results.jsonl")
     assert [row["case"]["length"] for row in rows] == [8, 16]
     assert {(row["task"], row["model"], row["chance"]) for row in rows} == {("copy", "sum", 0.25)}
-    assert rows[0]["overrides"] == {"task.options.delay": 3}
+    assert rows[0]["overrides"]["task.delay"] == 3
     for flag, words in {
-        "--config.task.options.dealy=3": "did you mean --config.task.options.delay",
+        "--config.task.dealy=3": "did you mean --config.task.delay",
         "--config.task.module=my_task:Nothing": "--config.task.module: .*cannot be imported",
     }.items():
         assert re.search(words, refusal(config, flag, f"--workdir={tmp_path / 'other'}"))
@@ -226,23 +276,23 @@ def test_options_by_flags_of_a_mixer_and_a_task_that_flags_name(elsewhere, tmp_p
         "--config.model.mixer=my_mixer:RunningSum",
         "--config.model.options.gain=2",
         "--config.task.module=my_task:Copy",
-        "--config.task.options.delay=3",
+        "--config.task.delay=3",
     ]
     (elsewhere / "plain.py").write_text(PLAIN)
     done = launch(*flags, f"--workdir={tmp_path / 'run'}")
     assert done.returncode == 0, done.stderr
     row = read_jsonl(tmp_path / "run" / "results.jsonl")[0]
     assert (row["model"], row["task"], row["protocol"]) == ("RunningSum", "Copy", "custom")
-    assert row["overrides"]["model.options.gain"] == 2 and row["overrides"]["task.options.delay"] == 3
-    study = "--sweep.task.options.symbols=2,3"
+    assert row["overrides"]["model.options.gain"] == 2 and row["overrides"]["task.delay"] == 3
+    study = "--sweep.task.symbols=2,3"
     found = launch(*flags, study, f"--workdir={tmp_path / 'study'}", "--dry_run")
     assert "2 cells" in found.stdout, found.stderr
     for flag, words in {
-        "--config.model.options.gian=2": "the mixer RunningSum has no such option",
+        "--config.model.options.gian=2": "no such key; did you mean --config.model.options.gain",
         "--config.model.options.gain=loud": "'loud' is not of the type of 1.0",
         "--config.model.option.gain=2": "there is no such key",
     }.items():
         assert re.search(words, refusal(*flags[:2], flag, f"--workdir={tmp_path / 'other'}"))
-    unknown = refusal(flags[0], flags[3], "--config.task.options.dealy=2", f"--workdir={tmp_path / 'other'}")
-    assert "the task Copy has no such option" in unknown
+    unknown = refusal(flags[0], flags[3], "--config.task.dealy=2", f"--workdir={tmp_path / 'other'}")
+    assert "no such key; did you mean --config.task.delay" in unknown
     assert not (tmp_path / "other").exists()

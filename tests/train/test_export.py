@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 from helpers import tiny
 
-from rnnbench.config.schema import PRESETS
+from rnnbench.mixers import PRESETS
 from rnnbench.train.population import make_train_chunk, prepare, state_shapes
 
 IN_THE_NORMAL_SUITE = ("deltanet_neg", "lru", "gpt")

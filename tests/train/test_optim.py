@@ -7,7 +7,7 @@ import pytest
 from helpers import tiny
 
 from rnnbench.config.build import base
-from rnnbench.config.schema import PRESETS
+from rnnbench.mixers import PRESETS
 from rnnbench.train.optim import optimizer, schedule
 from rnnbench.train.population import prepare, state_shapes
 

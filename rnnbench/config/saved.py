@@ -1,0 +1,60 @@
+"""Configs saved as JSON: read again, and compared with one of today."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from rnnbench import tasks
+from rnnbench.config.build import base, plain
+from rnnbench.config.keys import flat, keys, meaningless, put, section
+
+# A workdir is resumed only by a config that agrees in these.
+FIXED = ("model", "task", "eval", "train", "optim", "population", "protocol")
+
+
+def differences(saved: dict[str, Any], config: ConfigDict) -> list[str]:
+    """The keys in which `config` differs from the one saved in a workdir, of those that must agree.
+
+    A key that came into being after the config was saved counts as saved at its default.
+    """
+    known = keys(config)
+    before, after = current(saved, known), flat(ConfigDict(plain(config.to_dict())))
+    identity = ("model.name", "model.mixer", "task.name", "task.module")
+    if all(before.get(key) == after[key] for key in identity):
+        before = plain({key: default for key, (default, _) in known.items()}) | before
+    missing, without = object(), meaningless(config)
+    return sorted(
+        key
+        for key in before | after
+        if section(key) in FIXED
+        and key not in without
+        and before.get(key, missing) != after.get(key, missing)
+    )
+
+
+def from_saved(saved: dict[str, Any]) -> ConfigDict:
+    """The config that was saved as JSON; a key that came after it counts as the default."""
+    task, model = saved["task"], saved["model"]
+    config = base(task["module"] or task["name"], model["mixer"] or model["name"])
+    for key, value in current(saved, keys(config)).items():
+        if not key.startswith("study."):  # a run knows nothing of the study that it belongs to
+            put(config, key, value)
+    return config
+
+
+def current(saved: dict[str, Any], known: Iterable[str]) -> dict[str, Any]:
+    """A saved config, flat, in today's keys.
+
+    In older ones `task` and `eval` have the keys of all tasks, and `task.options` those of an external one.
+    """
+    values = flat(ConfigDict(saved))
+    if "options" not in saved.get("task", {}):
+        return values
+    prefix = "task.options."
+    own = {"task." + key.removeprefix(prefix): values[key] for key in values if key.startswith(prefix)}
+    if saved["task"]["module"]:
+        shared = {f"task.{name}" for name in (*tasks.COMMON, "train_lengths")}
+        values = {key: value for key, value in values.items() if section(key) != "task" or key in shared}
+    values |= own
+    return {key: values[key] for key in values if section(key) not in ("task", "eval") or key in known}

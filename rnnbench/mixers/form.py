@@ -1,0 +1,89 @@
+"""The form of a mixer: what its attributes, its call and its state have to be, whatever it computes."""
+
+import inspect
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from rnnbench.errors import ContractError
+
+Build = Callable[..., nnx.Module]
+
+
+def require(condition: Any, message: str) -> None:
+    if not condition:
+        raise ContractError(message)
+
+
+def well_formed(build: Build, x: jax.Array) -> None:
+    """Arrays are parameters, the call returns (y, state), y has the shape of x, and so has the state its own.
+
+    The state keeps structure, shapes and dtypes; its leaves are floats [B, …], or an integer scalar.
+    """
+    mixer = build()
+    for node in modules(mixer):
+        for name, value in vars(node).items():
+            where = line_of(type(node), rf"self\.{name}\b")
+            require(
+                not isinstance(value, jax.Array | np.ndarray),
+                f"{where}: self.{name} is a plain array; wrap it in nnx.Param, or make it where it is used",
+            )
+            require(
+                not isinstance(value, nnx.Variable) or isinstance(value, nnx.Param),
+                f"{where}: self.{name} is a {type(value).__name__}; a mixer has nnx.Param only, its state is "
+                "what it returns",
+            )
+    where = line_of(type(mixer), r"def __call__")
+    start = jax.eval_shape(lambda: mixer.init_state(x.shape[0], x.shape[1]))
+    for state, name in ((None, "state=None"), (start, "the state of init_state")):
+        found = jax.eval_shape(mixer, x, state)
+        pair = isinstance(found, tuple) and len(found) == 2
+        what = "y alone" if hasattr(found, "shape") else f"a {type(found).__name__}"
+        require(pair, f"{where}: __call__ with {name} returns {what}, must return the pair (y, state)")
+        shape = getattr(found[0], "shape", None)
+        require(shape == x.shape, f"{where}: the output is of shape {shape}, the input of {x.shape}")
+    after = found[1]
+    require(
+        jax.tree.structure(after) == jax.tree.structure(start),
+        f"{where}: __call__ returns a state of the structure {structure(after)}, "
+        f"init_state one of {structure(start)}",
+    )
+    for (path, before), leaf in zip(jax.tree_util.tree_leaves_with_path(start), jax.tree.leaves(after)):
+        name = f"{where}: {leaf_name(path)}"
+        require(leaf.shape == before.shape, f"{name} changes its shape from {before.shape} to {leaf.shape}")
+        require(leaf.dtype == before.dtype, f"{name} changes its dtype from {before.dtype} to {leaf.dtype}")
+        first = not leaf.shape or leaf.shape[0] == x.shape[0]
+        require(first, f"{name} is of shape {leaf.shape}, which does not begin with the batch {x.shape[0]}")
+        floating = jnp.issubdtype(leaf.dtype, jnp.inexact)
+        require(floating or not leaf.shape, f"{name} is of {leaf.dtype}, not of floats")
+
+
+def leaf_name(path: Any) -> str:
+    return f"state{jax.tree_util.keystr(path)}"
+
+
+def structure(tree: Any) -> str:
+    return str(jax.tree.structure(tree)).removeprefix("PyTreeDef")
+
+
+def modules(mixer: nnx.Module) -> list[nnx.Module]:
+    return [node for _, node in nnx.iter_graph(mixer) if isinstance(node, nnx.Module)]
+
+
+def line_of(kind: type, pattern: str) -> str:
+    """FILE:LINE of the first line that matches in the source of a class or of one that it inherits from."""
+    for each in kind.__mro__:
+        try:
+            lines, start = inspect.getsourcelines(each)
+        except (OSError, TypeError):  # built in, or typed at a prompt
+            continue
+        for number, line in enumerate(lines):
+            if re.search(pattern, line):
+                return f"{Path(inspect.getsourcefile(each) or '').name}:{start + number}"
+    return kind.__name__

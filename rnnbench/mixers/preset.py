@@ -1,0 +1,63 @@
+"""A preset: a mixer under a name, with some of its settings fixed."""
+
+import inspect
+from typing import Any
+
+from flax import nnx
+
+from rnnbench.errors import ConfigError
+from rnnbench.plugins import imported
+
+# The settings of `config.model` that mixers share, and their values for a mixer whose constructor lacks them.
+SHARED: dict[str, Any] = {"heads": 0, "conv_size": 0, "positions": "none"}
+# What a flag can set: an argument with another default keeps that.
+PLAIN = (bool, int, float, str, tuple)
+
+
+class Preset:
+    """`Preset(DeltaNet, negative_eigenvalues=True)`: the mixer, and the settings that it fixes.
+
+    A mixer is `Mixer(dim, *, rngs, **settings)`. The keyword arguments of its constructor are its settings:
+    those in SHARED come from `config.model`, the others are its options, `config.model.options`, each with a
+    default and explained by `Annotated[type, "text"]`. A setting that a preset fixes overrides a protocol's.
+    In tables presets come by `order`, then by the name of their file, then as they stand in it.
+    """
+
+    def __init__(self, mixer: type, *, order: int = 100, **settings: Any):
+        self.mixer, self.order, self.settings = mixer, order, settings
+        self.parameters = dict(list(inspect.signature(mixer.__init__, eval_str=True).parameters.items())[2:])
+        if unknown := sorted(settings.keys() - self.parameters.keys()):
+            raise TypeError(f"{mixer.__name__} has no argument {unknown[0]!r}")
+
+    def build(self, dim: int, **settings: Any) -> nnx.Module:
+        """The mixer; `settings` come before the preset's own. `rngs` are needed."""
+        return self.mixer(dim, **self.settings | settings)
+
+    def options(self) -> dict[str, tuple[Any, str]]:
+        """{option: (its value in this preset, what it means)}."""
+        own = {}
+        for name, parameter in self.parameters.items():
+            value = self.settings.get(name, parameter.default)
+            if name not in ("rngs", "dtype", *SHARED) and isinstance(value, PLAIN):
+                own[name] = value, next(iter(getattr(parameter.annotation, "__metadata__", ())), "")
+        return own
+
+    def shared(self) -> dict[str, Any]:
+        """The shared settings that a protocol does not decide: fixed by the preset, or not the mixer's."""
+        return {
+            name: self.settings.get(name, off)
+            for name, off in SHARED.items()
+            if name in self.settings or name not in self.parameters
+        }
+
+
+def external(path: str) -> Preset:
+    """The preset of a mixer from outside, at `my_package.my_module:MyMixer`."""
+    mixer = imported("model.mixer", path)
+    if not isinstance(mixer, type):
+        raise ConfigError("model.mixer", f"{path!r} is not a class")
+    try:
+        preset = Preset(mixer)
+    except Exception as error:  # a signature that cannot be read
+        raise ConfigError("model.mixer", f"{path!r} cannot be used ({error})") from error
+    return preset

@@ -1,0 +1,26 @@
+"""Plug-ins: the files of a folder of the package, and what stands at a path such as `my_file:MyMixer`."""
+
+import importlib
+import pkgutil
+from types import ModuleType
+from typing import Any
+
+from rnnbench.errors import ConfigError
+
+
+def modules(package: str, folder: list[str]) -> list[ModuleType]:
+    """The modules of a package's folder, imported, in the order of their names."""
+    names = sorted(module.name for module in pkgutil.iter_modules(folder))
+    return [importlib.import_module(f"{package}.{name}") for name in names]
+
+
+def imported(key: str, path: str) -> Any:
+    """What stands at `my_package.my_module:Name`, the value of a key; ConfigError if nothing does."""
+    module, colon, name = path.partition(":")
+    if not colon:
+        raise ConfigError(key, f"must read my_package.my_module:Name; it is {path!r}")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except Exception as error:  # whatever somebody's module raises when it is run
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ConfigError(key, f"{path!r} cannot be imported ({reason})") from error
