@@ -98,7 +98,7 @@ REFUSED = {
     "invalid cell in a plan": (["--config=configs/study.py", "--config.model.heads=3", "--dry_run"],
                                "--config.model.heads", r"\(cell bit_parity-custom-gpt-"),
     "sweep": ([f"{PARITY}:lstm", "--sweep.model.dim=8,x"], "--sweep.model.dim", "'x'"),
-    "sweep of no key": ([f"{PARITY}:lstm", "--sweep.model.width=8"], "--sweep.model.width", "no such"),
+    "sweep of no key": ([f"{PARITY}:lstm", "--sweep.model.width=8"], "--sweep.model.width", "no cell"),
     "sweep twice": ([f"{PARITY}:lstm", "--sweep.model.dim=8", "--sweep.model.dim=16"], "--sweep.model.dim",
                     "twice"),
     "sweep without values": ([f"{PARITY}:lstm", "--sweep.model.dim="], "--sweep.model.dim", "values"),

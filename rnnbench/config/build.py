@@ -204,12 +204,12 @@ def with_plug_ins(config: ConfigDict, changes: Mapping[str, Any]) -> ConfigDict:
         wanted[section][key] = changes.get(f"{section}.{key}") or old[section][key]
     if (after := plug_ins(wanted)) == before:
         return old
+    new, shared = base(*after), mixers.find(after[1]).shared()
     kept = departures(old) | {key: value for key, value in flat(old).items() if key.startswith("study.")}
     if isinstance(old.protocol, Protocol):
         own = origin(old)
         own = own if own.model.mixer else old.protocol.config(after[1])
         kept = {key: value for key, value in flat(own).items() if key in old.protocol.settings} | kept
-    new, shared = base(*after), mixers.find(after[1]).shared()
     known = flat(new).keys() - {"model.name", "model.mixer", "task.name", "task.module"}
     known -= {f"model.{name}" for name in shared}
     for key, value in kept.items():
