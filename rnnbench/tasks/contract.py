@@ -109,7 +109,9 @@ def check(task: Task) -> None:
         length, asked = bounds(case["length"])[1], task.supervised(case)
         if not 1 <= asked <= length:
             raise ContractError(f"has {asked} supervised positions for {case}, must be 1 to {length}")
-        batch = jax.eval_shape(lambda key, case=case: task.sample(key, case), jax.random.key(0))
+        batch = jax.eval_shape(
+            lambda key, case=case: task.sample(key, case), jax.eval_shape(jax.random.key, 0)
+        )
         for name, kind in {"inputs": np.integer, "targets": np.integer, "mask": np.bool_}.items():
             leaf = getattr(batch, name)
             if leaf.shape != (length,) or not np.issubdtype(leaf.dtype, kind):
