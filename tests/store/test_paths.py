@@ -61,7 +61,7 @@ def test_a_run_in_a_bucket(bucket, tmp_path, monkeypatch):
     here.mkdir()
     (here / "events.out.tfevents.0").write_bytes(Bucket().cat(events[0]))
     shown = EventAccumulator(str(here)).Reload()
-    assert [event.step for event in shown.Scalars("train/loss")] == [2, 4]
+    assert [event.step for event in shown.Scalars("training/loss")] == [2, 4]
     _, files = write([there])
     assert f"{there}/report.md" in map(str, files) and "/bucket/runs/one/report.md" in Bucket.store
     assert not Path("gs:").exists()  # nothing has fallen to the local disk

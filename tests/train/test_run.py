@@ -98,7 +98,8 @@ def killed(tmp_path_factory, cache):
         command, env=environment, cwd=Path(__file__).parents[2], capture_output=True, text=True
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
-    assert {row["step"] for row in rows_of(folder)} == {4}
+    assert {row["step"] for row in rows_of(folder, "metrics.jsonl")} == {3, 4}
+    assert rows_of(folder) == []  # saved before it is evaluated
     return folder
 
 
@@ -157,18 +158,18 @@ def test_tensorboard_has_scalars_hparams_and_the_plot(undisturbed):
     runs = sorted((undisturbed[0] / "tensorboard").iterdir())
     assert [run.name for run in runs] == sorted(f"lr={rate},seed={seed}" for rate, seed in MEMBERS)
     events = EventAccumulator(str(runs[0])).Reload()
-    assert [event.step for event in events.Scalars("train/loss")] == [3, 4, 6, 8]
-    assert [event.step for event in events.Scalars("eval/length=24/accuracy")] == [4, 8]
+    assert [event.step for event in events.Scalars("training/loss")] == [3, 4, 6, 8]
+    assert [event.step for event in events.Scalars("various/length=24/accuracy")] == [4, 8]
     assert [event.step for event in events.Images("accuracy_vs_length")] == [8]
     rows = read_jsonl(undisturbed[0] / "results.jsonl")
     rate, seed = (float(part.split("=")[1]) for part in runs[0].name.split(","))
     mine = [row for row in rows if row["final"] and (row["learning_rate"], row["seed"]) == (rate, seed)]
-    (headline,) = [event.value for event in events.Scalars("final/headline")]
+    (headline,) = [event.value for event in events.Scalars("headline")][-1:]
     assert headline == pytest.approx(next(row["last_quarter_accuracy"] for row in mine if row["selection"]))
     content = events.SummaryMetadata(metadata.SESSION_START_INFO_TAG).plugin_data.content
     hparams = metadata.parse_session_start_info_plugin_data(content).hparams
-    assert hparams["learning_rate"].number_value == rate
-    assert hparams["model.name"].string_value == "lstm"
+    assert hparams["Learning rate"].number_value == rate
+    assert hparams["Model"].string_value == "lstm"
 
 
 def test_killed_and_resumed_equals_undisturbed(undisturbed, killed, tmp_path):
