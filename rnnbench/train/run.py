@@ -12,6 +12,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from rnnbench.parallel import signals
 from rnnbench.parallel.hosts import Preempted, from_main, is_main, preempted, together
 from rnnbench.parallel.mesh import to_host
 from rnnbench.store import workdir
@@ -115,6 +116,7 @@ class _Session:
         if resuming:
             self.state, extra, self.step = checkpoints.restore(state_shapes(setup))
             self.seconds, self.diverged = extra["seconds"], extra.get("diverged", self.diverged)
+        signals.saved(self._stand() if resuming else signals.NOTHING_YET)
         together(lambda: is_main() and workdir.claim(folder, "config.json", self.config.to_dict()))
         together(lambda: workdir.check_shared(folder / "config.json"))
         progress.start(self.cell, self.config.train.steps, self.step)
@@ -161,7 +163,7 @@ class _Session:
                 if (stopping or final) and self.saved_step < self.step:
                     self._save()
             if stopping:
-                raise Preempted(f"{self.cell} is saved at step {self.step} of {steps}")
+                raise Preempted(self._stand())
             if due or saving:
                 self.clock = time.perf_counter()
         self.log.picture(rows)
@@ -176,6 +178,7 @@ class _Session:
 
     def _advance(self) -> None:
         """Dispatches a chunk; the host reads the one before while the device works on it."""
+        signals.unsaved()
         n = self._next_border() - self.step
         self.trace.before(self.step, self.step + n)
         self.state, metrics = self.chunk(self.state, np.int32(n))
@@ -235,6 +238,10 @@ class _Session:
         self.checkpoints.save(self.step, self.state, {"seconds": self.seconds, "diverged": self.diverged})
         self.checkpoints.wait()  # the next chunk is given this state's memory
         self.saved_step = self.step
+        signals.saved(self._stand())
+
+    def _stand(self) -> str:
+        return f"{self.cell} is saved at step {self.step} of {self.config.train.steps}"
 
 
 def compile_all(setup: Setup, state: TrainState) -> tuple[Any, dict[str, Any]]:
