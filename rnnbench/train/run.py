@@ -4,7 +4,6 @@ import json
 import statistics
 import time
 import zlib
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from rnnbench.train import evaluate
 from rnnbench.train import profile as profiling
 from rnnbench.train.checkpoint import Checkpoints
 from rnnbench.train.log import RunLog, summary, versions
-from rnnbench.train.population import TrainState, init_state, make_train_chunk, prepare, state_shapes
+from rnnbench.train.population import compile_all, init_state, prepare, state_shapes
 from rnnbench.train.progress import Progress
 from rnnbench.train.step import Setup
 
@@ -242,23 +241,6 @@ class _Session:
 
     def _stand(self) -> str:
         return f"{self.cell} is saved at step {self.step} of {self.config.train.steps}"
-
-
-def compile_all(setup: Setup, state: TrainState) -> tuple[Any, dict[str, Any]]:
-    """The train chunk and one evaluator per case, compiled side by side: one compile leaves cores idle."""
-    config, key = setup.config, jax.random.key(0)
-    size = dict(batches=config.eval.batches, batch_size=config.train.batch_size)
-
-    def evaluator(case: dict[str, Any]) -> Any:
-        made = evaluate.make_evaluator(
-            setup.task, setup.apply, case, **size, mesh=setup.mesh, mode=setup.mode
-        )
-        return made.lower(state.members.params, key).compile()
-
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        chunk = pool.submit(lambda: make_train_chunk(setup).lower(state, np.int32(1)).compile())
-        cases = {case_name(case): pool.submit(evaluator, case) for case in setup.task.cases()}
-        return chunk.result(), {name: job.result() for name, job in cases.items()}
 
 
 def _median(rows: list[Row], name: str) -> float | None:
