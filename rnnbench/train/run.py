@@ -73,7 +73,6 @@ def run_alone(config: ConfigDict, folder: str | Path, profile: tuple[int, int] |
         _look(config, folder, checkpoints, profile)
     finally:
         checkpoints.close()
-    together(lambda: is_main() and workdir.claim(folder, "config.json", config.to_dict()))
     with workdir.held_by_main(folder / ".lock") as held:
         if not held:
             raise workdir.WorkdirError(f"{folder} is in use by another command; choose another folder")
@@ -113,10 +112,10 @@ class _Session:
         self.step, self.diverged = 0, [False] * len(self.members)
         resuming = checkpoints.latest() is not None
         if resuming:
-            self.state, extra, self.step = checkpoints.restore(state_shapes(setup))
+            self.state, extra, self.step = together(lambda: checkpoints.restore(state_shapes(setup)))
             self.seconds, self.diverged = extra["seconds"], extra.get("diverged", self.diverged)
         signals.saved(self._stand() if resuming else signals.NOTHING_YET)
-        together(lambda: is_main() and workdir.claim(folder, "config.json", self.config.to_dict()))
+        together(lambda: is_main() and workdir.claim_run(folder, self.config))
         together(lambda: workdir.check_shared(folder / "config.json"))
         progress.start(self.cell, self.config.train.steps, self.step)
         progress.note("compiling")

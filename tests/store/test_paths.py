@@ -82,15 +82,18 @@ def test_a_bucket_that_cannot_be_reached_is_named(bucket, monkeypatch):
         workdir.check_writable(paths.place(f"{bucket}/x"))
 
 
-def test_without_the_extra_the_extra_is_named(monkeypatch):
+@pytest.mark.parametrize(
+    "scheme, package", [("gs", r"'rnnbench\[gcloud\]'"), ("s3", "s3fs"), ("az", "adlfs")]
+)
+def test_without_its_package_the_package_is_named(scheme, package, monkeypatch):
     backend.fsspec_backend._get_filesystem.cache_clear()
 
     def fail(*_, **__):
         raise ImportError("Please install gcsfs to access Google Storage")
 
     monkeypatch.setattr(fsspec, "filesystem", fail)
-    with pytest.raises(paths.InputError, match=r"rnnbench\[gcloud\]"):
-        workdir.check_writable(paths.place("gs://bucket/x"))
+    with pytest.raises(paths.InputError, match=f"pip install {package}$"):
+        workdir.check_writable(paths.place(f"{scheme}://bucket/x"))
 
 
 def test_a_growing_object_is_whole_after_every_flush(bucket):

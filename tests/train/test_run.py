@@ -17,7 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import metadata
 
 from rnnbench.config.build import put
-from rnnbench.store.rows import read_jsonl
+from rnnbench.store.rows import Row, read_jsonl
 from rnnbench.train import run as train
 from rnnbench.train.checkpoint import Checkpoints
 from rnnbench.train.population import prepare, state_shapes
@@ -25,9 +25,6 @@ from rnnbench.train.population import prepare, state_shapes
 METRICS = {"loss", "accuracy", "last_accuracy", "last_quarter_accuracy", "sequence_accuracy"}
 SECONDS = {"train_seconds", "compile_seconds", "eval_seconds"}
 CHANGING = SECONDS | {"tokens_per_second", "versions", "device"}
-MEMBER = {"cell", "task", "protocol", "model", "overrides", "seed", "learning_rate"}
-SCORES = {"case", "selection", "sequences", "headline", "chance", "scaled_accuracy", "diverged"} | METRICS
-ROW = MEMBER | SCORES | SECONDS | {"step", "final", "params", "state_size", "device", "versions"}
 MEMBERS = [(0.01, 0), (0.01, 1), (0.003, 0), (0.003, 1)]
 
 
@@ -130,7 +127,7 @@ def test_a_row_per_member_case_and_evaluation(undisturbed):
 
 def test_a_row_has_its_fields_and_types(undisturbed):
     for row in read_jsonl(undisturbed[0] / "results.jsonl"):
-        assert set(row) == ROW
+        assert set(row) == Row.__required_keys__
         assert all(
             type(row[name]) is float for name in [*METRICS, "chance", "scaled_accuracy", "learning_rate"]
         )
@@ -227,7 +224,7 @@ def test_a_diverged_member_is_reported_and_harms_nobody(tmp_path):
         assert row["diverged"] == (row["learning_rate"] == 1e30)
         assert {row[name] is None for name in values} == {row["diverged"]}
     for row, other in zip(rows[::2], healthy[::2]):  # the member with learning rate 0.01
-        assert all(row[name] == other[name] for name in SCORES), row["case"]
+        assert all(row[name] == other[name] for name in Row.__required_keys__ - CHANGING), row["case"]
     for name in ("results.jsonl", "metrics.jsonl", "positions.jsonl"):
         text = (tmp_path / "run" / name).read_text()
         assert "NaN" not in text and "Infinity" not in text
