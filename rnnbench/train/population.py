@@ -103,7 +103,7 @@ def example_keys(setup: Setup, key: jax.Array, step: jax.Array) -> jax.Array:
     if not size:
         return jax.random.split(jax.random.fold_in(key, step), batch)
     examples = jax.random.fold_in(key, EXAMPLES)
-    visits = step * batch + jnp.arange(batch)
+    visits = step * batch + jnp.arange(batch, dtype=jnp.int32)
     index = jax.vmap(lambda visit: shuffled_index(examples, visit, size))(visits)
     return jax.vmap(lambda i: jax.random.fold_in(examples, i + jnp.uint32(1 << 31)))(index)
 
