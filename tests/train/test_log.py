@@ -197,6 +197,20 @@ def test_what_fails_in_tensorboard_is_one_warning_and_harms_no_row(setup, tmp_pa
     assert accumulate(tmp_path, MEMBERS[0]).Tags()["images"] == []
 
 
+def test_a_picture_that_cannot_be_drawn_is_one_warning(setup, tmp_path, monkeypatch, capsys):
+    def fail(rows):
+        raise RuntimeError("latex was not able to process")
+
+    log = log_run(setup, tmp_path, [10])
+    rows = log.evaluated(20, True, evaluated(), RAN)
+    monkeypatch.setattr("rnnbench.report.draw.of_rows", fail)
+    log.picture(rows)
+    log.close()
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.endswith("(RuntimeError: latex was not able to process)")
+    assert points(accumulate(tmp_path, MEMBERS[0]), "headline") == [(10, 0.75), (20, 0.75)]
+
+
 def test_a_diverged_member_has_no_points(setup, tmp_path):
     log = RunLog(setup, "cell", tmp_path, 0)
     log.trained(10, chunk(), 10, 1.0)

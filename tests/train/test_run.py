@@ -193,6 +193,40 @@ def test_a_kill_before_the_first_checkpoint_starts_over(undisturbed, tmp_path):
     assert_same_files(folder, undisturbed[0])
 
 
+def test_an_evaluation_that_fails_costs_no_training(undisturbed, tmp_path, monkeypatch):
+    """The second one, at the end; run again, it is made up for and nothing is trained."""
+    metrics, calls = train.evaluate.metrics, []
+
+    def fails_at_the_end(*values):
+        calls.append(values)
+        if len(calls) > 8:
+            raise MemoryError("out of memory")
+        return metrics(*values)
+
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(train.evaluate, "metrics", fails_at_the_end)
+        with pytest.raises(MemoryError):
+            train.run(population_config(), folder)
+    assert (folder / "checkpoints" / "8").is_dir()
+    monkeypatch.setattr(train._Session, "_advance", lambda self: pytest.fail("trained again"))
+    rows = train.run(population_config(), folder)
+    assert_same_files(folder, undisturbed[0])
+    assert all(row["train_seconds"] > 0 for row in rows)
+
+
+def test_told_to_stop_in_an_evaluation(undisturbed, tmp_path, monkeypatch):
+    """Not before it begins, not after the chunks to step 3 and 4, but between two cases at step 4."""
+    looks, folder = iter([False, False, False, True]), tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "preempted", lambda: next(looks))
+        with pytest.raises(train.Preempted, match="is saved at step 4 of 8"):
+            train.run(population_config(), folder)
+    assert rows_of(folder) == [] and (folder / "checkpoints" / "4").is_dir()
+    train.run(population_config(), folder)
+    assert_same_files(folder, undisturbed[0])
+
+
 def test_other_devices_and_checkpoints_may_resume(undisturbed, killed, tmp_path):
     folder = shutil.copytree(killed, tmp_path / "resumed")
     elsewhere = population_config(mesh__seed=1, mesh__data=1, checkpoint__every=1, checkpoint__keep=5)
