@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-DEAF = "import ctypes; ctypes.CDLL(None).sleep(60)"  # runs no Python meanwhile
+DEAF = "import hashlib; hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)"  # runs no Python meanwhile
 
 
 class Child:
@@ -34,11 +34,12 @@ class Child:
         return self
 
     def ended(self):
-        """(exit code, what it said on stderr); within seconds, or the test fails."""
+        """(exit code, what it said on stderr); the test fails if that takes as long as the child sleeps."""
         try:
-            _, said = self.process.communicate(timeout=20)
+            self.out, said = self.process.communicate(timeout=40)
         finally:
             self.process.kill()
+            self.process.communicate()
         return self.process.returncode, said
 
 
@@ -79,7 +80,7 @@ def test_what_is_not_saved_is_told_to_save(number, how):
     wait = "signals.told_to_stop.wait(20); import sys; sys.exit(f'{signals.how()} {signals.exit_code()}')"
     child = Child(*LISTEN, "signals.unsaved()", "print('ready', flush=True)", wait).ready()
     code, said = child.send(number).ended()
-    assert code == 1 and said.splitlines()[-1] == f"{how} {75 if number == 15 else 130}"
+    assert code == 1 and f"{how} {75 if number == 15 else 130}" in said.splitlines()
 
 
 JOIN = "hosts.initialize('on', 'localhost:{port}', 2, {process})"
@@ -114,5 +115,6 @@ def test_the_environment_does_not_decide_numbers():
     draw = "print(jax.random.normal(jax.random.key(3), (5,)).tobytes().hex(), jax.numpy.ones(1).dtype)"
     lines = ("import jax", "from rnnbench.parallel import hosts", "hosts.initialize('off')", draw)
     children = [Child(*lines), Child(*lines, **settings)]
-    shown = [child.process.communicate(timeout=60)[0] for child in children]
+    assert [child.ended()[0] for child in children] == [0, 0]
+    shown = [child.out for child in children]
     assert shown[0] == shown[1] and shown[0].endswith(" float32\n")
