@@ -22,4 +22,4 @@ def first_line(error: BaseException | str) -> str:
 
 def warn(text: str) -> None:
     """One line on stderr: something is less than it could be, and the command goes on."""
-    print(f"warning: {text}", file=sys.stderr, flush=True)
+    print(f"rnnbench: warning: {text}", file=sys.stderr, flush=True)

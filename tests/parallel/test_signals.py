@@ -53,7 +53,7 @@ def listening(*lines):
 @pytest.mark.parametrize("number, code, how", [(15, 75, "preempted"), (2, 130, "interrupted")])
 def test_what_is_saved_ends_at_once(number, code, how):
     child = listening("signals.saved('run is saved at step 4 of 8')")
-    expected = f"launch.py: {how}: run is saved at step 4 of 8; the same command resumes\n"
+    expected = f"rnnbench: {how}: run is saved at step 4 of 8; the same command resumes\n"
     assert child.send(number).ended() == (code, expected)
 
 
@@ -65,13 +65,11 @@ def test_before_anything_is_saved():
 def test_the_second_interrupt_ends_at_once_what_is_not_saved():
     child = listening("signals.saved('saved at 4')", "signals.unsaved()")
     child.send(signal.SIGINT)
-    assert (
-        child.process.stderr.readline() == "launch.py: saving after this chunk; Ctrl-C again ends at once\n"
-    )
+    assert child.process.stderr.readline() == "rnnbench: saving after this chunk; Ctrl-C again ends at once\n"
     assert child.process.poll() is None
     code, said = child.send(signal.SIGINT).ended()
     assert (code, said.count("\n")) == (130, 1) and said.startswith(
-        "launch.py: interrupted: saved at 4; steps"
+        "rnnbench: interrupted: saved at 4; steps"
     )
 
 
@@ -96,7 +94,7 @@ def joining(process, soon, limit):
 def test_a_process_says_whom_it_waits_for_and_obeys(process, whom):
     child = joining(process, 0.5, 60)
     said = child.process.stderr.readline()
-    assert re.fullmatch(rf"launch.py: process {process} of 2 waits for {whom} at localhost:\d+, .*\n", said)
+    assert re.fullmatch(rf"rnnbench: process {process} of 2 waits for {whom} at localhost:\d+, .*\n", said)
     code, said = child.send(signal.SIGTERM).ended()
     assert (code, said.count("\n")) == (75, 1), said
 
@@ -105,7 +103,7 @@ def test_a_wait_has_an_end_in_one_line():
     code, said = joining(1, 60, 1).ended()
     assert (code, said.count("\n")) == (1, 1), said
     assert said.startswith(
-        "launch.py: --coordinator: process 1 of 2 has waited 1 s for process 0 at localhost:"
+        "rnnbench: --coordinator: process 1 of 2 has waited 1 s for process 0 at localhost:"
     )
 
 

@@ -35,7 +35,9 @@ def test_without_locks_a_run_goes_on_with_one_warning(code, tmp_path, monkeypatc
     workdir.claim(tmp_path / "run", "study.json", {"cells": {}})
     assert json.loads((tmp_path / "run" / "study.json").read_text()) == {"cells": {}}
     (said,) = capsys.readouterr().err.splitlines()
-    assert said.startswith(f"warning: {tmp_path / 'run'} has no locks: run one command there at a time (")
+    assert said.startswith(
+        f"rnnbench: warning: {tmp_path / 'run'} has no locks: run one command there at a time ("
+    )
 
 
 def test_a_lock_that_fails_for_another_reason_is_refused(tmp_path, monkeypatch):
