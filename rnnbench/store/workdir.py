@@ -69,7 +69,7 @@ def claim(folder: Place, name: str, content: dict) -> None:
     """
     with locked(folder / ".lock"):
         if not (folder / name).exists():
-            write_text(folder / name, json.dumps(content, indent=1) + "\n")
+            _write(folder / name, content)
 
 
 def claim_run(folder: Place, config: ConfigDict) -> None:
@@ -80,12 +80,16 @@ def claim_run(folder: Place, config: ConfigDict) -> None:
     saved = folder / "config.json"
     if saved.exists() and not differences(read_config(saved), config):
         return
+    for board in (folder / "tensorboard").glob("*/*"):
+        board.unlink()
+    _write(saved, config.to_dict())
+
+
+def _write(file: Place, content: dict) -> None:
     try:
-        for board in (folder / "tensorboard").glob("*/*"):
-            board.unlink()
-        write_text(saved, json.dumps(config.to_dict(), indent=1) + "\n")
+        write_text(file, json.dumps(content, indent=1) + "\n")
     except OSError as error:
-        raise unwritable(folder, error) from None
+        raise unwritable(file.parent, error) from None
 
 
 def check_shared(file: Place) -> None:
