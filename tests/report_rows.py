@@ -2,37 +2,44 @@
 
 import json
 
-from rnnbench.store.rows import write_jsonl
+from rnnbench.store.rows import Row, write_jsonl
 
 LENGTHS = (32, 64, 256)
+METRICS = (
+    "accuracy", "last_accuracy", "last_quarter_accuracy", "sequence_accuracy", "scaled_accuracy",
+)  # fmt: skip
 
 
 def row(model="lstm", length=32, accuracy=0.75, seed=0, learning_rate=0.003, **changes):
     case = length if isinstance(length, dict) else {"length": length}
-    return {
-        "cell": f"cell-{model}",
-        "task": "bit_parity",
-        "protocol": "small",
-        "model": model,
-        "overrides": {},
-        "seed": seed,
-        "learning_rate": learning_rate,
-        "step": 100,
-        "final": True,
-        "case": case,
-        "selection": case["length"] == 32,
-        "loss": None if accuracy is None else 1 - accuracy,
-        "accuracy": accuracy,
-        "headline": "accuracy",
-        "chance": 0.5,
-        "diverged": accuracy is None,
-        "params": 12345,
-        "state_size": 2048,
-        "train_seconds": 12.4,
-        "compile_seconds": 5.0,
-        "eval_seconds": 2.6,
-        **changes,
-    }
+    made = Row(
+        cell=f"cell-{model}",
+        task="bit_parity",
+        protocol="small",
+        model=model,
+        overrides={},
+        seed=seed,
+        learning_rate=learning_rate,
+        step=100,
+        final=True,
+        case=case,
+        selection=case["length"] == 32,
+        sequences=64,
+        loss=None if accuracy is None else 1 - accuracy,
+        **dict.fromkeys(METRICS, accuracy),
+        headline="accuracy",
+        chance=0.5,
+        diverged=accuracy is None,
+        params=12345,
+        state_size=2048,
+        train_seconds=12.4,
+        compile_seconds=5.0,
+        eval_seconds=2.6,
+        device="1 x cpu",
+        versions={"jax": "0.10"},
+    )
+    assert made.keys() == Row.__required_keys__
+    return made | changes
 
 
 def member(accuracies, **changes):
@@ -47,7 +54,8 @@ def write_run(folder, rows, config=None):
         starts = list(range(0, each["case"]["length"], 8))
         positions.append(who | {"case": each["case"], "starts": starts, "accuracy": [0.5] * len(starts)})
         if each["selection"]:
-            curves += [who | {"step": step, "loss": each["loss"]} for step in (50, 100)]
+            measured = {"loss": each["loss"], "accuracy": 0.5, "grad_norm": 1.0, "tokens_per_second": 9.0}
+            curves += [who | measured | {"step": step} for step in (50, 100)]
     write_jsonl(folder / "results.jsonl", rows)
     write_jsonl(folder / "positions.jsonl", positions)
     write_jsonl(folder / "metrics.jsonl", curves)

@@ -9,6 +9,7 @@ from launched import PARITY, TINY, compiled, launch, refusal
 
 from rnnbench.config.schema import KEYS
 from rnnbench.store import workdir
+from rnnbench.store.rows import Row
 
 
 def contents(folder):
@@ -62,12 +63,6 @@ def test_a_second_start_of_a_config_skips_compilation(finished, tmp_path):
 
 
 IDENTITY = {"cell", "seed", "learning_rate", "step"}
-RESULT = IDENTITY | {
-    "task", "protocol", "model", "overrides", "final", "case", "selection", "sequences", "loss", "accuracy",
-    "last_accuracy", "last_quarter_accuracy", "sequence_accuracy", "headline", "chance", "scaled_accuracy",
-    "diverged", "params", "state_size", "train_seconds", "compile_seconds", "eval_seconds", "device",
-    "versions",
-}  # fmt: skip
 
 
 def test_rows_have_exactly_these_fields(finished):
@@ -79,7 +74,7 @@ def test_rows_have_exactly_these_fields(finished):
     results = rows("results.jsonl")
     assert len(results) == 2 * 2  # seeds × cases
     for row in results:
-        assert set(row) == RESULT
+        assert set(row) == Row.__required_keys__
         assert (row["step"], row["final"], row["task"], row["model"]) == (10, True, "bit_parity", "lstm")
         assert row["protocol"] == "custom" and row["overrides"]["train.steps"] == 10
         assert row["overrides"]["eval.lengths"] == [16] and "population.seeds" not in row["overrides"]

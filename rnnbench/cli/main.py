@@ -28,7 +28,7 @@ def main(argv: list[str]) -> int:
     try:
         return terminal.run(command, argv)
     except KeyboardInterrupt:
-        print("\nrnnbench: interrupted; the same command resumes at the newest checkpoint", file=sys.stderr)
+        print("\nrnnbench: interrupted before anything was begun", file=sys.stderr)
         return 130
 
 
@@ -79,7 +79,7 @@ def is_study(line: CommandLine) -> bool:
 
 def start(line: CommandLine, cells: dict[str, ConfigDict]) -> int:
     """Joins the other processes, if any, and runs the cells, or the config if there are none."""
-    from rnnbench.parallel import hosts
+    from rnnbench.parallel import hosts, signals
     from rnnbench.parallel import mesh as meshes
     from rnnbench.train import profile as profiling
     from rnnbench.train import run as train
@@ -104,8 +104,8 @@ def start(line: CommandLine, cells: dict[str, ConfigDict]) -> int:
             train.run_alone(config, given.workdir, profile)
     except hosts.Preempted as stop:
         if hosts.is_main():
-            print(f"rnnbench: preempted: {stop}; the same command resumes", file=sys.stderr)
-        return hosts.PREEMPTED
+            print(f"rnnbench: {signals.how()}: {stop}; the same command resumes", file=sys.stderr)
+        return signals.exit_code()
     except InputError as error:
         return terminal.refuse(error) if hosts.is_main() else 2
     return 0

@@ -1,5 +1,5 @@
 """Configs: the keys, a config made and compared, config files."""
 
-from rnnbench.errors import ConfigError, InputError, first_line
+from rnnbench.errors import ConfigError, InputError, first_line, warn
 
-__all__ = ["ConfigError", "InputError", "first_line"]
+__all__ = ["ConfigError", "InputError", "first_line", "warn"]

@@ -75,7 +75,7 @@ class Attention(nnx.Module):
 def rotate(x: jax.Array, offset) -> jax.Array:
     """RoPE on x [B, T, H, K], whose first token stands at position `offset`."""
     half = x.shape[-1] // 2
-    frequency = 10000.0 ** (-jnp.arange(half) / half)
+    frequency = 10000.0 ** (-jnp.arange(half, dtype=jnp.float32) / half)
     angle = (offset + jnp.arange(x.shape[1]))[None, :, None, None] * frequency[None, None, None]
     first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
     cos, sin = jnp.cos(angle), jnp.sin(angle)
@@ -100,7 +100,7 @@ def causal_attention(q, k, v, offset, slopes=None) -> jax.Array:
     """
     length, heads = q.shape[1:3]
     size = max(BLOCK, -(-length // MOST_BLOCKS))
-    slopes = jnp.zeros(heads) if slopes is None else jnp.asarray(slopes, jnp.float32)
+    slopes = jnp.zeros(heads, jnp.float32) if slopes is None else jnp.asarray(slopes, jnp.float32)
 
     def one_head(inputs):
         q, k, v, slope = inputs

@@ -49,7 +49,7 @@ class DeltaNet(nnx.Module):
         self.output = linear(dim, dim, rngs=rngs, dtype=dtype)
 
     def init_state(self, batch: int, max_length: int) -> dict:
-        memory = jnp.zeros((batch, self.heads, self.head_dim, self.head_dim))
+        memory = jnp.zeros((batch, self.heads, self.head_dim, self.head_dim), jnp.float32)
         return {"memory": memory} | self.qkv.init_state(batch)
 
     def write_strength(self, x: jax.Array) -> jax.Array:

@@ -28,7 +28,7 @@ class LinearAttention(nnx.Module):
         self.output = linear(dim, dim, rngs=rngs, dtype=dtype)
 
     def init_state(self, batch: int, max_length: int) -> dict:
-        memory = jnp.zeros((batch, self.heads, self.head_dim, self.head_dim + 1))
+        memory = jnp.zeros((batch, self.heads, self.head_dim, self.head_dim + 1), jnp.float32)
         return {"memory": memory} | self.qkv.init_state(batch)
 
     def __call__(self, x: jax.Array, state: dict | None = None, axis_name: str | None = None):

@@ -47,9 +47,9 @@ class LRU(nnx.Module):
         nu_log, theta_log, gamma_log = ring(rngs.params(), n, r_min, r_max, max_phase)
         self.nu_log, self.theta_log = nnx.Param(nu_log), nnx.Param(theta_log)
         self.gamma_log = nnx.Param(gamma_log)
-        self.input_kernel = nnx.Param(normal((2 * dim) ** -0.5)(rngs.params(), (dim, 2 * n)))
-        self.readout_kernel = nnx.Param(normal(n**-0.5)(rngs.params(), (2 * n, dim)))
-        self.skip = nnx.Param(normal(1.0)(rngs.params(), (dim,)))
+        self.input_kernel = nnx.Param(normal((2 * dim) ** -0.5)(rngs.params(), (dim, 2 * n), jnp.float32))
+        self.readout_kernel = nnx.Param(normal(n**-0.5)(rngs.params(), (2 * n, dim), jnp.float32))
+        self.skip = nnx.Param(normal(1.0)(rngs.params(), (dim,), jnp.float32))
         self.glu = linear(dim, 2 * dim, rngs=rngs, dtype=dtype, bias=True)
 
     def init_state(self, batch: int, max_length: int) -> dict:
@@ -73,8 +73,9 @@ def ring(key: jax.Array, n: int, r_min: float, r_max: float, max_phase: float):
     """ν_log, θ_log, γ_log of n eigenvalues uniform by area on r_min ≤ |λ| ≤ r_max, phase ≤ max_phase."""
     for_radius, for_phase = jax.random.split(key)
     # 0 would be the logarithm of zero, for the radius (if r_min = 0) and for the phase.
-    radius_squared = r_min**2 + (r_max**2 - r_min**2) * jax.random.uniform(for_radius, (n,), minval=1e-5)
-    phase = max_phase * jax.random.uniform(for_phase, (n,), minval=1e-5)
+    share = lambda key: jax.random.uniform(key, (n,), jnp.float32, minval=1e-5)
+    radius_squared = r_min**2 + (r_max**2 - r_min**2) * share(for_radius)
+    phase = max_phase * share(for_phase)
     nu_log = jnp.log(-0.5 * jnp.log(radius_squared))
     return nu_log, jnp.log(phase), 0.5 * jnp.log1p(-radius_squared)
 

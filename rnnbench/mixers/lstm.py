@@ -35,11 +35,12 @@ class LSTM(nnx.Module):
         self.input = linear(dim, 4 * dim, rngs=rngs, dtype=dtype, bias=True)
         self.input.bias[...] = forget_gate_bias(dim, forget_bias)
         orthogonal = nnx.initializers.orthogonal()
-        per_gate = [orthogonal(key, (dim, dim)) for key in jax.random.split(rngs.params(), 4)]
+        per_gate = [orthogonal(key, (dim, dim), jnp.float32) for key in jax.random.split(rngs.params(), 4)]
         self.recurrent_kernel = nnx.Param(jnp.concatenate(per_gate, axis=1))
 
     def init_state(self, batch: int, max_length: int) -> dict:
-        return {"h": jnp.zeros((batch, self.dim)), "c": jnp.zeros((batch, self.dim))}
+        zero = jnp.zeros((batch, self.dim), jnp.float32)
+        return {"h": zero, "c": zero}
 
     def __call__(self, x: jax.Array, state: dict | None = None):
         state = self.init_state(x.shape[0], 0) if state is None else state
@@ -50,7 +51,7 @@ class LSTM(nnx.Module):
 
 def forget_gate_bias(dim: int, value: float) -> jax.Array:
     """Biases of the gates i, f, o, z: `value` for f, zero for the others."""
-    return jnp.zeros((4, dim)).at[1].set(value).reshape(-1)
+    return jnp.zeros((4, dim), jnp.float32).at[1].set(value).reshape(-1)
 
 
 PRESETS = {"lstm": Preset(LSTM, order=3)}

@@ -60,12 +60,14 @@ class Mamba(nnx.Module):
         self.select = linear(self.inner, self.rank + 2 * state_dim, rngs=rngs, dtype=dtype)
         self.dt = linear(self.rank, self.inner, rngs=rngs, dtype=jnp.float32)
         self.dt_bias = nnx.Param(inverse_softplus_of_log_uniform(rngs.params(), self.inner, dt_min, dt_max))
-        self.A_log = nnx.Param(jnp.tile(jnp.log(jnp.arange(1.0, state_dim + 1)), (self.inner, 1)))
-        self.skip = nnx.Param(jnp.ones(self.inner))
+        self.A_log = nnx.Param(
+            jnp.tile(jnp.log(jnp.arange(1, state_dim + 1, dtype=jnp.float32)), (self.inner, 1))
+        )
+        self.skip = nnx.Param(jnp.ones(self.inner, jnp.float32))
         self.output = linear(self.inner, dim, rngs=rngs, dtype=dtype)
 
     def init_state(self, batch: int, max_length: int) -> dict:
-        state = {"h": jnp.zeros((batch, self.inner, self.state_dim))}
+        state = {"h": jnp.zeros((batch, self.inner, self.state_dim), jnp.float32)}
         return state | ({"conv": self.conv.init_state(batch)} if self.conv else {})
 
     def __call__(self, x: jax.Array, state: dict | None = None, axis_name: str | None = None):
@@ -86,7 +88,7 @@ class Mamba(nnx.Module):
 
 def inverse_softplus_of_log_uniform(key: jax.Array, n: int, low: float, high: float) -> jax.Array:
     """b with softplus(b) log-uniform in [low, high]; softplus⁻¹(s) = s + log(1 − e^(−s))."""
-    step = jnp.exp(jax.random.uniform(key, (n,), minval=math.log(low), maxval=math.log(high)))
+    step = jnp.exp(jax.random.uniform(key, (n,), jnp.float32, math.log(low), math.log(high)))
     return step + jnp.log(-jnp.expm1(-step))
 
 

@@ -46,7 +46,7 @@ class QLSTM(nnx.Module):
         self.output = linear(dim, dim, rngs=rngs, dtype=dtype)
 
     def init_state(self, batch: int, max_length: int) -> dict:
-        state = {"c": jnp.zeros((batch, self.dim))}
+        state = {"c": jnp.zeros((batch, self.dim), jnp.float32)}
         return state | ({"conv": self.conv.init_state(batch)} if self.conv else {})
 
     def __call__(self, x: jax.Array, state: dict | None = None, axis_name: str | None = None):

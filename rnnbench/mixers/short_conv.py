@@ -24,11 +24,13 @@ class ShortConv(nnx.Module):
                 "model.conv_size", f"{conv_size}: 0 for no convolution, or a width of at least 2"
             )
         self.conv_size, self.channels, self.dtype = conv_size, channels, dtype
-        self.kernel = nnx.Param(nnx.initializers.lecun_normal()(rngs.params(), (conv_size, channels)))
-        self.bias = nnx.Param(jnp.zeros(channels)) if use_bias else None
+        self.kernel = nnx.Param(
+            nnx.initializers.lecun_normal()(rngs.params(), (conv_size, channels), jnp.float32)
+        )
+        self.bias = nnx.Param(jnp.zeros(channels, jnp.float32)) if use_bias else None
 
     def init_state(self, batch: int) -> jax.Array:
-        return jnp.zeros((batch, self.conv_size - 1, self.channels))
+        return jnp.zeros((batch, self.conv_size - 1, self.channels), jnp.float32)
 
     def __call__(self, x: jax.Array, state: jax.Array | None = None, axis_name: str | None = None):
         length = x.shape[1]

@@ -128,7 +128,7 @@ def prepare_heads(op, q, k, v, log_decay, state):
     dtype = accumulator_dtype(q, k, v)
     batch, _, heads, key_dim = q.shape
     if state is None:
-        state = jnp.zeros((batch, heads, key_dim, v.shape[-1]))
+        state = jnp.zeros((batch, heads, key_dim, v.shape[-1]), jnp.float32)
     if log_decay is not None:
         if log_decay.shape not in (q.shape, q.shape[:-1]):
             raise ValueError(f"{op}: log_decay must be [B, T, H] or [B, T, H, K], got {log_decay.shape}")

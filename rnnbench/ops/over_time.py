@@ -44,7 +44,7 @@ def of_last(tree, axis_name):
 def positions(offset, length, axis_name):
     """The positions of this device's `length` tokens, where those of all devices begin at `offset`."""
     part = 0 if axis_name is None else jax.lax.axis_index(axis_name)
-    return offset + part * length + jnp.arange(length)
+    return offset + part * length + jnp.arange(length, dtype=jnp.int32)
 
 
 def state_at_start(transition, written, state, axis_name, times=jnp.multiply):

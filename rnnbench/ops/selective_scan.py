@@ -45,7 +45,7 @@ def selective_scan(
     chunk = chunk_length("selective_scan", default_chunk if chunk is None else chunk, length)
     dtype = accumulator_dtype(u, delta, A)
     if state is None:
-        state = jnp.zeros((u.shape[0], *A.shape))
+        state = jnp.zeros((u.shape[0], *A.shape), jnp.float32)
     if axis_name is not None:
         u, delta, A, B, C, D, state = over_time.varying((u, delta, A, B, C, D, state), axis_name)
         alone = functools.partial(

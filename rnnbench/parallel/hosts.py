@@ -8,7 +8,6 @@ import contextlib
 import itertools
 import os
 import re
-import signal
 import sys
 import threading
 import traceback
@@ -21,23 +20,27 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from rnnbench.config import InputError, first_line
+from rnnbench.parallel import signals
+from rnnbench.parallel.signals import Preempted
 
 T = TypeVar("T")
-PREEMPTED = 75  # exit code; EX_TEMPFAIL of sysexits.h: "the user is invited to try again later"
 # A process that has died is missed after so many seconds. Its heart beats in a thread outside Python.
 HEARTBEAT_SECONDS = 40
+JOIN_SECONDS = 300  # a process waits so long for the others
+SOON = 5  # seconds after which it says so
 LONGEST_TEXT = 400  # bytes of an error that one process tells the others
+# What decides numbers is not left to the environment: JAX_DEFAULT_PRNG_IMPL and the like.
+PINNED = {
+    "jax_default_prng_impl": "threefry2x32",
+    "jax_threefry_partitionable": True,
+    "jax_random_seed_offset": 0,
+    "jax_enable_x64": False,
+    "jax_numpy_dtype_promotion": "standard",
+    "jax_default_matmul_precision": None,
+}
 
-_told_to_stop = threading.Event()  # by a SIGTERM to this process, if it is the only one
 _stopping = threading.Event()  # all processes have agreed to
 _borders = itertools.count()
-
-
-class Preempted(BaseException):
-    """The run was told to stop and its state is saved: the same command goes on from there.
-
-    Like KeyboardInterrupt it is no error that ends a cell and lets the study go on.
-    """
 
 
 def initialize(
@@ -50,21 +53,54 @@ def initialize(
     JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID. An error of jax.distributed is not
     swallowed: a mis-set cluster would become N runs on one workdir.
     """
-    signal.signal(signal.SIGTERM, lambda *_: _told_to_stop.set())
+    signals.listen()
+    for name, value in PINNED.items():
+        jax.config.update(name, value)
     coordinator = coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS")
     processes = _number("num_processes", processes)
     process = _number("process_id", process)
     given = (coordinator, processes, process) != (None, None, None)
     if mode == "on" or (mode == "auto" and (given or _shown_by_environment())):
         _check_place(coordinator, processes, process)
-        # JAX now takes SIGTERM: one process's notice reaches all of them, see `preempted`.
-        jax.distributed.initialize(
-            coordinator, processes, process, heartbeat_timeout_seconds=HEARTBEAT_SECONDS
-        )
+        with _impatient(coordinator, processes, process):
+            # JAX now takes SIGTERM: one process's notice reaches all of them, see `preempted`.
+            jax.distributed.initialize(
+                coordinator,
+                processes,
+                process,
+                initialization_timeout=2 * JOIN_SECONDS,  # its own end is a stack of C++
+                heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+            )
         if jax.process_count() == 1:
-            signal.signal(signal.SIGTERM, lambda *_: _told_to_stop.set())
-        elif _told_to_stop.is_set():
-            os.kill(os.getpid(), signal.SIGTERM)
+            signals.listen()
+
+
+@contextlib.contextmanager
+def _impatient(coordinator: str | None, processes: int | None, process: int | None) -> Iterator[None]:
+    """Says whom the process waits for if joining takes long, and ends it if it takes too long."""
+    who = "this process" if process is None else f"process {process} of {processes}"
+    whom = "process 0" if process != 0 else f"the other {processes - 1}"
+    at = f" at {coordinator}" if coordinator else ""
+    text = f"rnnbench: {who} waits for {whom}{at}, at most {JOIN_SECONDS} s"
+    timers = [
+        threading.Timer(SOON, lambda: print(text, file=sys.stderr, flush=True)),
+        threading.Timer(
+            JOIN_SECONDS,
+            lambda: signals.end(
+                f"--coordinator: {who} has waited {JOIN_SECONDS} s for {whom}{at}; start all processes with "
+                "the same address",
+                1,
+            ),
+        ),
+    ]
+    for timer in timers:
+        timer.daemon = True
+        timer.start()
+    try:
+        yield
+    finally:
+        for timer in timers:
+            timer.cancel()
 
 
 def _shown_by_environment() -> bool:
@@ -162,7 +198,7 @@ def preempted() -> bool:
     All were told by a SIGTERM to any one of them. Costs no communication until there is one.
     """
     if jax.process_count() == 1:
-        return _told_to_stop.is_set()
+        return signals.told_to_stop.is_set()
     if multihost_utils.reached_preemption_sync_point(next(_borders)):
         _stopping.set()  # JAX says so once
     return _stopping.is_set()
@@ -182,14 +218,11 @@ def ending_together() -> Iterator[None]:
         if jax.process_count() == 1:
             raise
         who = f"process {jax.process_index()} of {jax.process_count()}"
-        if isinstance(error, KeyboardInterrupt):
-            code, what = 130, f"{who} was interrupted"
-        elif isinstance(error, jax.errors.JaxRuntimeError):
-            code, what = 1, f"{who} stops, perhaps because another has died: {first_line(error)[:200]}"
+        what = f"{who} stops"
+        if isinstance(error, jax.errors.JaxRuntimeError):
+            what += f", perhaps because another has died: {first_line(error)[:200]}"
         else:
             traceback.print_exc()
-            code, what = 1, f"{who} stops"
-        print(f"rnnbench: {what}; the same command resumes at the newest checkpoint", file=sys.stderr)
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(code)
+        signals.end(f"{what}; the same command resumes at the newest checkpoint", 1)

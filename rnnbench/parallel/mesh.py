@@ -5,7 +5,6 @@ Axes of the mesh: `seed` splits the members of a population, `data` the batch, `
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -20,10 +19,12 @@ from rnnbench.config import ConfigError
 
 def keep_compiled(folder: str | None) -> None:
     """Keeps compiled programs in `folder` (None: the user's cache; "off": nowhere) for the next start."""
+    if folder is None:
+        caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+        folder = "off" if caches.startswith("~") else os.path.join(caches, "rnnbench")  # nobody's home
     if folder == "off":
         return
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    jax.config.update("jax_compilation_cache_dir", folder or str(caches / "rnnbench"))
+    jax.config.update("jax_compilation_cache_dir", folder)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 

@@ -6,22 +6,11 @@ import json
 from collections.abc import Sequence
 from numbers import Real
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rnnbench.config import InputError
 from rnnbench.store import paths as storage
-from rnnbench.store.rows import case_name, jsonl_lines
-
-# What a line must have to be one of ours. A metric may be null: the member diverged.
-_MEMBER = {"cell": str, "seed": int, "learning_rate": Real, "step": int}
-NEEDED: dict[str, dict[str, Any]] = {
-    "results.jsonl": _MEMBER
-    | {"task": str, "protocol": str, "model": str, "overrides": dict, "case": dict, "final": bool}
-    | {"selection": bool, "headline": str, "chance": Real, "diverged": bool, "loss": Real | None}
-    | {"params": int, "state_size": int, "train_seconds": Real},
-    "positions.jsonl": _MEMBER | {"case": dict, "starts": list, "accuracy": list},
-    "metrics.jsonl": _MEMBER | {"loss": Real | None},
-}
+from rnnbench.store.rows import FILES, case_name, jsonl_lines, unlike
 
 
 class Results(NamedTuple):
@@ -85,7 +74,7 @@ def _read_workdir(workdir: str, results: Results) -> None:
     before = len(results.rows)
     failures = []
     for part in (folder, *cells):
-        found = {name: _rows(part / name, workdir, results.problems) for name in NEEDED}
+        found = {name: _rows(part / name, workdir, results.problems) for name in FILES}
         results.rows.extend(found["results.jsonl"])
         results.positions.extend(found["positions.jsonl"])
         results.curves.extend(found["metrics.jsonl"])
@@ -112,20 +101,17 @@ def _read_workdir(workdir: str, results: Results) -> None:
 def _rows(path: Path, workdir: str, problems: list[str]) -> list[dict]:
     rows = []
     for number, row, wrong in jsonl_lines(path):
-        if wrong := wrong or _foreign(row, NEEDED[path.name]):
+        if wrong := wrong or _foreign(row, path.name):
             problems.append(f"{path}:{number}: {wrong}; skipped")
         else:
             rows.append({"workdir": workdir} | row)
     return rows
 
 
-def _foreign(row: dict, needed: dict[str, Any]) -> str:
+def _foreign(row: dict, file: str) -> str:
     """Why a row is not one of ours, or nothing."""
-    for key, kind in needed.items():
-        if key not in row:
-            return f"no row of ours (it has no {key!r})"
-        if not isinstance(row[key], kind):
-            return f"no row of ours ({key!r} is {row[key]!r})"
+    if reason := unlike(row, FILES[file]):
+        return f"no row of ours ({reason})"
     if "case" in row and "length" not in row["case"]:
         return "no row of ours (its case has no 'length')"
     if "headline" in row and not isinstance(row.get(row["headline"], ""), Real | None):

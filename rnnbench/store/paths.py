@@ -4,6 +4,8 @@ A place is a pathlib.Path, or for a URL an etils.epath.Path, which has the same 
 fsspec; both come with orbax. Locks, access rights and whatever else a bucket has not are for disks only.
 """
 
+import errno
+import functools
 import os
 from io import BytesIO
 from pathlib import Path
@@ -11,19 +13,39 @@ from typing import Any, BinaryIO
 
 from etils import epath
 
-from rnnbench.config import InputError
+from rnnbench.config import InputError, warn
 
 Place = Path | epath.Path
+# By the scheme of a bucket's URL, what its files need.
+PACKAGES = {"gs": "'rnnbench[gcloud]'", "s3": "s3fs", "az": "adlfs"}
+
+# What a system call says where a file system cannot do it, as NFS, exFAT and FUSE mounts may.
+UNSUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOTTY}
 
 
 def place(folder: Any) -> Place:
-    """The place that a text or path stands for."""
-    return Path(folder) if on_disk(folder) else epath.Path(os.fspath(folder))
+    """The place that a text or path stands for; InputError for a URL that is none of a bucket."""
+    if on_disk(folder):
+        return Path(folder)
+    if _scheme(folder) not in PACKAGES:
+        known = ", ".join(f"{scheme}://" for scheme in PACKAGES)
+        raise InputError(f"--workdir: {folder} is no place to write to; give a path, or a URL of {known}")
+    return epath.Path(os.fspath(folder))
 
 
 def absolute(folder: Any) -> Place:
     """The same whatever the current folder is."""
-    return Path(folder).expanduser().resolve() if on_disk(folder) else place(folder)
+    if not on_disk(folder):
+        return place(folder)
+    try:
+        return Path(folder).expanduser().resolve()
+    except (OSError, RuntimeError) as error:  # a loop of links, a user without a home
+        reason = " ".join(str(error).split())
+        raise InputError(f"--workdir: {folder} cannot be found ({reason}); choose another folder") from None
+
+
+def _scheme(folder: Any) -> str:
+    return os.fspath(folder).partition("://")[0]
 
 
 def on_disk(path: Any) -> bool:
@@ -35,9 +57,8 @@ def check(folder: Place) -> None:
     try:
         folder.exists()
     except ImportError:
-        raise InputError(
-            f"--workdir: {folder} needs the extra gcloud: pip install 'rnnbench[gcloud]'"
-        ) from None
+        extra = PACKAGES[_scheme(folder)]
+        raise InputError(f"--workdir: {folder} needs another package: pip install {extra}") from None
     except Exception as error:  # whatever the bucket's library or the network raise
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
         raise InputError(f"--workdir: {folder} cannot be reached ({reason})") from None
@@ -60,10 +81,29 @@ def write_bytes(path: Any, content: bytes) -> None:
         with temporary.open("wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            _sync(file)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _sync(file: BinaryIO) -> None:
+    try:
+        os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
+        warn_once(f"{Path(file.name).parent} cannot be synced: a power cut may lose its newest files", error)
+
+
+@functools.cache
+def _warn(text: str) -> None:
+    warn(text)
+
+
+def warn_once(text: str, error: OSError) -> None:
+    """Says, once per process, what is less safe on a file system that cannot do something."""
+    _warn(f"{text} ({error.strerror or error})")
 
 
 def growing(path: Place) -> BinaryIO:

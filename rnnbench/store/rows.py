@@ -1,14 +1,96 @@
 """The rows that a run leaves on disk: JSONL, read and written whole; the names of cases and members."""
 
+import functools
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from numbers import Real
+from types import UnionType
+from typing import Any, NotRequired, TypedDict, get_args, get_origin, get_type_hints
 
 from rnnbench.config import InputError
 from rnnbench.store.paths import place, write_text
 
+
+class Member(TypedDict):
+    """Whose row it is, and after how many optimiser steps."""
+
+    cell: str
+    seed: int
+    learning_rate: float
+    step: int
+
+
+class Row(Member):
+    """A line of results.jsonl: a member on a case. Metrics are None where it diverged; seconds are of all."""
+
+    task: str
+    protocol: str
+    model: str
+    overrides: dict[str, Any]
+    final: bool
+    case: dict[str, Any]
+    selection: bool
+    sequences: int
+    loss: float | None
+    accuracy: float | None
+    last_accuracy: float | None
+    last_quarter_accuracy: float | None
+    sequence_accuracy: float | None
+    balanced_accuracy: NotRequired[float | None]
+    f1: NotRequired[float | None]
+    headline: str
+    chance: float
+    scaled_accuracy: float | None
+    diverged: bool
+    params: int
+    state_size: int
+    train_seconds: float
+    compile_seconds: float
+    eval_seconds: float
+    device: str
+    versions: dict[str, str]
+
+
+class Positions(Member):
+    """A line of positions.jsonl: accuracy in bins along the sequence, None where nothing is asked."""
+
+    case: dict[str, Any]
+    starts: list[int]
+    accuracy: list[float | None]
+
+
+class Curve(Member):
+    """A line of metrics.jsonl: means over the steps since the line before; None once diverged."""
+
+    loss: float | None
+    accuracy: float | None
+    grad_norm: float | None
+    tokens_per_second: float
+
+
 # In the order in which they are replaced: who sees a new results.jsonl sees everything that belongs to it.
-FILES = ("metrics.jsonl", "positions.jsonl", "results.jsonl")
+FILES = {"metrics.jsonl": Curve, "positions.jsonl": Positions, "results.jsonl": Row}
+
+
+_hints = functools.cache(get_type_hints)
+
+
+def unlike(row: Mapping, kind: type) -> str:
+    """Why a line that was read is no such row ("it has no 'seed'"); nothing if it is one."""
+    for key, hint in _hints(kind).items():
+        if key not in row:
+            if key in kind.__required_keys__:
+                return f"it has no {key!r}"
+        elif not _fits(row[key], hint):
+            return f"{key!r} is {row[key]!r}"
+    return ""
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    if isinstance(hint, UnionType):
+        return any(_fits(value, part) for part in get_args(hint))
+    return isinstance(value, Real if hint is float else get_origin(hint) or hint)
 
 
 def finite(value) -> float | None:

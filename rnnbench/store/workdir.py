@@ -3,18 +3,16 @@
 import fcntl
 import json
 import os
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
 
 from ml_collections import ConfigDict
 
 from rnnbench.config import InputError
 from rnnbench.config.saved import differences
-from rnnbench.parallel.hosts import from_main, is_main
+from rnnbench.parallel.hosts import from_main, is_main, together
 from rnnbench.store import paths
-from rnnbench.store.paths import on_disk, write_text
+from rnnbench.store.paths import Place, on_disk, write_text
 from rnnbench.store.rows import FILES, read_jsonl
 
 
@@ -25,7 +23,7 @@ class WorkdirError(InputError):
         super().__init__(f"--workdir: {message}")
 
 
-def check(folder: Path, config: ConfigDict) -> None:
+def check(folder: Place, config: ConfigDict) -> None:
     """Refuses a folder that cannot hold a run of this config, or go on with it; writes nothing."""
     check_writable(folder)
     if (folder / "study.json").exists():
@@ -34,14 +32,19 @@ def check(folder: Path, config: ConfigDict) -> None:
     for name in FILES if not saved.exists() else ():
         if (folder / name).exists():
             raise WorkdirError(f"{folder} holds {name} but no config.json, so no run; choose another folder")
-    if saved.exists() and (keys := differences(read_config(saved), config)):
+    begun = [name for name in FILES if read_rows(folder / name)] or checkpoints(folder)
+    if begun and (keys := differences(read_config(saved), config)):
         shown = ", ".join(keys[:6]) + (f" and {len(keys) - 6} more" if len(keys) > 6 else "")
         raise WorkdirError(f"{folder} holds another config (it differs in {shown}); choose another folder")
-    for name in FILES:
-        read_rows(folder / name)
 
 
-def check_writable(folder: Path) -> None:
+def checkpoints(folder: Place) -> list[Place]:
+    """The finished checkpoints of a run; a save that a kill has cut off is none."""
+    there = folder / "checkpoints"
+    return [path for path in there.iterdir() if path.name.isdigit()] if there.exists() else []
+
+
+def check_writable(folder: Place) -> None:
     """Refuses a folder that cannot be made or written to, by looking only."""
     if not on_disk(folder):
         paths.check(folder)
@@ -58,42 +61,49 @@ def check_writable(folder: Path) -> None:
         raise WorkdirError(f"{existing} cannot be written to; choose another folder")
 
 
-def claim(folder: Path, name: str, content: dict) -> None:
+def claim(folder: Place, name: str, content: dict) -> None:
     """Makes the folder and writes whose it is: `content` as the JSON file `name`, unless that is there.
 
     Done before anything is compiled: looking does not tell everything, root may write where nobody can. Of
-    several processes at once one wins, with the whole file; the others have to look what it says.
+    several processes at once one writes; the others have to look what it says.
     """
-    if not on_disk(folder):
+    with locked(folder / ".lock"):
         if not (folder / name).exists():
-            write_text(folder / name, json.dumps(content, indent=1) + "\n")
+            _write(folder / name, content)
+
+
+def claim_run(folder: Place, config: ConfigDict) -> None:
+    """Writes config.json for whoever holds the folder's lock.
+
+    One of another config has come to nothing, see `check`: what TensorBoard would show of it goes too.
+    """
+    saved = folder / "config.json"
+    if saved.exists() and not differences(read_config(saved), config):
         return
-    mine = folder / f".{name}.{uuid.uuid4().hex}"
+    for board in (folder / "tensorboard").glob("*/*"):
+        board.unlink()
+    _write(saved, config.to_dict())
+
+
+def _write(file: Place, content: dict) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            write_text(mine, json.dumps(content, indent=1) + "\n")
-            os.link(mine, folder / name)  # unlike a rename it fails where there is a file already
-        except FileExistsError:
-            pass
-        finally:
-            mine.unlink(missing_ok=True)
+        write_text(file, json.dumps(content, indent=1) + "\n")
     except OSError as error:
-        raise unwritable(folder, error) from None
+        raise unwritable(file.parent, error) from None
 
 
-def check_shared(file: Path) -> None:
+def check_shared(file: Place) -> None:
     """Refuses a workdir in which this process does not find the file that another has written there."""
     if not file.exists():
         raise WorkdirError(f"{file.parent} is not the same folder for all processes; choose a shared one")
 
 
-def unwritable(folder: Path, error: OSError) -> WorkdirError:
+def unwritable(folder: Place, error: OSError) -> WorkdirError:
     reason = (error.strerror or str(error)).lower()
     return WorkdirError(f"{folder} cannot be written to ({reason}); choose another folder")
 
 
-def read_config(path: Path) -> dict:
+def read_config(path: Place) -> dict:
     """A saved config or study; a WorkdirError if it is not a JSON object."""
     try:
         saved = json.loads(path.read_text())
@@ -104,7 +114,7 @@ def read_config(path: Path) -> dict:
     return saved
 
 
-def read_rows(path: Path) -> list[dict]:
+def read_rows(path: Place) -> list[dict]:
     """The rows of one of a run's files; a WorkdirError if they cannot be read."""
     try:
         return read_jsonl(path)
@@ -112,32 +122,44 @@ def read_rows(path: Path) -> list[dict]:
         raise WorkdirError(f"the rows are damaged, choose another folder: {error}") from None
 
 
-def finished(workdir: Path, checkpoint_step: int | None) -> list[dict] | None:
+def finished(workdir: Place, checkpoint_step: int | None) -> list[dict] | None:
     """The final rows of a run that is done: all of them written and its last checkpoint too. Else None."""
     rows = [row for row in read_rows(workdir / "results.jsonl") if row["final"]]
     return rows if rows and rows[0]["step"] == checkpoint_step else None
 
 
 @contextmanager
-def locked(path: Path, wait: bool = True) -> Iterator[bool]:
-    """Holds the lock of the file `path`, at the longest until the process ends; yields whether it is held.
+def locked(path: Place, wait: bool = True) -> Iterator[bool]:
+    """Makes the folder of `path` and holds that file's lock, until the process ends at the longest.
 
-    Without `wait` it is not held if another process holds it. A bucket has no locks: there it always is.
+    Yields whether it is held: without `wait` it is not if another process has it. A bucket has no locks, nor
+    have some network and FUSE file systems: there it always is, with a warning on these.
     """
     if not on_disk(path):
         yield True
         return
-    with path.open("a") as file:
+    with ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context(path.open("a"))
+        except OSError as error:
+            raise unwritable(path.parent, error) from None
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            held = True
         except BlockingIOError:
-            yield False
-        else:
-            yield True
+            held = False
+        except OSError as error:
+            if error.errno not in paths.UNSUPPORTED:
+                raise unwritable(path.parent, error) from None
+            paths.warn_once(f"{path.parent} has no locks: run one command there at a time", error)
+            held = True
+        yield held
 
 
 @contextmanager
-def held_by_main(path: Path) -> Iterator[bool]:
+def held_by_main(path: Place) -> Iterator[bool]:
     """Whether the main process holds the lock, told to all processes of a run; it does not wait for it."""
-    with locked(path, wait=False) if is_main() else nullcontext(True) as held:
-        yield from_main(held)
+    with ExitStack() as stack:
+        take = lambda: stack.enter_context(locked(path, wait=False)) if is_main() else True
+        yield from_main(together(take))

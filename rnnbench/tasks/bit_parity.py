@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from rnnbench.tasks.contract import Batch, Case, bounds, option, unique
-from rnnbench.tasks.draw import check_choice, draw, entries, read_cases, span, supervise
+from rnnbench.tasks.draw import check_choice, coins, draw, entries, read_cases, span, supervise
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +64,7 @@ class BitParity:
         low, high = bounds(case["length"])
         length_key, bits_key = jax.random.split(key)
         length = draw(length_key, low, high)
-        bits = jax.random.bernoulli(bits_key, shape=(high,)).astype(jnp.int32)
+        bits = coins(bits_key, high)
         return parity(bits, length, self.supervision)
 
 

@@ -8,7 +8,17 @@ import jax.numpy as jnp
 from rnnbench.errors import ConfigError
 from rnnbench.tasks.bit_parity import parity
 from rnnbench.tasks.contract import Batch, Case, bounds, option, unique
-from rnnbench.tasks.draw import check_choice, check_integer, choose, draw, entries, is_int, read_cases, span
+from rnnbench.tasks.draw import (
+    check_choice,
+    check_integer,
+    choose,
+    coins,
+    draw,
+    entries,
+    is_int,
+    read_cases,
+    span,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +110,7 @@ class ControlledBitParity:
         length_key, bits_key = jax.random.split(key)
         length = draw(length_key, low, high)
         if case["ones"] == "any":
-            bits = jax.random.bernoulli(bits_key, shape=(high,)).astype(jnp.int32)
+            bits = coins(bits_key, high)
         else:
             bits = jnp.zeros(high, jnp.int32).at[choose(bits_key, case["ones"], length)].set(1)
         return parity(bits, length, self.supervision)

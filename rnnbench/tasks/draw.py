@@ -17,6 +17,11 @@ def draw(key: jax.Array, low: int, high: int) -> jax.Array:
     return jax.random.randint(key, (), low, high + 1, dtype=jnp.int32)
 
 
+def coins(key: jax.Array, count: int) -> jax.Array:
+    """[count] of 0 and 1, equally likely."""
+    return jax.random.bernoulli(key, jnp.float32(0.5), (count,)).astype(jnp.int32)
+
+
 def choose(key: jax.Array, count: int, size: int | jax.Array) -> jax.Array:
     """[count] different integers below `size` (which may be traced), every ordered choice equally likely.
 
@@ -61,9 +66,9 @@ def supervise(inputs: jax.Array, targets: jax.Array, mask: jax.Array) -> Batch:
 
 def supervised_positions(mask: jax.Array, most: int) -> tuple[jax.Array, jax.Array]:
     """Where a [T] mask is on: ([most] positions in order, [most] which of them count); `most` is enough."""
-    rank = jnp.cumsum(mask) - 1
+    rank = jnp.cumsum(mask, dtype=jnp.int32) - 1
     place = jnp.where(mask, rank, most)
-    positions = jnp.zeros(most, jnp.int32).at[place].set(jnp.arange(mask.size), mode="drop")
+    positions = jnp.zeros(most, jnp.int32).at[place].set(jnp.arange(mask.size, dtype=jnp.int32), mode="drop")
     return positions, jnp.arange(most) < rank[-1] + 1
 
 
@@ -76,7 +81,7 @@ def shuffled_index(key: jax.Array, visit: jax.Array, size: int) -> jax.Array:
     pass_key = jax.random.fold_in(key, visit // size)
     a_key, c_key = jax.random.split(pass_key)
     multiplier = jax.random.choice(a_key, jnp.array(_coprimes(size), jnp.uint32))
-    shift = jax.random.randint(c_key, (), 0, size).astype(jnp.uint32)
+    shift = jax.random.randint(c_key, (), 0, size, dtype=jnp.int32).astype(jnp.uint32)
     return (multiplier * (visit.astype(jnp.uint32) % size) % size + shift) % size
 
 

@@ -140,12 +140,12 @@ class Dyck:
 
     def _corrupt(self, key: jax.Array, opens: jax.Array, types: jax.Array, length: jax.Array):
         spoil_key, shuffle_key, tail_key, order_key, flip_key, type_key = jax.random.split(key, 6)
-        spoil = jax.random.bernoulli(spoil_key, self.corruption)
-        shuffle = jax.random.bernoulli(shuffle_key) | (self.num_types == 1)
+        spoil = jax.random.bernoulli(spoil_key, jnp.float32(self.corruption))
+        shuffle = jax.random.bernoulli(shuffle_key, jnp.float32(0.5)) | (self.num_types == 1)
         position = jnp.arange(opens.shape[0])
 
         starts = opens & (height(opens) == 1)
-        start = jnp.argmax(jnp.where(starts, jax.random.uniform(tail_key, starts.shape), -1.0))
+        start = jnp.argmax(jnp.where(starts, jax.random.uniform(tail_key, starts.shape, jnp.float32), -1.0))
         start = jnp.where(spoil & shuffle, start, length)
         # The head keeps its place before the tail, and what follows the word its place behind.
         tail = (position >= start) & (position < length)
@@ -183,19 +183,19 @@ def up_probability(length: int, depth: int) -> np.ndarray:
 def draw_path(key: jax.Array, length: jax.Array, longest: int, depth: int) -> jax.Array:
     """[longest] bool: which steps go up, uniformly over the paths of `length` that stay within 0…depth."""
     odds = jnp.asarray(up_probability(longest, min(depth, longest // 2)))
-    left = jnp.maximum(length - jnp.arange(longest), 0)
+    left = jnp.maximum(length - jnp.arange(longest, dtype=jnp.int32), 0)
 
     def step(h, left_and_chance):
         r, chance = left_and_chance
         up = chance < odds[r, h]
         return jnp.where(r > 0, h + jnp.where(up, 1, -1), h), up
 
-    return jax.lax.scan(step, jnp.int32(0), (left, jax.random.uniform(key, (longest,))))[1]
+    return jax.lax.scan(step, jnp.int32(0), (left, jax.random.uniform(key, (longest,), jnp.float32)))[1]
 
 
 def height(opens: jax.Array) -> jax.Array:
     """[T]: brackets opened minus closed, up to and including t."""
-    return jnp.cumsum(jnp.where(opens, 1, -1))
+    return jnp.cumsum(jnp.where(opens, 1, -1), dtype=jnp.int32)
 
 
 def partners(opens: jax.Array) -> jax.Array:

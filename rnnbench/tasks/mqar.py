@@ -197,7 +197,7 @@ class MQAR:
         place = jnp.where(jnp.arange(asked.shape[0]) < count, place, longest)
 
         first_key = 1 + self.separator
-        query = jnp.full(longest, -1).at[place].set(asked, mode="drop")
+        query = jnp.full(longest, -1, jnp.int32).at[place].set(asked, mode="drop")
         inputs = jnp.where(query >= 0, first_key + keys[query], self._records(keys, values, pairs, longest))
         return supervise(inputs, values[query], query >= 0)
 
@@ -212,7 +212,7 @@ class MQAR:
 
     def _asked(self, key: jax.Array, keys: jax.Array, pairs: jax.Array) -> tuple[jax.Array, int | jax.Array]:
         """(records [Q], count): the first `count` of these records answer the queries, in this order."""
-        record = jnp.arange(keys.shape[0])
+        record = jnp.arange(keys.shape[0], dtype=jnp.int32)
         binding = record < pairs
         if not self.unique_keys:
             same_and_later = (keys[:, None] == keys[None, :]) & (record[:, None] < record[None, :])
@@ -230,5 +230,7 @@ def draw_gaps(key: jax.Array, count: int, free: jax.Array, most_free: int, power
     below `count`, the entries from there on mean nothing.
     """
     slot = jnp.arange(most_free)
-    score = (power - 1) * jnp.log1p(slot.astype(jnp.float32)) + jax.random.gumbel(key, (most_free,))
+    score = (power - 1) * jnp.log1p(slot.astype(jnp.float32)) + jax.random.gumbel(
+        key, (most_free,), jnp.float32
+    )
     return jax.lax.top_k(jnp.where(slot < free, score, -jnp.inf), count)[1]

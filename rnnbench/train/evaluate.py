@@ -68,17 +68,19 @@ def batch_sums(found: dict[str, jax.Array], batch: Batch) -> dict[str, jax.Array
     count = rank[:, -1:]
     last = mask & (rank == count)
     quarter = mask & (4 * rank > 3 * count)
+    asked = mask.any(axis=1)  # a sequence without targets is neither right nor wrong
     is_one, says_one = mask & (batch.targets == 1), mask & (guess == 1)
     return {
         "loss": jnp.where(mask, found["losses"], 0.0).sum(),
         "finite": (found["finite"] | ~mask).all(axis=1).sum(),
         "sequences": jnp.asarray(mask.shape[0]),
+        "asked": asked.sum(),
         "count": mask.sum(axis=0),
         "right": right.sum(axis=0),
         "last": (right & last).sum(),
         "quarter_count": quarter.sum(),
         "quarter": (right & quarter).sum(),
-        "whole": (right == mask).all(axis=1).sum(),
+        "whole": ((right == mask).all(axis=1) & asked).sum(),
         "ones": is_one.sum(),
         "said_ones": says_one.sum(),
         "right_ones": (is_one & says_one).sum(),
@@ -92,14 +94,14 @@ def metrics(
 
     All None if the member diverged in training, or if its outputs or its loss on this case are not finite.
     """
-    count, sequences = int(sums["count"].sum()), int(sums["sequences"])
+    count, sequences, asked = int(sums["count"].sum()), int(sums["sequences"]), int(sums["asked"])
     right, ones, said, hits = (int(sums[name].sum()) for name in ("right", "ones", "said_ones", "right_ones"))
     values: dict[str, Any] = {
         "loss": float(sums["loss"]) / count,
         "accuracy": right / count,
-        "last_accuracy": int(sums["last"]) / sequences,
+        "last_accuracy": int(sums["last"]) / asked,
         "last_quarter_accuracy": int(sums["quarter"]) / int(sums["quarter_count"]),
-        "sequence_accuracy": int(sums["whole"]) / sequences,
+        "sequence_accuracy": int(sums["whole"]) / asked,
     }
     if task.headline == "balanced_accuracy":
         zeros, right_zeros = count - ones, right - hits

@@ -1,126 +1,73 @@
-"""What a run writes down: rows and TensorBoard in step with the checkpoints; a line of summary."""
+"""Builds a run's rows, keeps them in step with the checkpoints, and shows its members in TensorBoard."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from importlib.metadata import version
+from platform import python_version
 from typing import Any
 
 import jax
 from flax import nnx
 from ml_collections import ConfigDict
 
-from rnnbench import model
+from rnnbench import __version__, model
+from rnnbench.config import first_line, warn
 from rnnbench.config.build import flat
 from rnnbench.parallel.hosts import is_main
-from rnnbench.report import draw
-from rnnbench.store.paths import Place, place
-from rnnbench.store.rows import FILES, case_name, finite, member_name, read_jsonl, write_jsonl
+from rnnbench.store.paths import Place
+from rnnbench.store.rows import (
+    FILES,
+    Curve,
+    Positions,
+    Row,
+    case_name,
+    finite,
+    member_name,
+    read_jsonl,
+    write_jsonl,
+)
 from rnnbench.tasks.contract import bounds
 from rnnbench.train.step import Setup
 from rnnbench.train.tensorboard import TensorBoardRun
 
-TRAIN_SCALARS = ("loss", "accuracy", "grad_norm", "tokens_per_second")
-EVAL_SCALARS = (
-    "loss",
-    "accuracy",
-    "last_accuracy",
-    "last_quarter_accuracy",
-    "sequence_accuracy",
-    "balanced_accuracy",
-    "f1",
-    "scaled_accuracy",
-)
-Rows = list[dict[str, Any]]
+CURVE = ("loss", "accuracy")
+METRICS = (
+    "loss", "accuracy", "last_accuracy", "last_quarter_accuracy", "sequence_accuracy", "balanced_accuracy",
+    "f1", "scaled_accuracy",
+)  # fmt: skip
 
 
 class RunLog:
-    """The JSONL files and TensorBoard runs of one population; only process 0 makes one.
+    """The rows of a run, the same on every process; process 0 writes them down.
 
     Rows are held in memory and the files rewritten whole by `flush`, so call `flush` before a checkpoint is
-    saved. Opened at a restored step, it drops every row and scalar behind that step.
-    """
-
-    def __init__(self, workdir, members: Sequence[Mapping], hparams: Mapping, step: int):
-        self._workdir = place(workdir)
-        self._rows = {}
-        for name in FILES:
-            rows = read_jsonl(self._workdir / name)
-            self._rows[name] = [row for row in rows if row["step"] <= step]
-        self._last_step = step
-        names = [member_name(member) for member in members]
-        if len(set(names)) < len(names):
-            raise ValueError(f"two members would share a TensorBoard folder: {', '.join(sorted(names))}")
-        self._runs = [
-            TensorBoardRun(self._workdir / "tensorboard" / name, {**hparams, **member}, step)
-            for name, member in zip(names, members)
-        ]
-        self._run_of = {
-            (member["seed"], member["learning_rate"]): run for member, run in zip(members, self._runs)
-        }
-
-    def train(self, rows: Sequence[Mapping]) -> None:
-        """Rows of metrics.jsonl, one per member."""
-        for row in rows:
-            self._add("metrics.jsonl", row)
-            values = {f"train/{name}": row.get(name) for name in TRAIN_SCALARS}
-            self._run(row).scalars(values, row["step"])
-
-    def evaluation(self, rows: Sequence[Mapping], positions: Sequence[Mapping]) -> None:
-        """Rows of results.jsonl and positions.jsonl, of all members and cases."""
-        for row in positions:
-            self._add("positions.jsonl", row)
-        for row in rows:
-            self._add("results.jsonl", row)
-            folder = f"eval/{case_name(row['case'])}"
-            self._run(row).scalars({f"{folder}/{name}": row.get(name) for name in EVAL_SCALARS}, row["step"])
-
-    def image(self, tag: str, png_bytes: bytes, step: int, member: Mapping) -> None:
-        self._run(member).image(tag, png_bytes, step)
-
-    def flush(self) -> None:
-        for run in self._runs:
-            run.flush()
-        for name in FILES:
-            write_jsonl(self._workdir / name, self._rows[name])
-
-    def finish(self, final_metrics: Sequence[Mapping]) -> None:
-        """Ends the members' sessions; one mapping per member, in their order, is shown as `final/<name>`.
-
-        TensorBoard finds out by itself which hyperparameters and metrics there are, so that one HPARAMS tab
-        can compare runs of different tasks and models. A member without a single value is marked as failed.
-        """
-        for run, values in zip(self._runs, final_metrics, strict=True):
-            run.scalars({f"final/{name}": value for name, value in values.items()}, self._last_step)
-            run.end_session(failed=all(finite(value) is None for value in values.values()))
-        self.flush()
-
-    def close(self) -> None:
-        for run in self._runs:
-            run.close()
-
-    def _add(self, file: str, row: Mapping) -> None:
-        self._rows[file].append(dict(row))
-        self._last_step = max(self._last_step, row["step"])
-
-    def _run(self, row: Mapping) -> TensorBoardRun:
-        return self._run_of[row["seed"], row["learning_rate"]]
-
-
-class Record:
-    """The rows of a run, the same on every process; the main process writes them down.
-
-    Opened at a restored step it goes on from there, see `RunLog`.
+    saved. Opened at a restored step, it drops every row and scalar behind that step. TensorBoard shows what
+    the rows hold: where it fails the run goes on without it.
     """
 
     def __init__(self, setup: Setup, cell: str, folder: Place, step: int):
+        self.config, self.members, self.cell = setup.config, setup.member_names(), cell
+        self._folder, self._selection = folder, setup.task.selection_case()
         built = nnx.eval_shape(lambda: setup.make(jax.random.key(0)))
         size = lambda case: model.state_size(built, bounds(case["length"])[1])
-        self.config, self.members, self.cell = setup.config, setup.member_names(), cell
-        self.selection = setup.task.selection_case()
-        self.params = model.num_params(nnx.state(built, nnx.Param))
-        self.state_sizes = {case_name(case): size(case) for case in setup.task.cases()}
-        self.log = RunLog(folder, self.members, _hparams(self.config), step) if is_main() else None
+        self._params = model.num_params(nnx.state(built, nnx.Param))
+        self._state_sizes = {case_name(case): size(case) for case in setup.task.cases()}
+        self._rows: dict[str, list[Any]] = {}
+        self._boards: dict[str, TensorBoardRun] = {}
+        if is_main():
+            for name in FILES:
+                self._rows[name] = [row for row in read_jsonl(folder / name) if row["step"] <= step]
+            if not self.evaluation(step):  # killed between the two files
+                rows = self._rows["positions.jsonl"]
+                self._rows["positions.jsonl"] = [row for row in rows if row["step"] < step]
+            self._show(lambda: self._open_boards(step))
 
-    def trained(self, step: int, values: dict[str, Any], steps: int, seconds: float) -> Rows:
+    def evaluation(self, step: int) -> Row | None:
+        """A row of the evaluation at `step` if it is written down, on process 0."""
+        return next((row for row in self._rows.get("results.jsonl", ()) if row["step"] == step), None)
+
+    def trained(self, step: int, values: dict[str, Any], steps: int, seconds: float) -> list[Curve]:
         """A row per member of the chunk that ends at `step`, from its metrics [members], steps and time."""
         rows = []
         for i, member in enumerate(self.members):
@@ -130,31 +77,45 @@ class Record:
             }
             speed = float(values["tokens"][i]) * steps / seconds
             rows.append({"cell": self.cell, **member, "step": step, **shown, "tokens_per_second": speed})
-        if self.log:
-            self.log.train(rows)
+        self._keep("metrics.jsonl", rows)
+        self._show(lambda: self._show_curve(rows))
         return rows
 
-    def evaluated(self, step: int, final: bool, found: list[tuple[Any, ...]], ran: dict[str, Any]) -> Rows:
+    def evaluated(
+        self, step: int, final: bool, found: list[tuple[Any, ...]], ran: dict[str, Any]
+    ) -> list[Row]:
         """A row per member and case, from (member, case, metrics, accuracy by position) and how it `ran`."""
         rows = [self._row(*of_case, step, final) | ran for *of_case, _ in found]
-        positions = [
+        positions: list[Positions] = [
             {"cell": self.cell, **member, "step": step, "case": case, **bins}
             for member, case, _, bins in found
         ]
-        if self.log:
-            self.log.evaluation(rows, positions)
-            if final:
-                self._finish(rows, step)
-            self.log.flush()
+        self._keep("positions.jsonl", positions)
+        self._keep("results.jsonl", rows)
+        self._show(lambda: self._show_rows(rows))
+        self.flush()
         return rows
 
     def flush(self) -> None:
-        if self.log:
-            self.log.flush()
+        for name, rows in self._rows.items():
+            write_jsonl(self._folder / name, rows)
+        self._show(lambda: [board.flush() for board in self._boards.values()])
+
+    def picture(self, rows: Sequence[Row]) -> None:
+        """Shows each member's accuracy against length, once all else is on disk."""
+
+        def draw_all() -> None:
+            from rnnbench.report import draw  # only here: whatever it may fail for ends no run
+
+            for member in self.members if self._boards else ():
+                mine = [row for row in rows if all(row[k] == v for k, v in member.items())]
+                figure = draw.png(draw.of_rows(mine))
+                self._board(member).image("accuracy_vs_length", figure, mine[0]["step"])
+
+        self._show(draw_all)
 
     def close(self) -> None:
-        if self.log:
-            self.log.close()
+        self._show(lambda: [board.close() for board in self._boards.values()])
 
     def _row(
         self, member: dict[str, Any], case: Any, values: dict[str, Any], step: int, final: bool
@@ -167,31 +128,75 @@ class Record:
             "step": step,
             "final": final,
             "case": case,
-            "selection": case == self.selection,
+            "selection": case == self._selection,
             **values,
-            "params": self.params,
-            "state_size": self.state_sizes[case_name(case)],
+            "params": self._params,
+            "state_size": self._state_sizes[case_name(case)],
         }
 
-    def _finish(self, rows: Rows, step: int) -> None:
-        """Each member's last words in TensorBoard: its plot, and the metrics by which HPARAMS compares it."""
-        finals = []
+    def _keep(self, file: str, rows: Sequence[Any]) -> None:
+        if file in self._rows:
+            self._rows[file].extend(rows)
+
+    def _show(self, step: Callable[[], Any]) -> None:
+        """One step of showing a run in TensorBoard; a failure is a warning, and the last of them."""
+        try:
+            step()
+        except Exception as error:  # whatever a disk, a bucket or a library raises
+            warn(f"TensorBoard shows no more of {self.cell} ({type(error).__name__}: {first_line(error)})")
+            for board in self._boards.values():
+                with suppress(Exception):
+                    board.close()
+            self._boards = {}
+
+    def _open_boards(self, step: int) -> None:
         for member in self.members:
+            folder = self._folder / "tensorboard" / member_name(member)
+            self._boards[member_name(member)] = TensorBoardRun(folder, _hparams(self.config, member), step)
+
+    def _board(self, member: Any) -> TensorBoardRun:
+        return self._boards[member_name(member)]
+
+    def _show_curve(self, rows: Sequence[Curve]) -> None:
+        for row in rows if self._boards else ():
+            curve = {f"training/{name}": row[name] for name in CURVE}
+            others = {f"various/{name}": row[name] for name in ("grad_norm", "tokens_per_second")}
+            self._board(row).scalars(curve | others, row["step"])
+
+    def _show_rows(self, rows: Sequence[Row]) -> None:
+        """TensorBoard opens the first two groups of charts by name, headline and training, and no others."""
+        for row in rows if self._boards else ():
+            case, headline = case_name(row["case"]), row[row["headline"]]
+            values = {f"headline/{case}": headline}
+            if row["selection"]:
+                values["headline"] = headline
+            others = {f"various/{case}/{name}": row.get(name) for name in METRICS if name != row["headline"]}
+            self._board(row).scalars(values | others, row["step"])
+        for member in self.members if self._boards and rows[0]["final"] else ():
             mine = [row for row in rows if all(row[k] == v for k, v in member.items())]
-            self.log.image("accuracy_vs_length", draw.png(draw.of_rows(mine)), step, member)
-            chosen = next(row for row in mine if row["selection"])
-            headlines = {case_name(row["case"]): row[row["headline"]] for row in mine}
-            finals.append({"headline": chosen[chosen["headline"]], **headlines})
-        self.log.finish(finals)
+            self._board(member).end_session(failed=all(row["diverged"] for row in mine))
 
 
-def _hparams(config: ConfigDict) -> dict[str, Any]:
-    """The config as TensorBoard takes it: flat, and anything but numbers and truth values as text."""
-    leaves = flat(config)
-    return {k: v if isinstance(v, bool | int | float | str) else json.dumps(v) for k, v in leaves.items()}
+def _hparams(config: ConfigDict, member: dict[str, Any]) -> dict[str, Any]:
+    """What HPARAMS shows of a member: numbers and truth values, anything else as text.
+
+    TensorBoard sorts the columns by name and shows the first five: capitals come before the config's keys.
+    """
+    first = {"Learning rate": member["learning_rate"], "Model": config.model.name}
+    first |= {"Seed": member["seed"], "Task": config.task.name}
+    shown_above = ("model.name", "task.name", "population.")
+    leaves = {key: value for key, value in flat(config).items() if not key.startswith(shown_above)}
+    plain = {k: v if isinstance(v, bool | int | float | str) else json.dumps(v) for k, v in leaves.items()}
+    return first | plain
 
 
-def summary(rows: Rows) -> str:
+def versions() -> dict[str, str]:
+    """What made a row, as far as it may change the numbers."""
+    others = {name: version(name) for name in ("jax", "jaxlib", "flax", "optax")}
+    return {"rnnbench": __version__, **others, "python": python_version()}
+
+
+def summary(rows: Sequence[Row]) -> str:
     """The best member's headline at each case, in a line."""
     names = dict.fromkeys(case_name(row["case"]) for row in rows)
     best = {

@@ -3,19 +3,22 @@
 Pure functions of a `Setup`; `run.py` runs them.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import flax
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from ml_collections import ConfigDict
 
 from rnnbench import model, tasks
 from rnnbench.config.build import validate
 from rnnbench.parallel import mesh as meshes
+from rnnbench.store.rows import case_name
 from rnnbench.tasks.draw import shuffled_index
-from rnnbench.train import optim, state_passing
+from rnnbench.train import evaluate, optim, state_passing
 from rnnbench.train.step import EXAMPLES, INIT, Member, Setup, train_step
 
 
@@ -100,7 +103,7 @@ def example_keys(setup: Setup, key: jax.Array, step: jax.Array) -> jax.Array:
     if not size:
         return jax.random.split(jax.random.fold_in(key, step), batch)
     examples = jax.random.fold_in(key, EXAMPLES)
-    visits = step * batch + jnp.arange(batch)
+    visits = step * batch + jnp.arange(batch, dtype=jnp.int32)
     index = jax.vmap(lambda visit: shuffled_index(examples, visit, size))(visits)
     return jax.vmap(lambda i: jax.random.fold_in(examples, i + jnp.uint32(1 << 31)))(index)
 
@@ -136,3 +139,20 @@ def make_train_chunk(setup: Setup) -> Any:
     everywhere = meshes.everywhere(setup.mesh)
     places = TrainState(everywhere, _places(setup, jax.eval_shape(*_start(setup))))
     return jax.jit(train_chunk, donate_argnums=0, out_shardings=(places, everywhere))
+
+
+def compile_all(setup: Setup, state: TrainState) -> tuple[Any, dict[str, Any]]:
+    """The train chunk and one evaluator per case, compiled side by side: one compile leaves cores idle."""
+    config, key = setup.config, jax.random.key(0)
+    size = dict(batches=config.eval.batches, batch_size=config.train.batch_size)
+
+    def evaluator(case: dict[str, Any]) -> Any:
+        made = evaluate.make_evaluator(
+            setup.task, setup.apply, case, **size, mesh=setup.mesh, mode=setup.mode
+        )
+        return made.lower(state.members.params, key).compile()
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        chunk = pool.submit(lambda: make_train_chunk(setup).lower(state, np.int32(1)).compile())
+        cases = {case_name(case): pool.submit(evaluator, case) for case in setup.task.cases()}
+        return chunk.result(), {name: job.result() for name, job in cases.items()}

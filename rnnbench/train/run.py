@@ -4,27 +4,24 @@ import json
 import statistics
 import time
 import zlib
-from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import version
 from pathlib import Path
-from platform import python_version
 from typing import Any
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from rnnbench import __version__
-from rnnbench.parallel.hosts import Preempted, is_main, preempted, together
+from rnnbench.parallel import signals
+from rnnbench.parallel.hosts import Preempted, from_main, is_main, preempted, together
 from rnnbench.parallel.mesh import to_host
 from rnnbench.store import workdir
 from rnnbench.store.paths import Place, absolute
-from rnnbench.store.rows import case_name
+from rnnbench.store.rows import Row, case_name
 from rnnbench.train import evaluate
 from rnnbench.train import profile as profiling
 from rnnbench.train.checkpoint import Checkpoints
-from rnnbench.train.log import Record, summary
-from rnnbench.train.population import TrainState, init_state, make_train_chunk, prepare, state_shapes
+from rnnbench.train.log import RunLog, summary, versions
+from rnnbench.train.population import compile_all, init_state, prepare, state_shapes
 from rnnbench.train.progress import Progress
 from rnnbench.train.step import Setup
 
@@ -42,7 +39,7 @@ def run(
     folder: str | Path,
     progress: Progress | None = None,
     profile: tuple[int, int] | None = None,
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     """Trains the population of `config` in the workdir `folder` and returns its final rows.
 
     Run again, it resumes from the newest checkpoint, or returns the rows at once if the run is finished.
@@ -76,7 +73,6 @@ def run_alone(config: ConfigDict, folder: str | Path, profile: tuple[int, int] |
         _look(config, folder, checkpoints, profile)
     finally:
         checkpoints.close()
-    together(lambda: is_main() and workdir.claim(folder, "config.json", config.to_dict()))
     with workdir.held_by_main(folder / ".lock") as held:
         if not held:
             raise workdir.WorkdirError(f"{folder} is in use by another command; choose another folder")
@@ -85,10 +81,10 @@ def run_alone(config: ConfigDict, folder: str | Path, profile: tuple[int, int] |
 
 def _look(
     config: ConfigDict, folder: Place, checkpoints: Checkpoints, profile: tuple[int, int] | None
-) -> tuple[Setup, int | None, list[dict[str, Any]] | None]:
+) -> tuple[Setup, int | None, list[Row] | None]:
     """(setup, newest step, final rows if finished), or an error before anything is compiled or written."""
 
-    def look() -> tuple[Setup, int | None, list[dict[str, Any]] | None]:
+    def look() -> tuple[Setup, int | None, list[Row] | None]:
         setup = prepare(config)
         workdir.check(folder, config)
         if profile:
@@ -113,12 +109,13 @@ class _Session:
         self.setup, self.config, self.progress, self.checkpoints = setup, setup.config, progress, checkpoints
         self.cell, self.members = cell_name(self.config), setup.member_names()
         self.seconds = {"train_seconds": 0.0, "compile_seconds": 0.0, "eval_seconds": 0.0}
-        self.step = 0
+        self.step, self.diverged = 0, [False] * len(self.members)
         resuming = checkpoints.latest() is not None
         if resuming:
-            self.state, extra, self.step = checkpoints.restore(state_shapes(setup))
-            self.seconds = extra["seconds"]
-        together(lambda: is_main() and workdir.claim(folder, "config.json", self.config.to_dict()))
+            self.state, extra, self.step = together(lambda: checkpoints.restore(state_shapes(setup)))
+            self.seconds, self.diverged = extra["seconds"], extra.get("diverged", self.diverged)
+        signals.saved(self._stand() if resuming else signals.NOTHING_YET)
+        together(lambda: is_main() and workdir.claim_run(folder, self.config))
         together(lambda: workdir.check_shared(folder / "config.json"))
         progress.start(self.cell, self.config.train.steps, self.step)
         progress.note("compiling")
@@ -126,49 +123,69 @@ class _Session:
         if not resuming:
             self.state = init_state(setup)
         self.chunk, self.evaluators = compile_all(setup, self.state)
-        self.seconds["compile_seconds"] += time.perf_counter() - clock
-        self.saved_step, self.pending, self.diverged = self.step, None, None
-        self.record = Record(setup, self.cell, folder, self.step)
+        compiling = time.perf_counter() - clock
+        self.saved_step, self.pending = self.step, None
+        self.log = RunLog(setup, self.cell, folder, self.step)
+        if before := self.log.evaluation(self.step):
+            self.seconds = {name: before[name] for name in self.seconds}
+        self.seconds["compile_seconds"] += compiling
+        self.owed = from_main(self._due() and not before)
 
     def close(self) -> None:
         self.trace.stop()
         self.checkpoints.close()
-        self.record.close()
+        self.log.close()
 
-    def train(self) -> list[dict[str, Any]]:
-        """The loop over chunks. Their borders depend on the step alone: a resumed run has the same ones."""
-        steps, every, save_every = (
-            self.config.train.steps,
-            self.config.eval.every,
-            self.config.checkpoint.every,
-        )
+    def train(self) -> list[Row]:
+        """The loop over chunks. Their borders depend on the step alone: a resumed run has the same ones.
+
+        The state is saved before it is evaluated: whatever ends an evaluation costs no training. A run that
+        finds the rows of its checkpoint's evaluation lacking owes them first.
+        """
+        steps, save_every = self.config.train.steps, self.config.checkpoint.every
         self.clock, final = time.perf_counter(), False
         while not final:
-            n = self._next_border() - self.step
-            self.trace.before(self.step, self.step + n)
-            self.state, metrics = self.chunk(self.state, np.int32(n))
-            self.step += n
-            self._log_pending()  # the host reads the chunk before while the device works on this one
-            self.pending = (self.step, n, metrics)
-            if self.trace.ends(self.step):
+            if not self.owed:
+                self._advance()
+            self.owed, due = False, self._due()
+            since = self.step - self.saved_step
+            saving = self.step == steps or (since >= save_every if save_every else due)
+            stopping = preempted()
+            if due or saving or stopping:
                 self._log_pending()
-                self.trace.stop()
-            at_end = self.step == steps
-            evaluating = at_end or (every > 0 and self.step % every == 0)
-            saving = at_end or (self.step - self.saved_step >= save_every if save_every else evaluating)
-            stopping = not at_end and preempted()
-            if evaluating or saving or stopping:
-                self._log_pending()
-            if evaluating:
-                rows = self._evaluate(at_end)
-                final = rows[0]["final"]
-            if saving or final or stopping:
+            if saving or stopping:
                 self._save()
-            if stopping and not final:
-                raise Preempted(f"{self.cell} is saved at step {self.step} of {steps}")
-            if evaluating or saving:
+            if due and not stopping:
+                rows = self._evaluate()
+                stopping, final = not rows, bool(rows) and rows[0]["final"]
+                if (stopping or final) and self.saved_step < self.step:
+                    self._save()
+            if stopping:
+                raise Preempted(self._stand())
+            if due or saving:
                 self.clock = time.perf_counter()
+        self.log.picture(rows)
         return rows
+
+    def _due(self) -> bool:
+        """Whether the members are to be evaluated at this step."""
+        every = self.config.eval.every
+        return self.step == self.config.train.steps or (
+            every > 0 and self.step > 0 and self.step % every == 0
+        )
+
+    def _advance(self) -> None:
+        """Dispatches a chunk; the host reads the one before while the device works on it."""
+        signals.unsaved()
+        n = self._next_border() - self.step
+        self.trace.before(self.step, self.step + n)
+        self.state, metrics = self.chunk(self.state, np.int32(n))
+        self.step += n
+        self._log_pending()
+        self.pending = (self.step, n, metrics)
+        if self.trace.ends(self.step):
+            self._log_pending()
+            self.trace.stop()
 
     def _next_border(self) -> int:
         train, every = self.config.train, self.config.eval.every
@@ -184,25 +201,28 @@ class _Session:
         now = time.perf_counter()
         seconds, self.clock = now - self.clock, now
         self.seconds["train_seconds"] += seconds
-        self.diverged = values["diverged"]
-        rows = self.record.trained(step, values, n, seconds)
+        self.diverged = values["diverged"].tolist()
+        rows = self.log.trained(step, values, n, seconds)
         self.progress.update(step, _median(rows, "loss"), _median(rows, "accuracy"))
 
-    def _evaluate(self, at_end: bool) -> list[dict[str, Any]]:
-        """Rows of every case and member, written down; the final ones at the end, or where all pass."""
+    def _evaluate(self) -> list[Row]:
+        """Rows of every case and member, final ones at the end or where all pass; none if told to stop."""
         task, clock, found = self.setup.task, time.perf_counter(), []
         for case in task.cases():
+            if found and preempted():
+                return []
             self.progress.note(f"evaluating {case_name(case)}")
             key = evaluate.case_key(self.config.eval.seed, case)
             sums = to_host(self.evaluators[case_name(case)](self.state.members.params, key))
             for i, member in enumerate(self.members):
                 mine = {name: value[i] for name, value in sums.items()}
-                values = evaluate.metrics(mine, task, case, bool(self.diverged[i]))
+                values = evaluate.metrics(mine, task, case, self.diverged[i])
                 found.append((member, case, values, evaluate.by_position(mine)))
         self.seconds["eval_seconds"] += time.perf_counter() - clock
         device = f"{self.setup.mesh.size} x {jax.devices()[0].device_kind}"
         ran = {**self.seconds, "device": device, "versions": versions()}
-        return self.record.evaluated(self.step, at_end or self._all_pass(found), found, ran)
+        final = self.step == self.config.train.steps or self._all_pass(found)
+        return self.log.evaluated(self.step, final, found, ran)
 
     def _all_pass(self, found: list[tuple[Any, ...]]) -> bool:
         """Whether every member not diverged reaches train.stop_accuracy at the longest training length."""
@@ -211,36 +231,17 @@ class _Session:
         return wanted > 0 and all(value is None or value >= wanted for value in mine)
 
     def _save(self) -> None:
-        self.record.flush()
+        self.log.flush()
         self.progress.note("saving")
-        self.checkpoints.save(self.step, self.state, {"seconds": self.seconds})
+        self.checkpoints.save(self.step, self.state, {"seconds": self.seconds, "diverged": self.diverged})
         self.checkpoints.wait()  # the next chunk is given this state's memory
         self.saved_step = self.step
+        signals.saved(self._stand())
+
+    def _stand(self) -> str:
+        return f"{self.cell} is saved at step {self.step} of {self.config.train.steps}"
 
 
-def compile_all(setup: Setup, state: TrainState) -> tuple[Any, dict[str, Any]]:
-    """The train chunk and one evaluator per case, compiled side by side: one compile leaves cores idle."""
-    config, key = setup.config, jax.random.key(0)
-    size = dict(batches=config.eval.batches, batch_size=config.train.batch_size)
-
-    def evaluator(case: dict[str, Any]) -> Any:
-        made = evaluate.make_evaluator(
-            setup.task, setup.apply, case, **size, mesh=setup.mesh, mode=setup.mode
-        )
-        return made.lower(state.members.params, key).compile()
-
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        chunk = pool.submit(lambda: make_train_chunk(setup).lower(state, np.int32(1)).compile())
-        cases = {case_name(case): pool.submit(evaluator, case) for case in setup.task.cases()}
-        return chunk.result(), {name: job.result() for name, job in cases.items()}
-
-
-def versions() -> dict[str, str]:
-    """What made a row, as far as it may change the numbers."""
-    others = {name: version(name) for name in ("jax", "jaxlib", "flax", "optax")}
-    return {"rnnbench": __version__, **others, "python": python_version()}
-
-
-def _median(rows: list[dict[str, Any]], name: str) -> float | None:
+def _median(rows: list[Row], name: str) -> float | None:
     values = [row[name] for row in rows if row[name] is not None]
     return statistics.median(values) if values else None

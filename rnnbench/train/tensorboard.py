@@ -22,8 +22,8 @@ class TensorBoardRun:
         # Tells TensorBoard to forget what an earlier, killed process wrote at this step and later.
         start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
         self._event(step=step + 1, session_log=start)
-        trial = f"{folder.parents[1].name}/{folder.name}"  # a study's cell, or the name of the run's workdir
-        self._summary(summary_v2.hparams_pb(hparams, trial_id=trial).value, 0)
+        # Without an id a trial goes by its folder's whole path below --logdir: no two are taken for one.
+        self._summary(summary_v2.hparams_pb(hparams, trial_id="").value, 0)
 
     def scalars(self, values: Mapping, step: int) -> None:
         kept = [(tag, finite(value)) for tag, value in values.items()]

@@ -61,7 +61,7 @@ def test_a_run_in_a_bucket(bucket, tmp_path, monkeypatch):
     here.mkdir()
     (here / "events.out.tfevents.0").write_bytes(Bucket().cat(events[0]))
     shown = EventAccumulator(str(here)).Reload()
-    assert [event.step for event in shown.Scalars("train/loss")] == [2, 4]
+    assert [event.step for event in shown.Scalars("training/loss")] == [2, 4]
     _, files = write([there])
     assert f"{there}/report.md" in map(str, files) and "/bucket/runs/one/report.md" in Bucket.store
     assert not Path("gs:").exists()  # nothing has fallen to the local disk
@@ -82,15 +82,18 @@ def test_a_bucket_that_cannot_be_reached_is_named(bucket, monkeypatch):
         workdir.check_writable(paths.place(f"{bucket}/x"))
 
 
-def test_without_the_extra_the_extra_is_named(monkeypatch):
+@pytest.mark.parametrize(
+    "scheme, package", [("gs", r"'rnnbench\[gcloud\]'"), ("s3", "s3fs"), ("az", "adlfs")]
+)
+def test_without_its_package_the_package_is_named(scheme, package, monkeypatch):
     backend.fsspec_backend._get_filesystem.cache_clear()
 
     def fail(*_, **__):
         raise ImportError("Please install gcsfs to access Google Storage")
 
     monkeypatch.setattr(fsspec, "filesystem", fail)
-    with pytest.raises(paths.InputError, match=r"rnnbench\[gcloud\]"):
-        workdir.check_writable(paths.place("gs://bucket/x"))
+    with pytest.raises(paths.InputError, match=f"pip install {package}$"):
+        workdir.check_writable(paths.place(f"{scheme}://bucket/x"))
 
 
 def test_a_growing_object_is_whole_after_every_flush(bucket):

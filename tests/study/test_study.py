@@ -250,7 +250,7 @@ def test_one_of_two_studies_that_start_at_once_is_refused(tmp_path, monkeypatch)
     monkeypatch.setattr(workdir, "claim", claim_second)
     with pytest.raises(WorkdirError, match="another study"):
         study.run(cells(STUDY), tmp_path / "study")
-    assert [path.name for path in (tmp_path / "study").iterdir()] == ["study.json"]
+    assert {path.name for path in (tmp_path / "study").iterdir()} == {"study.json", ".lock"}
     assert json.loads((tmp_path / "study" / "study.json").read_text()) == {"cells": other}
 
 
@@ -259,7 +259,7 @@ def test_claims_at_once_leave_one_whole_file(tmp_path):
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda content: workdir.claim(tmp_path, "study.json", content), contents))
     assert json.loads((tmp_path / "study.json").read_text()) in contents
-    assert [path.name for path in tmp_path.iterdir()] == ["study.json"]
+    assert {path.name for path in tmp_path.iterdir()} == {"study.json", ".lock"}
 
 
 def test_the_invalid_cell_is_named(tmp_path):

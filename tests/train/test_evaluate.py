@@ -17,11 +17,12 @@ BINARY = SimpleNamespace(headline="balanced_accuracy", chance=lambda case: 0.5)
 
 
 def random_batch(seed, sequences=7, length=24, classes=3):
-    """Logits and a batch with ragged lengths and gaps; every sequence has a supervised position."""
+    """Logits and a batch with ragged lengths and gaps; all sequences but the last have targets."""
     rng = np.random.default_rng(seed)
     mask = rng.random((sequences, length)) < 0.6
     mask &= np.arange(length) < rng.integers(1, length + 1, (sequences, 1))
     mask[:, 0] |= ~mask.any(axis=1)
+    mask[-1] = False
     logits = rng.normal(size=(sequences, length, classes))
     targets = np.where(
         rng.random(mask.shape) < 0.7, logits.argmax(-1), rng.integers(classes, size=mask.shape)
@@ -38,6 +39,8 @@ def oracle(batches):
     for logits, batch in batches:
         for scores, targets, mask in zip(logits, batch.targets, batch.mask):
             positions = [t for t in range(len(mask)) if mask[t]]
+            if not positions:
+                continue
             answers = [int(np.argmax(scores[t])) == targets[t] for t in positions]
             for t in positions:
                 losses.append(np.log(np.sum(np.exp(scores[t]))) - scores[t][targets[t]])

@@ -17,7 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import metadata
 
 from rnnbench.config.build import put
-from rnnbench.store.rows import read_jsonl
+from rnnbench.store.rows import Row, read_jsonl
 from rnnbench.train import run as train
 from rnnbench.train.checkpoint import Checkpoints
 from rnnbench.train.population import prepare, state_shapes
@@ -25,9 +25,6 @@ from rnnbench.train.population import prepare, state_shapes
 METRICS = {"loss", "accuracy", "last_accuracy", "last_quarter_accuracy", "sequence_accuracy"}
 SECONDS = {"train_seconds", "compile_seconds", "eval_seconds"}
 CHANGING = SECONDS | {"tokens_per_second", "versions", "device"}
-MEMBER = {"cell", "task", "protocol", "model", "overrides", "seed", "learning_rate"}
-SCORES = {"case", "selection", "sequences", "headline", "chance", "scaled_accuracy", "diverged"} | METRICS
-ROW = MEMBER | SCORES | SECONDS | {"step", "final", "params", "state_size", "device", "versions"}
 MEMBERS = [(0.01, 0), (0.01, 1), (0.003, 0), (0.003, 1)]
 
 
@@ -98,7 +95,8 @@ def killed(tmp_path_factory, cache):
         command, env=environment, cwd=Path(__file__).parents[2], capture_output=True, text=True
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
-    assert {row["step"] for row in rows_of(folder)} == {4}
+    assert {row["step"] for row in rows_of(folder, "metrics.jsonl")} == {3, 4}
+    assert rows_of(folder) == []  # saved before it is evaluated
     return folder
 
 
@@ -129,7 +127,7 @@ def test_a_row_per_member_case_and_evaluation(undisturbed):
 
 def test_a_row_has_its_fields_and_types(undisturbed):
     for row in read_jsonl(undisturbed[0] / "results.jsonl"):
-        assert set(row) == ROW
+        assert set(row) == Row.__required_keys__
         assert all(
             type(row[name]) is float for name in [*METRICS, "chance", "scaled_accuracy", "learning_rate"]
         )
@@ -157,18 +155,18 @@ def test_tensorboard_has_scalars_hparams_and_the_plot(undisturbed):
     runs = sorted((undisturbed[0] / "tensorboard").iterdir())
     assert [run.name for run in runs] == sorted(f"lr={rate},seed={seed}" for rate, seed in MEMBERS)
     events = EventAccumulator(str(runs[0])).Reload()
-    assert [event.step for event in events.Scalars("train/loss")] == [3, 4, 6, 8]
-    assert [event.step for event in events.Scalars("eval/length=24/accuracy")] == [4, 8]
+    assert [event.step for event in events.Scalars("training/loss")] == [3, 4, 6, 8]
+    assert [event.step for event in events.Scalars("various/length=24/accuracy")] == [4, 8]
     assert [event.step for event in events.Images("accuracy_vs_length")] == [8]
     rows = read_jsonl(undisturbed[0] / "results.jsonl")
     rate, seed = (float(part.split("=")[1]) for part in runs[0].name.split(","))
     mine = [row for row in rows if row["final"] and (row["learning_rate"], row["seed"]) == (rate, seed)]
-    (headline,) = [event.value for event in events.Scalars("final/headline")]
+    (headline,) = [event.value for event in events.Scalars("headline")][-1:]
     assert headline == pytest.approx(next(row["last_quarter_accuracy"] for row in mine if row["selection"]))
     content = events.SummaryMetadata(metadata.SESSION_START_INFO_TAG).plugin_data.content
     hparams = metadata.parse_session_start_info_plugin_data(content).hparams
-    assert hparams["learning_rate"].number_value == rate
-    assert hparams["model.name"].string_value == "lstm"
+    assert hparams["Learning rate"].number_value == rate
+    assert hparams["Model"].string_value == "lstm"
 
 
 def test_killed_and_resumed_equals_undisturbed(undisturbed, killed, tmp_path):
@@ -191,6 +189,40 @@ def test_a_kill_between_rows_and_checkpoint_doubles_no_row(undisturbed, tmp_path
 def test_a_kill_before_the_first_checkpoint_starts_over(undisturbed, tmp_path):
     folder = shutil.copytree(undisturbed[0], tmp_path / "run")
     shutil.rmtree(folder / "checkpoints")
+    train.run(population_config(), folder)
+    assert_same_files(folder, undisturbed[0])
+
+
+def test_an_evaluation_that_fails_costs_no_training(undisturbed, tmp_path, monkeypatch):
+    """The second one, at the end; run again, it is made up for and nothing is trained."""
+    metrics, calls = train.evaluate.metrics, []
+
+    def fails_at_the_end(*values):
+        calls.append(values)
+        if len(calls) > 8:
+            raise MemoryError("out of memory")
+        return metrics(*values)
+
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(train.evaluate, "metrics", fails_at_the_end)
+        with pytest.raises(MemoryError):
+            train.run(population_config(), folder)
+    assert (folder / "checkpoints" / "8").is_dir()
+    monkeypatch.setattr(train._Session, "_advance", lambda self: pytest.fail("trained again"))
+    rows = train.run(population_config(), folder)
+    assert_same_files(folder, undisturbed[0])
+    assert all(row["train_seconds"] > 0 for row in rows)
+
+
+def test_told_to_stop_in_an_evaluation(undisturbed, tmp_path, monkeypatch):
+    """Not before it begins, not after the chunks to step 3 and 4, but between two cases at step 4."""
+    looks, folder = iter([False, False, False, True]), tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "preempted", lambda: next(looks))
+        with pytest.raises(train.Preempted, match="is saved at step 4 of 8"):
+            train.run(population_config(), folder)
+    assert rows_of(folder) == [] and (folder / "checkpoints" / "4").is_dir()
     train.run(population_config(), folder)
     assert_same_files(folder, undisturbed[0])
 
@@ -226,7 +258,7 @@ def test_a_diverged_member_is_reported_and_harms_nobody(tmp_path):
         assert row["diverged"] == (row["learning_rate"] == 1e30)
         assert {row[name] is None for name in values} == {row["diverged"]}
     for row, other in zip(rows[::2], healthy[::2]):  # the member with learning rate 0.01
-        assert all(row[name] == other[name] for name in SCORES), row["case"]
+        assert all(row[name] == other[name] for name in Row.__required_keys__ - CHANGING), row["case"]
     for name in ("results.jsonl", "metrics.jsonl", "positions.jsonl"):
         text = (tmp_path / "run" / name).read_text()
         assert "NaN" not in text and "Infinity" not in text

@@ -1,0 +1,89 @@
+"""SIGTERM and Ctrl-C: heard at once; a run saves first if it has trained since it was last saved.
+
+Python runs its signal handlers between two of its own instructions: while XLA compiles or computes, it is
+deaf. So a thread reads the signals' numbers from a pipe, which the handler in C fills (`set_wakeup_fd`).
+"""
+
+import os
+import signal
+import sys
+import threading
+
+import jax
+
+PREEMPTED = 75  # exit code; EX_TEMPFAIL of sysexits.h: "the user is invited to try again later"
+INTERRUPTED = 130  # as shells show a program that Ctrl-C has ended
+NOTHING_YET = "nothing is saved yet"
+
+told_to_stop = threading.Event()
+_heard: list[int] = []
+_pipe: list[int] = []
+_unsaved = False
+_stand = NOTHING_YET
+
+
+class Preempted(BaseException):
+    """The run was told to stop and its state is saved: the same command goes on from there.
+
+    Like KeyboardInterrupt it is no error that ends a cell and lets the study go on.
+    """
+
+
+def listen() -> None:
+    """Hears signals from now on; called by the main thread of a command."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    if not _pipe:
+        _pipe.extend(os.pipe())
+        os.set_blocking(_pipe[1], False)
+        threading.Thread(target=_hear, daemon=True).start()
+    signal.set_wakeup_fd(_pipe[1], warn_on_full_buffer=False)
+
+
+def saved(stand: str) -> None:
+    """From here on a signal ends the process at once: `stand` says what is on disk."""
+    global _unsaved, _stand
+    _unsaved, _stand = False, stand
+
+
+def unsaved() -> None:
+    """From here on a signal is an order to save, which the run looks for by `told_to_stop`."""
+    global _unsaved
+    _unsaved = True
+
+
+def how() -> str:
+    """In a word, what has stopped the run."""
+    return "interrupted" if signal.SIGINT in _heard else "preempted"
+
+
+def exit_code() -> int:
+    return INTERRUPTED if signal.SIGINT in _heard else PREEMPTED
+
+
+def end(text: str, code: int) -> None:
+    """Ends the process at once, with a last line: the interpreter's own exit would wait for the compiler."""
+    cursor = "\r\x1b[K\x1b[?25h" if os.isatty(2) else ""  # a live display has hidden it
+    os.write(2, f"{cursor}rnnbench: {text}\n".encode(errors="replace"))
+    os._exit(code)
+
+
+def _hear() -> None:
+    while True:
+        for number in os.read(_pipe[0], 64):
+            if number in (signal.SIGTERM, signal.SIGINT):
+                _obey(number)
+
+
+def _obey(number: int) -> None:
+    again = number == signal.SIGINT and signal.SIGINT in _heard
+    _heard.append(number)
+    if again and _unsaved:
+        end(f"interrupted: {_stand}; steps after that are lost; the same command resumes", INTERRUPTED)
+    if not _unsaved:
+        end(f"{how()}: {_stand}; the same command resumes", exit_code())
+    told_to_stop.set()
+    if number == signal.SIGINT:
+        print("rnnbench: saving after this chunk; Ctrl-C again ends at once", file=sys.stderr, flush=True)
+        if jax.process_count() > 1:  # JAX has taken SIGTERM, to tell all processes of a run
+            os.kill(os.getpid(), signal.SIGTERM)
