@@ -68,17 +68,19 @@ def batch_sums(found: dict[str, jax.Array], batch: Batch) -> dict[str, jax.Array
     count = rank[:, -1:]
     last = mask & (rank == count)
     quarter = mask & (4 * rank > 3 * count)
+    asked = mask.any(axis=1)
     is_one, says_one = mask & (batch.targets == 1), mask & (guess == 1)
     return {
         "loss": jnp.where(mask, found["losses"], 0.0).sum(),
         "finite": (found["finite"] | ~mask).all(axis=1).sum(),
         "sequences": jnp.asarray(mask.shape[0]),
+        "asked": asked.sum(),
         "count": mask.sum(axis=0),
         "right": right.sum(axis=0),
         "last": (right & last).sum(),
         "quarter_count": quarter.sum(),
         "quarter": (right & quarter).sum(),
-        "whole": (right == mask).all(axis=1).sum(),
+        "whole": ((right == mask).all(axis=1) & asked).sum(),
         "ones": is_one.sum(),
         "said_ones": says_one.sum(),
         "right_ones": (is_one & says_one).sum(),
@@ -88,7 +90,7 @@ def batch_sums(found: dict[str, jax.Array], batch: Batch) -> dict[str, jax.Array
 def metrics(
     sums: dict[str, np.ndarray], task: Any, case: dict[str, Any], diverged: bool = False
 ) -> dict[str, Any]:
-    """The metrics of one member on one case from its sums.
+    """The metrics of one member on one case from its sums; a sequence without targets counts in none.
 
     All None if the member diverged in training, or if its outputs or its loss on this case are not finite.
     """
@@ -97,9 +99,9 @@ def metrics(
     values: dict[str, Any] = {
         "loss": float(sums["loss"]) / count,
         "accuracy": right / count,
-        "last_accuracy": int(sums["last"]) / sequences,
+        "last_accuracy": int(sums["last"]) / int(sums["asked"]),
         "last_quarter_accuracy": int(sums["quarter"]) / int(sums["quarter_count"]),
-        "sequence_accuracy": int(sums["whole"]) / sequences,
+        "sequence_accuracy": int(sums["whole"]) / int(sums["asked"]),
     }
     if task.headline == "balanced_accuracy":
         zeros, right_zeros = count - ones, right - hits
