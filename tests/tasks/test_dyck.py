@@ -3,6 +3,7 @@
 import itertools
 from collections import Counter
 
+import numpy as np
 import oracles
 import pytest
 from task_samples import SETTINGS, N, assert_odds, batch, drawn, ends, evenly, rows
@@ -101,6 +102,14 @@ def test_chance_counts_all_words_and_all_that_becomes_of_them(low, high, depth, 
 def test_chance_of_the_small_table(length, depth, chance):
     task = Dyck(num_types=2, depth=4)
     assert task.chance({"length": length, "depth": depth}) == pytest.approx(chance, abs=1e-4)
+
+
+def test_the_current_bracket_tells_more_than_its_position():
+    """The figure of the docstring: balanced at every closing bracket at an even position."""
+    inputs, targets, _ = batch(Dyck(num_types=2, depth=4), {"length": 320}, 3000)
+    says = (inputs >= 2) & (np.arange(320) % 2 == 1)
+    right = 0.5 * says[targets == 1].mean() + 0.5 * (~says[targets == 0]).mean()
+    assert right == pytest.approx(0.90, abs=0.005)
 
 
 @pytest.mark.parametrize("settings", [{"depth": 1}, {"eval_lengths": (2,)}])
