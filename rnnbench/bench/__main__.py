@@ -20,10 +20,9 @@ import sys
 from collections.abc import Sequence
 
 from rnnbench.bench import run, subjects
-from rnnbench.bench.plan import DISTINCT, Section, comparisons, populations, sampling, singles
+from rnnbench.bench.plan import DISTINCT, PRESETS, Section, comparisons, populations, sampling, singles
 from rnnbench.bench.subjects import OPS
 from rnnbench.bench.table import FAMILIES
-from rnnbench.config.schema import PRESETS
 
 LENGTHS = (64, 256, 1024, 4096, 16384)
 TRAINER_LENGTHS = (64, 256)

@@ -68,7 +68,7 @@ def batch_sums(found: dict[str, jax.Array], batch: Batch) -> dict[str, jax.Array
     count = rank[:, -1:]
     last = mask & (rank == count)
     quarter = mask & (4 * rank > 3 * count)
-    asked = mask.any(axis=1)
+    asked = mask.any(axis=1)  # a sequence without targets is neither right nor wrong
     is_one, says_one = mask & (batch.targets == 1), mask & (guess == 1)
     return {
         "loss": jnp.where(mask, found["losses"], 0.0).sum(),
@@ -90,18 +90,18 @@ def batch_sums(found: dict[str, jax.Array], batch: Batch) -> dict[str, jax.Array
 def metrics(
     sums: dict[str, np.ndarray], task: Any, case: dict[str, Any], diverged: bool = False
 ) -> dict[str, Any]:
-    """The metrics of one member on one case from its sums; a sequence without targets counts in none.
+    """The metrics of one member on one case from its sums.
 
     All None if the member diverged in training, or if its outputs or its loss on this case are not finite.
     """
-    count, sequences = int(sums["count"].sum()), int(sums["sequences"])
+    count, sequences, asked = int(sums["count"].sum()), int(sums["sequences"]), int(sums["asked"])
     right, ones, said, hits = (int(sums[name].sum()) for name in ("right", "ones", "said_ones", "right_ones"))
     values: dict[str, Any] = {
         "loss": float(sums["loss"]) / count,
         "accuracy": right / count,
-        "last_accuracy": int(sums["last"]) / int(sums["asked"]),
+        "last_accuracy": int(sums["last"]) / asked,
         "last_quarter_accuracy": int(sums["quarter"]) / int(sums["quarter_count"]),
-        "sequence_accuracy": int(sums["whole"]) / int(sums["asked"]),
+        "sequence_accuracy": int(sums["whole"]) / asked,
     }
     if task.headline == "balanced_accuracy":
         zeros, right_zeros = count - ones, right - hits
