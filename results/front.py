@@ -31,10 +31,13 @@ def rows() -> Results:
 
 
 def table(entries: list[dict]) -> str:
-    """Models × cases: median (worst–best) over the seeds, at each model's learning rate."""
+    """Chance × cases; models × cases: median (worst–best) over the seeds, at each model's learning rate."""
     cases = {(each["task"], each["model"]): each["cases"] for each in entries}
     headings = ["preset", *(heading for heading, *_ in COLUMNS)]
     lines = ["| " + " | ".join(headings) + " |", "|---" * len(headings) + "|"]
+    first = next(each["model"] for each in entries)
+    chances = (f"{cases[task, first][case]['chance']:.2g}" for _, task, case in COLUMNS)
+    lines.append("| *chance* | " + " | ".join(chances) + " |")
     for model in dict.fromkeys(each["model"] for each in entries):
         spreads = [cases[task, model][case] for _, task, case in COLUMNS]
         values = (f"{s['median']:.2f} ({s['min']:.2f}–{s['best']:.2f})" for s in spreads)

@@ -109,4 +109,5 @@ def test_its_front_table_is_that_of_the_rows():
     front = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(front)
     table = front.table(front.summarise(front.rows().rows))
-    assert 2 < len(table.splitlines()) <= 2 + len(PRESETS) and table in README
+    # The first row is chance; the table may lag behind the presets.
+    assert 3 < len(table.splitlines()) <= 3 + len(PRESETS) and table in README

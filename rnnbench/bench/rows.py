@@ -1,44 +1,27 @@
-"""One measurement as a plain row, of one subject or of two in turn; or the reason why there is none."""
+"""One measurement as a plain row, of one subject or of two in turn; or a note that says why there is none."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import jax
 
 from rnnbench.bench.subjects import Subject
-from rnnbench.bench.timing import Budget, Prepared, Skip, interleave, measure, spread
+from rnnbench.bench.timing import Budget, Skip, interleave, spread
 from rnnbench.bench.trainer import Shape
 
-SINGLE = (
-    *("repeats", "seconds", "seconds_low", "seconds_high", "tokens_per_second"),
-    *("flops", "flops_per_second", "flops_share", "bytes", "bytes_per_second", "bytes_share"),
-    *("xla_flops", "xla_bytes", "compile_seconds", "peak_bytes", "note"),
-)
-PAIR = (
-    *("repeats", "seconds_a", "seconds_b", "ratio", "ratio_low", "ratio_high"),
-    *("compile_seconds_a", "compile_seconds_b", "peak_bytes_a", "peak_bytes_b", "note"),
-)
+Row = dict[str, Any]
+# What identifies a row, beside the sizes in it.
+IDENTITY = ("name", "a", "b", "kind", "batch", "length", "dim", "heads", "layers", "mlp_dim", "dtype")
 
 
-@dataclass(frozen=True)
-class Job:
-    """A measurement to be made: what it is, in words, and the function that makes its row."""
+def single(subject: Subject, kind: str, shape: Shape, budget: Budget) -> Row:
+    """Median and quartiles of a subject, and its rates."""
 
-    label: str
-    row: Callable[[], dict[str, Any]]
-
-
-def single(
-    subject: Subject, kind: str, shape: Shape, budget: Budget, limits: Callable[[], dict[str, float]]
-) -> dict[str, Any]:
-    """Median and quartiles of a subject, and its rates as shares of `limits()`, the machine's ceilings."""
-
-    def values() -> dict[str, Any]:
+    def values() -> Row:
         prepared = subject.prepare(kind, shape)
-        low, median, high = spread(measure(prepared, budget.repeats))
-        budget.add(shape.length, median, prepared.compile_seconds)
-        flops, moved = prepared.flops / median, prepared.bytes / median
+        low, median, high = spread(*interleave([prepared], budget))
+        budget.add(shape.length, median)
         copied = ("flops", "bytes", "xla_flops", "xla_bytes", "compile_seconds", "peak_bytes")
         return {
             "repeats": budget.repeats,
@@ -46,42 +29,51 @@ def single(
             "seconds_low": low,
             "seconds_high": high,
             "tokens_per_second": shape.batch * shape.length / median,
-            "flops_per_second": flops,
-            "flops_share": flops / limits()["matmul_flops_per_second"],
-            "bytes_per_second": moved,
-            "bytes_share": moved / limits()["copy_bytes_per_second"],
+            "flops_per_second": prepared.flops / median,
+            "bytes_per_second": prepared.bytes / median,
             **{name: getattr(prepared, name) for name in copied},
         }
 
-    row = {"name": subject.name, "kind": kind, **asdict(shape), **dict.fromkeys(SINGLE)}
-    return row | _or_note(values, shape, budget)
+    return {"name": subject.name, "kind": kind, **asdict(shape)} | _or_note(values, shape, budget)
 
 
-def pair(
-    names: tuple[str, str, str],
-    a: Callable[[Shape], Prepared],
-    b: Callable[[Shape], Prepared],
-    shape: Shape,
-    budget: Budget,
-) -> dict[str, Any]:
-    """Median and quartiles of the ratios A / B of samples taken in turn. names: of A, of B, and the kind."""
+def pair(a: Subject, b: Subject, kind: str, shape: Shape, budget: Budget) -> Row:
+    """Median and quartiles of the ratios A / B of samples taken in turn."""
 
-    def values() -> dict[str, Any]:
-        first, second = a(shape), b(shape)
-        of_a, of_b = interleave(first, second, budget.repeats)
+    def values() -> Row:
+        first, second = a.prepare(kind, shape), b.prepare(kind, shape)
+        of_a, of_b = interleave([first, second], budget)
         low, ratio, high = spread([x / y for x, y in zip(of_a, of_b, strict=True)])
         median_a, median_b = spread(of_a)[1], spread(of_b)[1]
-        compiling = (first.compile_seconds, second.compile_seconds)
-        budget.add(shape.length, median_a + median_b, sum(seconds or 0.0 for seconds in compiling))
-        peaks = (first.peak_bytes, second.peak_bytes)
-        measured = (budget.repeats, median_a, median_b, ratio, low, high, *compiling, *peaks)
-        return dict(zip(PAIR, measured, strict=False))
+        budget.add(shape.length, median_a + median_b)
+        return {
+            "repeats": budget.repeats,
+            "seconds_a": median_a,
+            "seconds_b": median_b,
+            "ratio": ratio,
+            "ratio_low": low,
+            "ratio_high": high,
+            "compile_seconds_a": first.compile_seconds,
+            "compile_seconds_b": second.compile_seconds,
+            "peak_bytes_a": first.peak_bytes,
+            "peak_bytes_b": second.peak_bytes,
+        }
 
-    row = {"a": names[0], "b": names[1], "kind": names[2], **asdict(shape), **dict.fromkeys(PAIR)}
-    return row | _or_note(values, shape, budget)
+    return {"a": a.name, "b": b.name, "kind": kind, **asdict(shape)} | _or_note(values, shape, budget)
 
 
-def _or_note(values: Callable[[], dict[str, Any]], shape: Shape, budget: Budget) -> dict[str, Any]:
+def with_shares(row: Row, limits: dict[str, float]) -> Row:
+    """A row with its rates as shares of the machine's ceilings."""
+    if "flops_per_second" not in row:
+        return row
+    shares = {
+        "flops_share": row["flops_per_second"] / limits["matmul_flops_per_second"],
+        "bytes_share": row["bytes_per_second"] / limits["copy_bytes_per_second"],
+    }
+    return row | shares
+
+
+def _or_note(values: Callable[[], Row], shape: Shape, budget: Budget) -> Row:
     try:
         budget.check(shape.length)
         return values()

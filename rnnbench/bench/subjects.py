@@ -116,7 +116,7 @@ def _options(name: str, head: str, rest: list[str]) -> dict[str, Any]:
         if len(rest) > 2 or not rest[1].isdecimal():
             raise InputError(f"{name!r}: must read op[:impl[:chunk]], the chunk a number")
         options["chunk"] = int(rest[1])
-    tiny = Shape(1, 2, 2, 1, 1, 0, "float32")
+    tiny = Shape(2, batch=1, dim=2, heads=1)
     try:
         jax.eval_shape(lambda: function(*inputs(jax.random.key(0), tiny), **options))
     except ValueError as error:

@@ -1,10 +1,14 @@
 """The tables of the bench, as a person reads them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from rich.console import Console
+from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
+FAMILIES = ("ops", "mixers", "steps")
 TITLES = {
     "ops": "Ops",
     "mixers": "Mixers: one layer with its projections",
@@ -15,55 +19,6 @@ TITLES = {
     "sampling": "Sampling as a share of the train step",
     "population": "A population against its members one after another",
 }
-
-
-def measured(what: str, rows: Sequence[dict[str, Any]]) -> Table:
-    """Rows of single subjects."""
-    table = _table(
-        what, ("", "", "T", "ms", "quartiles", "tokens/s", "FLOP/s", "%", "bytes/s", "%", "compile", "memory")
-    )
-    for row, before in zip(rows, [None, *rows], strict=False):
-        again = before is not None and (before["name"], before["kind"]) == (row["name"], row["kind"])
-        start = ("", "") if again else (row["name"], row["kind"])
-        if row["note"]:
-            table.add_row(*start, str(row["length"]), "–", f"[dim italic]{row['note']}[/]")
-            continue
-        table.add_row(
-            *start,
-            str(row["length"]),
-            f"[bold]{milliseconds(row['seconds'])}[/]",
-            f"{milliseconds(row['seconds_low'])}–{milliseconds(row['seconds_high'])}",
-            prefixed(row["tokens_per_second"]),
-            prefixed(row["flops_per_second"]),
-            f"{100 * row['flops_share']:.1f}",
-            prefixed(row["bytes_per_second"]),
-            f"{100 * row['bytes_share']:.0f}",
-            f"{row['compile_seconds']:.1f} s",
-            "" if row["peak_bytes"] is None else prefixed(row["peak_bytes"]) + "B",
-        )
-    return table
-
-
-def pairs(what: str, rows: Sequence[dict[str, Any]]) -> Table:
-    """Rows of two subjects."""
-    table = _table(what, ("A", "B", "", "T", "A ms", "B ms", "A / B", "quartiles"))
-    for row in rows:
-        start = (row["a"], row["b"], row["kind"], str(row["length"]))
-        if row["note"]:
-            table.add_row(*start, "–", "–", "–", f"[dim italic]{row['note']}[/]")
-            continue
-        times = (milliseconds(row["seconds_a"]), milliseconds(row["seconds_b"]))
-        quartiles = f"{row['ratio_low']:.3g}–{row['ratio_high']:.3g}"
-        table.add_row(*start, *times, f"[bold]{row['ratio']:.3g}[/]", quartiles)
-    return table
-
-
-def _table(what: str, columns: Sequence[str]) -> Table:
-    table = Table(title=TITLES[what], title_justify="left", title_style="bold", box=None, padding=(0, 1))
-    for column in columns:
-        words = column in ("", "A", "B", "quartiles")
-        table.add_column(column, justify="left" if words else "right", no_wrap=column != "quartiles")
-    return table
 
 
 def milliseconds(seconds: float) -> str:
@@ -80,6 +35,70 @@ def prefixed(value: float) -> str:
             value /= size
             return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f} {prefix}"
     return f"{value:.0f} "
+
+
+# (heading, cell of a row): what is timed, then "T", then what was measured, in order of importance.
+Columns = tuple[tuple[str, Callable[[dict[str, Any]], str]], ...]
+SINGLE: Columns = (
+    ("", lambda row: row["name"]),
+    ("", lambda row: row["kind"]),
+    ("T", lambda row: str(row["length"])),
+    ("ms", lambda row: f"[bold]{milliseconds(row['seconds'])}[/]"),
+    ("quartiles", lambda row: f"{milliseconds(row['seconds_low'])}–{milliseconds(row['seconds_high'])}"),
+    ("tokens/s", lambda row: prefixed(row["tokens_per_second"])),
+    ("FLOP/s", lambda row: prefixed(row["flops_per_second"])),
+    ("%", lambda row: f"{100 * row['flops_share']:.1f}"),
+    ("bytes/s", lambda row: prefixed(row["bytes_per_second"])),
+    ("%", lambda row: f"{100 * row['bytes_share']:.0f}"),
+    ("compile", lambda row: f"{row['compile_seconds']:.1f} s"),
+    ("memory", lambda row: "" if row["peak_bytes"] is None else prefixed(row["peak_bytes"]) + "B"),
+)
+PAIR: Columns = (
+    ("A", lambda row: row["a"]),
+    ("B", lambda row: row["b"]),
+    ("", lambda row: row["kind"]),
+    ("T", lambda row: str(row["length"])),
+    ("A ms", lambda row: milliseconds(row["seconds_a"])),
+    ("B ms", lambda row: milliseconds(row["seconds_b"])),
+    ("A / B", lambda row: f"[bold]{row['ratio']:.3g}[/]"),
+    ("quartiles", lambda row: f"{row['ratio_low']:.3g}–{row['ratio_high']:.3g}"),
+)
+WORDS = ("", "A", "B", "quartiles")
+
+
+def draw(what: str, rows: Sequence[dict[str, Any]], leave_out: int = 0) -> Table:
+    """The rows of a section, less the last `leave_out` columns; what is timed stands in its first row."""
+    columns = SINGLE if what in FAMILIES else PAIR
+    columns = columns[: len(columns) - leave_out]
+    headings = [heading for heading, _ in columns]
+    lead = headings.index("T")
+    table = Table(title=TITLES[what], title_justify="left", title_style="bold", box=None, padding=(0, 1))
+    for heading in headings:
+        justify = "left" if heading in WORDS else "right"
+        table.add_column(heading, justify=justify, no_wrap=heading != "quartiles")
+    before: list[str] = []
+    for row in rows:
+        subject = [cell(row) for _, cell in columns[:lead]]
+        cells = [*([""] * lead if subject == before else subject), str(row["length"])]
+        if row.get("note"):
+            gap = headings.index("quartiles") - len(cells)
+            cells += ["–"] * gap + [f"[dim italic]{escape(row['note'])}[/]"]
+        else:
+            cells += [cell(row) for _, cell in columns[lead + 1 :]]
+        table.add_row(*cells)
+        before = subject
+    return table
+
+
+def fitting(what: str, rows: Sequence[dict[str, Any]], console: Console) -> Table:
+    """As many columns as the console is wide enough for: a number is left out, never cut. Notes may fold."""
+    measured = [row for row in rows if not row.get("note")]
+    most = len(SINGLE) - 5 if what in FAMILIES else 0  # the quartiles stay
+    for leave_out in range(most + 1):
+        table = draw(what, measured, leave_out)
+        if Measurement.get(console, console.options.update(width=1000), table).maximum <= console.width:
+            break
+    return draw(what, rows, leave_out)
 
 
 def machine(hardware: dict[str, Any], versions: dict[str, str], limits: dict[str, float]) -> str:

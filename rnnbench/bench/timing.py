@@ -1,10 +1,12 @@
 """How long a program takes, and how fast this machine could compute and copy."""
 
+import ctypes
 import math
 import os
 import statistics
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,6 +80,8 @@ def available_memory() -> int:
     stats = jax.local_devices()[0].memory_stats() or {}
     if "bytes_limit" in stats:
         return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
+    if glibc := _glibc():
+        glibc.malloc_trim(0)  # gives back what keep_memory_mapped kept
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError, AttributeError):
@@ -85,8 +89,7 @@ def available_memory() -> int:
 
 
 def calibrate(prepared: Prepared) -> int:
-    """Warms the program up; how many times make a sample long enough to be timed."""
-    prepared.run(1)
+    """How many times make a sample long enough to be timed."""
     return max(1, min(1000, math.ceil(prepared.longer * SAMPLE_SECONDS / sample(prepared, 1))))
 
 
@@ -95,19 +98,6 @@ def sample(prepared: Prepared, n: int) -> float:
     start = time.perf_counter()
     prepared.run(n)
     return (time.perf_counter() - start) / n
-
-
-def measure(prepared: Prepared, repeats: int) -> list[float]:
-    """`repeats` samples."""
-    n = calibrate(prepared)
-    return [sample(prepared, n) for _ in range(repeats)]
-
-
-def interleave(a: Prepared, b: Prepared, repeats: int) -> tuple[list[float], list[float]]:
-    """`repeats` samples of each in turn, A B A B …, so that whatever else the machine does meets both."""
-    n_a, n_b = calibrate(a), calibrate(b)
-    pairs = [(sample(a, n_a), sample(b, n_b)) for _ in range(repeats)]
-    return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
 
 
 def spread(values: list[float]) -> tuple[float, float, float]:
@@ -120,33 +110,62 @@ def spread(values: list[float]) -> tuple[float, float, float]:
 
 @dataclass
 class Budget:
-    """The seconds that a row of growing lengths may take; what does not fit is refused before it is begun."""
+    """How many samples of each to take, and the seconds that all lengths of a row may take.
+
+    What does not fit is refused before it is begun. Only samples count: neither compilation nor the first
+    call of a program, in which a Triton kernel tries its tilings for minutes.
+    """
 
     seconds: float
     repeats: int
-    start: float | None = None
-    done: list[tuple[int, float, float]] = field(
-        default_factory=list
-    )  # length, seconds per time, compile seconds
+    spent: float = 0.0
+    done: list[tuple[int, float]] = field(default_factory=list)  # length, seconds per time
 
     def check(self, length: int) -> None:
         """Raises Skip if `length` will not fit, judged by how the lengths before it grew."""
-        if self.start is None:
-            self.start = time.perf_counter()
-        left = self.seconds - (time.perf_counter() - self.start)
+        left = self.seconds - self.spent
         expected = 0.0
         if self.done:
-            last, seconds, compiling = self.done[-1]
+            last, seconds = self.done[-1]
             power = 1.0
             if len(self.done) > 1 and last > self.done[-2][0]:
                 power = math.log(seconds / self.done[-2][1]) / math.log(last / self.done[-2][0])
             each = seconds * (length / last) ** min(max(power, 1.0), 2.0)
-            expected = compiling + max(each, STEPS_LONGER * SAMPLE_SECONDS) * (self.repeats + 1) + each
+            expected = max(each, STEPS_LONGER * SAMPLE_SECONDS) * self.repeats + each
         if left <= 0 or expected > left:
             raise Skip(f"--budget={self.seconds:g}: about {expected:.0f} s more, {max(left, 0):.0f} s left")
 
-    def add(self, length: int, seconds: float, compile_seconds: float | None) -> None:
-        self.done.append((length, seconds, compile_seconds or 0.0))
+    def add(self, length: int, seconds: float) -> None:
+        self.done.append((length, seconds))
+
+
+def interleave(programs: Sequence[Prepared], budget: Budget) -> list[list[float]]:
+    """The samples of each, taken in turn, A B A B …, so that whatever else the machine does meets all."""
+    for program in programs:
+        program.run(1)
+    start = time.perf_counter()
+    times = [calibrate(program) for program in programs]
+    rounds = [list(map(sample, programs, times)) for _ in range(budget.repeats)]
+    budget.spent += time.perf_counter() - start
+    return [list(samples) for samples in zip(*rounds)]
+
+
+def keep_memory_mapped() -> None:
+    """Makes glibc keep memory that is freed.
+
+    By default glibc maps every large buffer anew and the system clears its pages. That is up to half of the
+    time of a single op on a CPU, and none of it the op's own.
+    """
+    if glibc := _glibc():
+        # From malloc.h: M_ARENA_MAX, M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD. A second arena would map anew.
+        for option, value in ((-8, 1), (-4, 0), (-1, -1), (-2, 2**28)):
+            glibc.mallopt(option, value)
+
+
+def _glibc() -> Any:
+    """The C library where it is glibc, else None."""
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+    return library if hasattr(library, "gnu_get_libc_version") else None
 
 
 def ceilings(dtype: str, repeats: int) -> dict[str, float]:
@@ -165,9 +184,10 @@ def ceilings(dtype: str, repeats: int) -> dict[str, float]:
             long = one_pass(long)
         long.block_until_ready()
 
+    of_matmul, of_copy = interleave([Prepared(matmul), Prepared(copy)], Budget(math.inf, repeats))
     return {
-        "matmul_flops_per_second": 2 * size**3 / min(measure(Prepared(matmul), repeats)),
-        "copy_bytes_per_second": nbytes / min(measure(Prepared(copy), repeats)),
+        "matmul_flops_per_second": 2 * size**3 / min(of_matmul),
+        "copy_bytes_per_second": nbytes / min(of_copy),
     }
 
 

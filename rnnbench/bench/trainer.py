@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from rnnbench import tasks
 from rnnbench.bench.timing import STEPS_LONGER, Prepared, prepare
+from rnnbench.config import InputError
 from rnnbench.config.build import experiment
 from rnnbench.train import population
 
@@ -20,13 +21,17 @@ from rnnbench.train import population
 class Shape:
     """The sizes of everything that is timed. Heads of an op have K = V = dim / heads."""
 
-    batch: int
     length: int
-    dim: int
-    heads: int
-    layers: int
-    mlp_dim: int
-    dtype: str
+    batch: int = 32
+    dim: int = 64
+    heads: int = 4
+    layers: int = 2
+    mlp_dim: int = 128
+    dtype: str = "float32"
+
+    def __post_init__(self):
+        if self.dim % self.heads:
+            raise InputError(f"--heads: must divide --dim={self.dim}; it is {self.heads}")
 
 
 def config(preset: str, shape: Shape, task: str = "bit_parity", settings: Any = ()) -> ConfigDict:

@@ -3,11 +3,14 @@
 import itertools
 from collections import Counter
 
+import numpy as np
 import oracles
 import pytest
 from task_samples import SETTINGS, N, assert_odds, batch, drawn, ends, evenly, rows
 
+from rnnbench.config import ConfigError
 from rnnbench.tasks.dyck import Dyck
+from rnnbench.tasks.dyck_odds import balanced_prefixes
 
 
 def words(length, depth, num_types):
@@ -74,6 +77,45 @@ def test_dyck_spoils_with_the_odds_of_its_definition(name):
         for p, outcome in spoilt(word, task.num_types):
             odds[outcome] += p / len(valid)
     assert_odds(rows(drawn(name)[0]), odds)
+
+
+@pytest.mark.parametrize(
+    "low,high,depth,num_types,corruption",
+    [(6, 6, 2, 2, 0.3), (2, 6, 3, 1, 1.0), (4, 4, 1, 3, 0.5), (2, 4, 2, 3, 1.0), (8, 8, 3, 1, 0.0)],
+)
+def test_chance_counts_all_words_and_all_that_becomes_of_them(low, high, depth, num_types, corruption):
+    ones, reached = [0.0] * high, [0.0] * high
+    for length in range(low, high + 1, 2):
+        valid = words(length, depth, num_types)
+        for word in valid:
+            outcomes = [(1 - corruption, word)]
+            outcomes += [(corruption * p, w) for p, w in spoilt(word, num_types)] if corruption else []
+            for odds, outcome in outcomes:
+                for t, yes in enumerate(oracles.dyck_balanced(outcome, num_types)):
+                    ones[t] += odds * yes / len(valid)
+                    reached[t] += odds / len(valid)
+    counted = balanced_prefixes(low, high, depth, num_types, corruption)
+    assert counted[0] == pytest.approx(ones) and counted[1] == pytest.approx(reached)
+
+
+@pytest.mark.parametrize("length,depth,chance", [(40, 4, 0.7726), (320, 4, 0.7674), (160, 8, 0.7559)])
+def test_chance_of_the_small_table(length, depth, chance):
+    task = Dyck(num_types=2, depth=4)
+    assert task.chance({"length": length, "depth": depth}) == pytest.approx(chance, abs=1e-4)
+
+
+def test_the_current_bracket_tells_more_than_its_position():
+    """The figure of the docstring: balanced at every closing bracket at an even position."""
+    inputs, targets, _ = batch(Dyck(num_types=2, depth=4), {"length": 320}, 3000)
+    says = (inputs >= 2) & (np.arange(320) % 2 == 1)
+    right = 0.5 * says[targets == 1].mean() + 0.5 * (~says[targets == 0]).mean()
+    assert right == pytest.approx(0.90, abs=0.005)
+
+
+@pytest.mark.parametrize("settings", [{"depth": 1}, {"eval_lengths": (2,)}])
+def test_words_that_ask_for_nothing_are_refused(settings):
+    with pytest.raises(ConfigError, match=r"task\.corruption"):
+        Dyck(corruption=0.0, **settings)
 
 
 def test_dyck_spoils_the_share_it_says():

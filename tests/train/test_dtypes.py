@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers import tiny
 
-from rnnbench.config.schema import PRESETS
+from rnnbench.mixers import PRESETS
 from rnnbench.train.population import make_train_chunk, prepare, state_shapes
 
 WIDE = {"float64", "int64", "uint64", "complex128"}

@@ -86,6 +86,14 @@ def test_metrics_equal_the_oracle(classes):
     assert (found["headline"], found["chance"], found["diverged"]) == ("balanced_accuracy", 0.5, False)
 
 
+def test_sequences_without_targets_count_neither_as_right_nor_as_wrong():
+    logits, batch = random_batch(0)
+    expected = metrics(summed([(logits, batch)]), BINARY, CASE)
+    more = jax.tree.map(lambda x: np.concatenate([x, np.zeros_like(x)]), batch)
+    found = metrics(summed([(np.concatenate([logits, logits]), more)]), BINARY, CASE)
+    assert found == expected | {"sequences": 14}
+
+
 def test_scaled_accuracy_is_of_the_headline_above_chance():
     task = SimpleNamespace(headline="last_accuracy", chance=lambda case: 1 / case["length"])
     found = metrics(summed([random_batch(0)]), task, CASE)

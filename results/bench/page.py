@@ -1,20 +1,28 @@
-"""A page of results in Markdown, from what --json wrote: `python -m rnnbench.bench --from_json=FILE,FILE`."""
+"""The page of the bench in Markdown, from what --json wrote in one or several calls:
 
+    python results/bench/page.py FILE … > results/bench/README.md
+
+The targets and what was measured for them come first, then every row. Of what several files hold, the first
+file's counts.
+"""
+
+import argparse
 import io
 import json
+import shlex
+import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
+import targets
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from rnnbench.bench import table, targets
-from rnnbench.bench.rows import PAIR, SINGLE
-from rnnbench.config import InputError
+from rnnbench.bench import table
+from rnnbench.bench.rows import IDENTITY
 
-GPU = "python -m rnnbench.bench --targets=gpu --json=results/bench/gpu.json"
+GPU = "python results/bench/targets.py gpu --json=results/bench/gpu.json"
 ABOUT = """\
 The PyTorch original's milliseconds are those measured once on two idle CPU cores of this class (batch 32,
 width 64, 4 heads, 2 layers, MLP 128; LRU without), not in this run. All other ratios are of samples taken in
@@ -22,24 +30,22 @@ turn; a time is a median. The limits above are the best of all calls; a share in
 own call measured."""
 
 
-def load(files: Sequence[Path]) -> list[dict[str, Any]]:
-    """The results of these calls; InputError for a file that is none."""
-    calls = []
-    for file in files:
-        try:
-            calls.append(json.loads(file.read_text()))
-        except (OSError, ValueError) as error:
-            raise InputError(f"--from_json: {file} cannot be read: {error}") from None
-        if not isinstance(calls[-1], dict) or "ceilings" not in calls[-1]:
-            raise InputError(f"--from_json: {file} is not a file that --json wrote")
-    return calls
+def results(path: str) -> dict[str, Any]:
+    """What a call wrote."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            call = json.load(file)
+    except (OSError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"{path} cannot be read: {error}") from None
+    if not isinstance(call, dict) or "ceilings" not in call:
+        raise argparse.ArgumentTypeError(f"{path} is not a file that --json wrote")
+    return call
 
 
-def markdown(calls: Sequence[dict[str, Any]]) -> str:
-    """The targets and what was measured for them, then every row."""
+def markdown(calls: Sequence[dict[str, Any]], command: str) -> str:
+    """The page of these calls, made by this command."""
     rows = {what: _merged(what, calls) for what in table.TITLES}
-    steps = _merged("steps", [call for call in calls if call["machine"]["platform"] == "cpu"])
-    found = targets.verdicts(rows | {"steps": steps})
+    found = targets.verdicts(rows)
     met = sum(verdict["met"] for verdict in found)
     lines = ["# Speed", "", f"{met} of {len(found)} targets are met in these calls:", ""]
     lines += ["```bash", *dict.fromkeys(call["command"] for call in calls), "```", ""]
@@ -48,14 +54,13 @@ def markdown(calls: Sequence[dict[str, Any]]) -> str:
     lines += ["", ABOUT, ""]
     if not any(call["machine"]["platform"] == "gpu" for call in calls):
         lines += [f"The targets on a GPU are unmeasured; `{GPU}` measures them all in one call.", ""]
-    lines += ["This page is `python -m rnnbench.bench --from_json=…` of the JSON files beside it.", ""]
+    lines += [f"This page is the output of `{command}`.", ""]
     lines += ["## Targets", "", render(_verdicts(found))]
-    if ratios := targets.speedups([row for row in steps if not row["note"]]):
+    if ratios := targets.speedups([row for row in rows["steps"] if not row.get("note")]):
         lines += ["## Times faster than the PyTorch original", "", render(_speedups(ratios))]
     for what, title in table.TITLES.items():
         if rows[what]:
-            draw = table.measured if what in ("ops", "mixers", "steps") else table.pairs
-            lines += [f"## {title}", "", render(draw(what, rows[what]))]
+            lines += [f"## {title}", "", render(table.draw(what, rows[what]))]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -64,10 +69,10 @@ def _merged(what: str, calls: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     found: dict[str, dict[int, dict[str, Any]]] = {}
     for call in calls:
         for row in call.get(what, []):
-            subject = {name: row[name] for name in row if name not in {*SINGLE, *PAIR, "length"}}
+            subject = [row.get(name) for name in IDENTITY if name != "length"]
             by_length = found.setdefault(json.dumps([call["machine"], subject]), {})
-            if row["length"] not in by_length or by_length[row["length"]]["note"]:
-                by_length[row["length"]] = row
+            if row["length"] not in by_length or by_length[row["length"]].get("note"):
+                by_length[row["length"]] = row | {"platform": call["machine"]["platform"]}
     return [by_length[length] for by_length in found.values() for length in sorted(by_length)]
 
 
@@ -104,3 +109,16 @@ def _speedups(ratios: dict[int, dict[str, float]]) -> Table:
         cells = [f"{of[name]:.1f}× of {theirs[name]} ms" if name in of else "–" for name in presets]
         drawn.add_row(str(length), *cells)
     return drawn
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python results/bench/page.py", usage=argparse.SUPPRESS)
+    parser.add_argument("files", metavar="FILE", nargs="+", type=results, help="what --json wrote")
+    given = sys.argv[1:] if given is None else given
+    calls = parser.parse_args(given).files
+    print(markdown(calls, shlex.join([*parser.prog.split(), *given])), end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,12 +1,18 @@
 """Other people's implementations of the same maths, timed beside ours where they happen to be installed.
 
-None is a dependency. Each peer is a small function that imports its package itself; what it raises becomes a
-note.
+    python results/bench/peers.py --lengths=256,1024 --names=delta_rule,lstm --json=peers.json
+
+PyTorch, flash-linear-attention (fla), mamba_ssm and jax-linear-attention (jla); none is a dependency. A peer
+is a small function that imports its package itself; what it raises becomes a note. A Triton kernel tries its
+tilings in its first call, which may take minutes: that call counts as compilation.
 """
 
+import argparse
 import importlib
 import importlib.util
 import os
+import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +20,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from rnnbench.bench import run
+from rnnbench.bench.plan import Couple, Section, comparisons
 from rnnbench.bench.subjects import OPS, STATES, Subject, parse, run_jax
 from rnnbench.bench.timing import Prepared, Skip, machine, sample
 from rnnbench.bench.trainer import Shape
@@ -151,7 +159,16 @@ def missing() -> dict[str, str]:
     return reasons
 
 
-def subject(name: str) -> Subject:
+def not_timed() -> str:
+    """`missing` in a line; nothing if all are there."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in missing().items():
+        by_reason.setdefault(reason, []).append(name)
+    absent = "; ".join(f"{reason}: {', '.join(names)}" for reason, names in by_reason.items())
+    return f"not timed: {absent}" if absent else ""
+
+
+def subject(name: str, kinds: tuple[str, ...]) -> Subject:
     """A peer as something to time; whatever goes wrong in its package becomes a Skip."""
 
     def prepare(kind: str, shape: Shape) -> Prepared:
@@ -163,15 +180,34 @@ def subject(name: str) -> Subject:
             reason = (str(error) or "no message").splitlines()[0]
             raise Skip(f"{name} failed: {type(error).__name__}: {reason}") from error
 
-    return Subject(name, ("forward", "gradient"), prepare)
+    return Subject(name, kinds, prepare)
 
 
-def couples(names: Sequence[str], shape: Shape) -> list[tuple[Subject, Subject]]:
+def couples(
+    names: Sequence[str], shape: Shape, kinds: tuple[str, ...] = ("forward", "gradient")
+) -> list[Couple]:
     """What can run here with ours; `names`: only against these ops and presets (none: all)."""
     absent = missing()
     there = {name: peer.ours for name, peer in PEERS.items() if name not in absent}
     wanted = {name: ours for name, ours in there.items() if not names or ours.split(":")[-1] in names}
-    return [(subject(name), parse(ours, shape)) for name, ours in wanted.items()]
+    return [(subject(name, kinds), parse(ours, shape)) for name, ours in wanted.items()]
+
+
+def plan(args: argparse.Namespace) -> list[Section]:
+    shapes = args.shapes(256, 1024)
+    jobs = comparisons(couples(args.names, shapes[0]), shapes, args.budget)
+    return [Section("peers", jobs, not_timed())]
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = run.parser("python results/bench/peers.py", __doc__)
+    ours = dict.fromkeys(peer.ours.split(":")[-1] for peer in PEERS.values())
+    parser.add_argument("--names", type=run.words(*ours), default=(), help=f"of {','.join(ours)}")
+    return parser
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    return run.main(parser(), plan, given)
 
 
 def _torch() -> Any:
@@ -229,9 +265,18 @@ def _run_torch(
             torch.cuda.synchronize()
 
     # Small problems are often faster on one thread, above all on a busy machine: the peer gets the better.
-    seconds = {}
-    for threads in (1, machine()["cpu_cores"]):
-        run(1)
-        seconds[threads] = sample(Prepared(run), 1)
-    threads = min(seconds, key=seconds.get)
-    return Prepared(run)
+    threads = 1
+    start = time.perf_counter()
+    run(1)
+    first_call = time.perf_counter() - start
+    if not on_gpu:
+        seconds = {}
+        for threads in (1, machine()["cpu_cores"]):
+            run(1)
+            seconds[threads] = sample(Prepared(run), 1)
+        threads = min(seconds, key=seconds.get)
+    return Prepared(run, compile_seconds=first_call)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,139 @@
+"""A call of the bench: its command line, its tables as they grow, its JSON."""
+
+import argparse
+import functools
+import json
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from rnnbench.bench import table
+from rnnbench.bench.plan import Section, in_flags
+from rnnbench.bench.rows import with_shares
+from rnnbench.bench.timing import Budget, ceilings, keep_memory_mapped, machine
+from rnnbench.bench.trainer import Shape
+from rnnbench.config import ConfigError, InputError
+from rnnbench.store.paths import write_text
+from rnnbench.train.run import versions
+
+SIZES = {"batch": 1, "dim": 1, "heads": 1, "layers": 1, "mlp_dim": 0}  # and the least of each
+
+
+def parser(prog: str, description: str) -> argparse.ArgumentParser:
+    """The flags of every command of the bench. What it refuses, it refuses in one line."""
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        usage=argparse.SUPPRESS,
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add, default = parser.add_argument, Shape(1)
+    add("--lengths", type=_lengths, help="such as 64,256")
+    for name, least in SIZES.items():
+        add(f"--{name}", type=at_least(least), help=f"default {getattr(default, name)}")
+    add("--dtype", choices=("float32", "bfloat16"), help=f"default {default.dtype}")
+    add("--repeats", type=at_least(1), default=7, help="samples of each (default 7)")
+    help = "seconds of samples per row of lengths (default 60), compilation not counted; the rest is left out"
+    add("--budget", dest="seconds", type=at_least(0, float), default=60.0, help=help)
+    add("--json", type=_new_file, help="file for all results")
+    add("--note", default="", help="a line for the JSON, such as what else the machine did")
+    return parser
+
+
+def parse(parser: argparse.ArgumentParser, given: Sequence[str]) -> argparse.Namespace:
+    """The arguments and, among them, two functions: `budget()` makes a fresh budget for a row of lengths,
+    `shapes(*lengths, **sizes)` the shapes of a section, where the command line has not set others.
+    """
+    args = parser.parse_args(given)
+    own = {name: getattr(args, name) for name in (*SIZES, "dtype") if getattr(args, name) is not None}
+    args.budget = functools.partial(Budget, args.seconds, args.repeats)
+    args.shapes = lambda *lengths, **sizes: [Shape(n, **(sizes | own)) for n in args.lengths or lengths]
+    return args
+
+
+def words(*known: str) -> Callable[[str], tuple[str, ...]]:
+    """The type of a flag that takes some of these words, with commas."""
+
+    def parse(text: str) -> tuple[str, ...]:
+        found = tuple(filter(None, text.split(",")))
+        if unknown := [word for word in found if word not in known]:
+            raise argparse.ArgumentTypeError(f"unknown {unknown[0]!r}; choose from: {' '.join(known)}")
+        return found
+
+    return parse
+
+
+def at_least(least: float, kind: type = int) -> Callable[[str], Any]:
+    """The type of a flag that takes a number."""
+
+    def number(text: str) -> Any:
+        if not (value := kind(text)) >= least:
+            raise argparse.ArgumentTypeError(f"must be at least {least}; it is {text}")
+        return value
+
+    return number
+
+
+def _lengths(text: str) -> tuple[int, ...]:
+    return tuple(map(at_least(1), text.split(",")))
+
+
+def _new_file(text: str) -> Path:
+    path = Path(text)
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{path} is a folder, or lies in none")
+    return path
+
+
+def main(
+    parser: argparse.ArgumentParser,
+    plan: Callable[[argparse.Namespace], list[Section]],
+    given: Sequence[str] | None = None,
+) -> int:
+    """Measures the sections that `plan` makes of the parsed command line; the exit code."""
+    given = sys.argv[1:] if given is None else given
+    args = parse(parser, given)
+    sys.stdout.reconfigure(errors="replace")
+    keep_memory_mapped()
+    try:
+        sections = plan(args)
+    except ConfigError as error:
+        parser.error(in_flags(error))
+    except InputError as error:
+        parser.error(str(error))
+    try:
+        _measure(sections, args, shlex.join([*parser.prog.split(), *given]))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _measure(sections: Sequence[Section], args: argparse.Namespace, command: str) -> None:
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+    results: dict[str, Any] = {"command": command, "versions": versions(), "machine": machine()}
+    limits = ceilings(args.dtype or Shape(1).dtype, args.repeats)
+    results |= {"note": args.note, "ceilings": limits}
+    console.print(table.machine(results["machine"], results["versions"], limits), soft_wrap=True)
+    for section in sections:
+        results.setdefault(section.what, []).extend(show(section, limits, console))
+        if args.json:  # after every section, so that a long call that is stopped leaves what it has
+            write_text(args.json, json.dumps(results, indent=1) + "\n")
+
+
+def show(section: Section, limits: dict[str, float], console: Console) -> list[dict[str, Any]]:
+    """Makes the measurements of a section one by one, its table growing on a terminal."""
+    rows: list[dict[str, Any]] = []
+    draw = lambda: table.fitting(section.what, rows, console)
+    with Live(console=console, refresh_per_second=4, transient=True) as live:
+        for job in section.jobs:
+            live.update(Group(draw(), Text(f"now: {job.label}", style="dim")))
+            rows.append(with_shares(job.row(), limits))
+    console.print(draw(), section.footer, soft_wrap=bool(section.footer))
+    return rows
