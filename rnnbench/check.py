@@ -7,7 +7,8 @@ One line per check; exit code 1 if one fails.
 
 import sys
 
+from rnnbench import terminal
 from rnnbench.mixers.contract import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(terminal.run(main, sys.argv[1:]))

@@ -8,12 +8,11 @@ from typing import Any
 
 import jax
 from ml_collections import ConfigDict
-from rich.console import Console
 
 from rnnbench.config import ConfigError
 from rnnbench.config.build import differences
 from rnnbench.parallel.hosts import from_main, is_main, together
-from rnnbench.report.tables import terminal
+from rnnbench.report import console
 from rnnbench.report.write import write
 from rnnbench.store import workdir
 from rnnbench.store.paths import absolute, write_text
@@ -114,7 +113,7 @@ def report(folder: Path, table: Path | None) -> None:
     planned = workdir.read_config(folder / "study.json")["cells"]
     places = [folder] * bool(here) + [table] * bool(there & planned.keys() - here)
     if places:
-        Console().print(terminal(write(places, folder)[0]))
+        console.show(write(places, folder)[0])
 
 
 def part(cells: dict[str, ConfigDict], shard: tuple[int, int]) -> dict[str, ConfigDict]:

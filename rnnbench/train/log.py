@@ -1,4 +1,4 @@
-"""What a run writes down: rows and TensorBoard in step with the checkpoints; a line of summary."""
+"""What a run writes down: rows and TensorBoard in step with the checkpoints."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -178,7 +178,7 @@ class Record:
         finals = []
         for member in self.members:
             mine = [row for row in rows if all(row[k] == v for k, v in member.items())]
-            self.log.image("accuracy_vs_length", draw.png(draw.of_rows(mine)), step, member)
+            self.log.image("accuracy_vs_length", draw.of_rows(mine), step, member)
             chosen = next(row for row in mine if row["selection"])
             headlines = {case_name(row["case"]): row[row["headline"]] for row in mine}
             finals.append({"headline": chosen[chosen["headline"]], **headlines})
@@ -189,15 +189,3 @@ def _hparams(config: ConfigDict) -> dict[str, Any]:
     """The config as TensorBoard takes it: flat, and anything but numbers and truth values as text."""
     leaves = flat(config)
     return {k: v if isinstance(v, bool | int | float | str) else json.dumps(v) for k, v in leaves.items()}
-
-
-def summary(rows: Rows) -> str:
-    """The best member's headline at each case, in a line."""
-    names = dict.fromkeys(case_name(row["case"]) for row in rows)
-    best = {
-        n: [row[row["headline"]] for row in rows if case_name(row["case"]) == n and not row["diverged"]]
-        for n in names
-    }
-    return "  ".join(
-        f"{name}: {max(values):.3f}" if values else f"{name}: diverged" for name, values in best.items()
-    )
