@@ -23,8 +23,9 @@ from rnnbench.config import InputError
 from rnnbench.report import draw
 from rnnbench.report.figures import line
 from rnnbench.report.panels import Panel, Plot, log_ticks
+from rnnbench.report.spread import spreads
 from rnnbench.report.style import OTHERS, STYLES, Style
-from rnnbench.report.summary import spreads, title
+from rnnbench.report.summary import title
 from rnnbench.store.paths import write_bytes
 from rnnbench.store.rows import case_name, read_jsonl, write_jsonl
 from rnnbench.tasks.contract import Batch, bounds

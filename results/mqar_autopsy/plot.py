@@ -6,8 +6,8 @@ from study import FAULTS, SUSPECTS
 
 from rnnbench.report.figures import line
 from rnnbench.report.panels import Panel, Plot
+from rnnbench.report.spread import spreads
 from rnnbench.report.style import Style
-from rnnbench.report.summary import spreads
 
 # What a fault's mending is called, in the order of the ladder.
 MENDS = {

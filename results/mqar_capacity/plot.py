@@ -4,8 +4,8 @@ import statistics
 
 from rnnbench.report.figures import line
 from rnnbench.report.panels import Panel, Plot
+from rnnbench.report.spread import spreads
 from rnnbench.report.style import Style
-from rnnbench.report.summary import spreads
 
 DIM = 64  # the model's width; d_k is that of a head
 STYLES = {

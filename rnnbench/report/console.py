@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from rnnbench.report.spread import number, skill
 from rnnbench.report.style import heat
-from rnnbench.report.summary import Group, groups, number, skill
+from rnnbench.report.summary import Group, groups
 from rnnbench.report.tables import case_heading
 
 Column = tuple[Text, list[Text]]  # heading, a cell per model
@@ -22,7 +23,7 @@ def show(entries: Sequence[dict], console: Console | None = None) -> None:
         counts = sorted({len(entry["seeds"]) for entry in group.entries})
         seeds = "-".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
         what = group.headline + (f", median over {seeds} seeds" if seeds != "1" else "")
-        console.print(Text(f"{group.title} · {group.protocol} · {what}", style="bold"), soft_wrap=True)
+        console.print(Text(f"{group.name} · {what}", style="bold"), soft_wrap=True)
         names = [Text(entry["label"]) for entry in group.entries]
         for columns in _packed(group, names, console.width):
             table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1), header_style="dim")

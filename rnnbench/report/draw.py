@@ -23,8 +23,9 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from rnnbench.report.figures import accuracy_vs_length
 from rnnbench.report.panels import MANY, Heatmap, Line, Panel, Plot, legend
+from rnnbench.report.spread import number, skill
 from rnnbench.report.style import MARKERS, Style, heat
-from rnnbench.report.summary import number, skill, summarise
+from rnnbench.report.summary import summarise
 
 INK, SOFT, RULE = "#333333", "#666666", "#BBBBBB"
 SHADE = "#F1F1EC"  # the lengths of training

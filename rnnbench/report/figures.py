@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 from rnnbench.report.panels import Heatmap, Line, Panel, Plot, log_ticks
 from rnnbench.report.read import Results
+from rnnbench.report.spread import QUARTILES, number, spreads
 from rnnbench.report.style import Style, style
-from rnnbench.report.summary import QUARTILES, Group, furthest, groups, kinds, number, spreads, words
+from rnnbench.report.summary import Group, furthest, groups, kinds, words
 from rnnbench.store.rows import longest
 
 POINTS = 200  # of a learning curve: more cannot be told apart

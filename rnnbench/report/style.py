@@ -41,7 +41,7 @@ MARKERS = {
 
 
 def style(entry: dict, entries: Sequence[dict]) -> Style:
-    """Further lines of the same model, with other settings, keep its hue and differ in their dashes."""
+    """Further lines of the same model, with other settings, keep its hue, not its dashes and marker."""
     strangers = sorted({other["model"] for other in entries} - STYLES.keys())
     namesakes = [other["label"] for other in entries if other["model"] == entry["model"]]
     if entry["model"] in STYLES:
@@ -49,7 +49,9 @@ def style(entry: dict, entries: Sequence[dict]) -> Style:
     else:
         found = Style(OTHERS[strangers.index(entry["model"]) % len(OTHERS)])
     nth = namesakes.index(entry["label"])
-    return found._replace(dash=(1 + 5 / nth, 1 + nth)) if nth else found
+    markers = list(MARKERS)
+    marker = markers[(markers.index(found.marker) + nth) % len(markers)]
+    return Style(found.color, (1 + 5 / nth, 1 + nth), marker) if nth else found
 
 
 def heat(share: float) -> tuple[tuple[int, int, int], str]:

@@ -2,18 +2,14 @@
 
 import json
 import math
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-import pandas
-
+from rnnbench.report.spread import WORST, number, spreads
 from rnnbench.store.rows import case_name, longest
 
-WORST = -math.inf  # where a diverged member stands among the others
 TITLES = {"mqar": "MQAR"}
 SECONDS = ("compile_seconds", "train_seconds", "eval_seconds")
-QUARTILES = 5  # the fewest seeds whose quartiles say more than the least and the greatest
 
 
 class Group(NamedTuple):
@@ -28,6 +24,12 @@ class Group(NamedTuple):
     title: str
     changes: str
     entries: list[dict]
+
+    @property
+    def name(self) -> str:
+        """The title, and the protocol where that does not name it."""
+        ends = self.title.endswith(f"· {self.protocol}")
+        return self.title if ends else f"{self.title} · {self.protocol}"
 
     @property
     def headline(self) -> str:
@@ -83,8 +85,7 @@ def groups(entries: Sequence[dict]) -> list[Group]:
     for (task, protocol, *_), group in found.items():
         rivals = [_shared(g) for (t, *_), g in found.items() if t == task]
         shared = _shared(group)
-        own = {k: v for k, v in shared.items() if any(rival.get(k) != v for rival in rivals)}
-        settings = words({key.split(".")[-1].replace("_", " "): value for key, value in own.items()})
+        settings = words({k.split(".")[-1].replace("_", " "): v for k, v in _telling(shared, rivals).items()})
         name = " · ".join(filter(None, [title(task), settings]))
         made.append(Group(task, protocol, name, ", ".join(f"{k}={v}" for k, v in shared.items()), group))
     for more in (lambda group: group.protocol, lambda group: case_name(group.train_case)):
@@ -99,6 +100,19 @@ def title(task: str) -> str:
 
 def _short(value: Any) -> str:
     return "-".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _telling(shared: dict, rivals: Sequence[dict]) -> dict:
+    """The fewest settings that tell a group from its rivals: first those that differ from most of them."""
+    told: dict = {}
+    while shared:
+        alike = [rival for rival in rivals if all(rival.get(k) == v for k, v in told.items())]
+        differing = {k: sum(rival.get(k) != v for rival in alike) for k, v in shared.items()}
+        best = max(differing, key=differing.get)
+        if not differing[best]:
+            break
+        told[best] = shared[best]
+    return told
 
 
 def _shared(entries: Sequence[dict]) -> dict:
@@ -137,11 +151,6 @@ def _size(case: dict) -> list:
     values = (case["length"], case.get("pairs", 0))
     bounds = [(max(v), min(v)) if isinstance(v, list | tuple) else (v, v) for v in values]
     return [upper for upper, _ in bounds] + [lower for _, lower in bounds]
-
-
-def skill(spread: dict, of: str = "median") -> float | None:
-    """(median − chance) / (1 − chance): 0 at chance, 1 at best; None for a diverged one."""
-    return None if spread[of] is None else (spread[of] - spread["chance"]) / (1 - spread["chance"])
 
 
 def _run(row: dict) -> tuple:
@@ -206,22 +215,6 @@ def _spreads(rows: Sequence[dict], key: Any) -> dict[Any, dict]:
     return {k: {name: first[k][name] for name in copied} | spread for k, spread in found.items()}
 
 
-def spreads(values: Iterable[tuple[Hashable, float | None]], worst: float = WORST) -> dict[Any, dict]:
-    """{key: {"median", "min", "best", "low", "high", "seeds"}} of (key, value of a seed).
-
-    A None is the `worst` value there is; what falls on one is None. `low` and `high` are quartiles, and below
-    five seeds the least and the greatest value.
-    """
-    frame = pandas.DataFrame(list(values), columns=["key", "value"])
-    by_key = frame["value"].astype(float).fillna(worst).groupby(frame["key"], sort=False)
-    found = by_key.agg(["median", "min", "max", "size"])
-    many = found["size"] >= QUARTILES
-    found["low"] = by_key.quantile(0.25).where(many, found["min"])
-    found["high"] = by_key.quantile(0.75).where(many, found["max"])
-    found = found.rename(columns={"max": "best", "size": "seeds"}).astype(object)
-    return found.where(np.isfinite(found.astype(float)), None).to_dict("index")
-
-
 def summary_line(rows: Sequence[dict]) -> str:
     """What a run's rows come to, in a line: at its learning rate the median over seeds of each case."""
     entry = summarise(rows)[0]
@@ -234,8 +227,3 @@ def summary_line(rows: Sequence[dict]) -> str:
 def words(case: dict) -> str:
     """`{"length": [40, 256], "pairs": 64}` → `length 40-256, pairs 64`."""
     return ", ".join(f"{key} {_short(value)}" for key, value in case.items())
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """As every table, figure and sentence shows a metric."""
-    return "diverged" if value is None else f"{value:.{digits}f}"

@@ -8,8 +8,9 @@ from ml_collections import ConfigDict
 
 from rnnbench.config.build import flat
 from rnnbench.report.read import Results
+from rnnbench.report.spread import number, skill
 from rnnbench.report.style import heat
-from rnnbench.report.summary import Group, groups, number, skill, words
+from rnnbench.report.summary import Group, groups, words
 
 EDGE = "edge"  # beside a learning rate: the least or the greatest of those tried
 
@@ -75,16 +76,6 @@ def case_heading(spread: dict, group: Group, line_break: str) -> str:
     if isinstance(length, int) and isinstance(trained, int):
         parts.append(f"({length / trained:.3g}×)")
     return line_break.join([*parts, *(words({key: value}) for key, value in case.items())])
-
-
-def learning_rates(group: Group) -> Table | None:
-    """The headline at the longest training length per learning rate; None where there is only one."""
-    rates = sorted({rate for entry in group.entries for rate in entry["learning_rates"]})
-    lines = [
-        [_word(entry["label"]), *(metric(entry["learning_rates"].get(rate)) for rate in rates)]
-        for entry in group.entries
-    ]
-    return Table(["model", *(f"{rate:g}" for rate in rates)], lines) if len(rates) > 1 else None
 
 
 def diverged(entries: Sequence[dict]) -> Table | None:

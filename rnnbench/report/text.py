@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from rnnbench.report.read import Results
-from rnnbench.report.summary import Group, furthest, groups, kinds, skill, title, words
+from rnnbench.report.spread import skill
+from rnnbench.report.summary import Group, furthest, groups, kinds, title, words
 from rnnbench.report.tables import EDGE
 from rnnbench.store.rows import longest
 
