@@ -47,7 +47,7 @@ def remake(folder: Path) -> list[Path]:
         own = folder / "plot.py"
         files = _own(own, rows) if own.exists() else _report(folder)
     if streamed := read_jsonl(folder / long_streams.ROWS):
-        files[long_streams.PLOT] = _png(long_streams.figure(streamed))
+        files[long_streams.PLOT] = draw.png(long_streams.figure(streamed))
     for name, content in files.items():
         write_bytes(folder / name, content)
     return [folder / name for name in files]
@@ -66,11 +66,7 @@ def _own(path: Path, rows: list[dict[str, Any]]) -> dict[str, bytes]:
         sys.path.append(beside)  # as launch.py does with what lies beside a config file
     spec.loader.exec_module(module)
     pages = module.pages(rows)
-    return {k: _png(page) if isinstance(page, Plot) else page.encode() for k, page in pages.items()}
-
-
-def _png(plot: Plot) -> bytes:
-    return draw.files(plot, ("png",))["png"]
+    return {k: draw.png(page) if isinstance(page, Plot) else page.encode() for k, page in pages.items()}
 
 
 if __name__ == "__main__":

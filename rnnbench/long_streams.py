@@ -168,7 +168,7 @@ def command(arguments: Sequence[str] | None) -> int:
             raise InputError(f"--solved: no member reaches {options.solved:g} here; nothing to stream")
     except OSError as error:
         raise InputError(error) from error
-    write_bytes(folder / PLOT, draw.files(figure(rows), ("png",))["png"])
+    write_bytes(folder / PLOT, draw.png(figure(rows)))
     print(f"written: {folder / ROWS}, {folder / PLOT}")
     return 0
 

@@ -32,9 +32,14 @@ SHADE = "#F1F1EC"  # the lengths of training
 DOTS = {"color": "#8A8A8A", "linewidth": 1.2, "linestyle": (0, (1, 2))}  # chance
 
 
-def of_rows(rows: Sequence[dict]) -> bytes:
-    """The figure of accuracy against length of these rows, as a PNG file."""
-    return files(accuracy_vs_length(summarise(rows)), ("png",))["png"]
+def of_rows(rows: Sequence[dict]) -> Plot:
+    """The plot of accuracy against length of these rows."""
+    return accuracy_vs_length(summarise(rows))
+
+
+def png(plot: Plot) -> bytes:
+    """The plot as a PNG file."""
+    return files(plot, ("png",))["png"]
 
 
 def files(plot: Plot, kinds: Sequence[str] = ("png", "svg")) -> dict[str, bytes]:

@@ -178,7 +178,7 @@ class Record:
         finals = []
         for member in self.members:
             mine = [row for row in rows if all(row[k] == v for k, v in member.items())]
-            self.log.image("accuracy_vs_length", draw.of_rows(mine), step, member)
+            self.log.image("accuracy_vs_length", draw.png(draw.of_rows(mine)), step, member)
             chosen = next(row for row in mine if row["selection"])
             headlines = {case_name(row["case"]): row[row["headline"]] for row in mine}
             finals.append({"headline": chosen[chosen["headline"]], **headlines})

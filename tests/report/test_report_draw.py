@@ -11,7 +11,7 @@ import pytest
 from report_rows import LENGTHS, member, row, write_study
 
 from rnnbench.report import draw, page
-from rnnbench.report.figures import accuracy_vs_length, plots
+from rnnbench.report.figures import plots
 from rnnbench.report.panels import log_ticks
 from rnnbench.report.read import Results, read
 from rnnbench.report.style import MARKERS, STYLES
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def figure_of(rows):
-    return draw.draw(accuracy_vs_length(summarise(rows)))
+    return draw.draw(draw.of_rows(rows))
 
 
 def legend_of(figure):
@@ -98,16 +98,16 @@ def test_nothing_in_a_figure_is_cut_or_covered():
 
 def test_figures_have_our_style_whatever_the_users_is():
     rows = member((1.0, 1.0, 0.9))
-    ours = draw.of_rows(rows)
+    ours = draw.png(draw.of_rows(rows))
     theirs = {"text.usetex": True, "font.size": 40, "savefig.bbox": "tight", "axes.facecolor": "red"}
     with matplotlib.rc_context(theirs):
-        assert draw.of_rows(rows) == ours
+        assert draw.png(draw.of_rows(rows)) == ours
         assert matplotlib.rcParams["text.usetex"]
 
 
 @pytest.mark.parametrize("backend", ["no_such_backend", "module://no_such_module.backend"])
 def test_the_backend_of_a_notebook_does_no_harm(backend, tmp_path):
-    code = "from report_rows import member; from rnnbench.report import draw; draw.of_rows(member((1, 1, 1)))"
+    code = "from report_rows import member; from rnnbench.report import draw; draw.png(draw.of_rows(member((1, 1, 1))))"
     places = {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "tests"))), "MPLBACKEND": backend}
     subprocess.run([sys.executable, "-c", code], env=os.environ | places, cwd=tmp_path, check=True)
 
