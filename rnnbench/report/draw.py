@@ -64,17 +64,20 @@ def draw(plot: Plot) -> Figure:
         height = 1.6 + 0.5 * max(len(panel.rows) for panel in plot.panels)
     else:
         width, height = 5.6 if columns == 3 else 6.8, 4.4
-    figure = Figure(figsize=(width * columns, height * rows), layout="constrained", facecolor="white")
+    handles = _legend([panel for panel in plot.panels if isinstance(panel, Panel)])
+    inches = 0.75 + 0.085 * max((len(handle.get_label()) for handle in handles), default=0)
+    across = max(math.floor(width * columns / inches), 1)
+    size = width * columns, height * rows + 0.24 * math.ceil(len(handles) / across)
+    figure = Figure(figsize=size, layout="constrained", facecolor="white")
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12)
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes, panel in zip(grid.flat, plot.panels):
         (_draw_heatmap if isinstance(panel, Heatmap) else _draw_panel)(axes, panel)
     for axes in list(grid.flat)[len(plot.panels) :]:
         axes.set_axis_off()
-    if handles := _legend([panel for panel in plot.panels if isinstance(panel, Panel)]):
+    if handles:
         look = {"loc": "outside lower center", "frameon": False, "fontsize": 10, "labelcolor": INK}
-        inches = 0.75 + 0.085 * max(len(handle.get_label()) for handle in handles)
-        figure.legend(handles=handles, ncols=max(math.floor(width * columns / inches), 1), **look)
+        figure.legend(handles=handles, ncols=across, **look)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # done: each further file would lay it out again
     return figure

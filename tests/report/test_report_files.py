@@ -13,6 +13,7 @@ from report_rows import member, row, write_run, write_study
 from rnnbench.report.__main__ import main
 from rnnbench.report.read import read
 from rnnbench.store.rows import write_jsonl
+from rnnbench.study import run
 
 ROOT = Path(__file__).parents[2]
 FIGURES = ("overview", "accuracy_vs_length", "learning_rates", "learning_curves", "cost", "positions")
@@ -111,6 +112,15 @@ def test_problems_go_to_stderr(tmp_path, capsys):
     errors = capsys.readouterr().err.splitlines()
     assert len(errors) == 2 and "positions.jsonl:4: not a line of JSON" in errors[0]
     assert errors[1] == f"{tmp_path / 'config.json'}: not a JSON object; skipped"
+
+
+def test_a_report_that_fails_is_a_warning_of_the_study(tmp_path, monkeypatch, capsys):
+    write_study(tmp_path)
+    monkeypatch.setattr(run, "write", lambda *_: 1 / 0)
+    run.report(tmp_path, None)
+    printed = capsys.readouterr()
+    said = "rnnbench: no report (ZeroDivisionError: division by zero); try python -m rnnbench.report"
+    assert printed.out == "" and printed.err == f"{said} {tmp_path}\n"
 
 
 def test_the_text_of_a_user_is_never_markup(tmp_path, capsys):
