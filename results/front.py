@@ -51,7 +51,7 @@ def main() -> None:
     readme = ROOT / "README.md"
     readme.write_text(BLOCK.sub(lambda match: match[1] + table(made), readme.read_text()))
     (overview,) = [plot for plot in figures.plots(made, found) if plot.name == "overview"]
-    (ROOT / "results" / "overview.png").write_bytes(draw.png(draw.draw(overview)))
+    (ROOT / "results" / "overview.png").write_bytes(draw.png(overview))
 
 
 if __name__ == "__main__":

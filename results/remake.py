@@ -3,7 +3,7 @@
     python results/remake.py results/*
 
 In a folder of rows that is a report: report.md and its PNGs. A folder with a plot.py has pages of its own:
-`pages(rows)` there gives {file name: matplotlib Figure or text}. Streams (far.jsonl) get their plot.
+`pages(rows)` there gives {file name: Plot or text}. Streams (far.jsonl) get their plot.
 """
 
 import argparse
@@ -14,11 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from rnnbench import long_streams
 from rnnbench.config import InputError
-from rnnbench.report.draw import png
+from rnnbench.report import draw
+from rnnbench.report.panels import Plot
 from rnnbench.report.write import write
 from rnnbench.store.paths import write_bytes
 from rnnbench.store.rows import read_jsonl
@@ -48,7 +47,7 @@ def remake(folder: Path) -> list[Path]:
         own = folder / "plot.py"
         files = _own(own, rows) if own.exists() else _report(folder)
     if streamed := read_jsonl(folder / long_streams.ROWS):
-        files[long_streams.PLOT] = png(long_streams.figure(streamed))
+        files[long_streams.PLOT] = draw.png(long_streams.figure(streamed))
     for name, content in files.items():
         write_bytes(folder / name, content)
     return [folder / name for name in files]
@@ -67,7 +66,7 @@ def _own(path: Path, rows: list[dict[str, Any]]) -> dict[str, bytes]:
         sys.path.append(beside)  # as launch.py does with what lies beside a config file
     spec.loader.exec_module(module)
     pages = module.pages(rows)
-    return {k: png(page) if isinstance(page, Figure) else page.encode() for k, page in pages.items()}
+    return {k: draw.png(page) if isinstance(page, Plot) else page.encode() for k, page in pages.items()}
 
 
 if __name__ == "__main__":

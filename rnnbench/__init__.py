@@ -8,6 +8,10 @@ __version__ = "0.1.0"
 __all__ = ["load", "results", "stream"]
 
 
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
+
+
 def __getattr__(name: str):
     if name in __all__:
         from rnnbench import notebook  # only when asked for: JAX takes seconds to load

@@ -20,7 +20,7 @@ import numpy as np
 from flax import nnx
 from ml_collections import ConfigDict
 
-from rnnbench import model, tasks
+from rnnbench import model, tasks, terminal
 from rnnbench.config.build import base, changed
 from rnnbench.errors import ConfigError, ContractError
 from rnnbench.mixers.contract import CHECKS
@@ -130,4 +130,4 @@ def refuse(message: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(terminal.run(main, sys.argv[1:]))

@@ -17,12 +17,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from matplotlib.figure import Figure
 
-from rnnbench import notebook
+from rnnbench import notebook, terminal
 from rnnbench.config import InputError
-from rnnbench.report.draw import png
-from rnnbench.report.style import OTHERS, STYLES
+from rnnbench.report import draw
+from rnnbench.report.figures import line
+from rnnbench.report.panels import Panel, Plot, log_ticks
+from rnnbench.report.spread import spreads
+from rnnbench.report.style import OTHERS, STYLES, Style
+from rnnbench.report.summary import title
 from rnnbench.store.paths import write_bytes
 from rnnbench.store.rows import case_name, read_jsonl, write_jsonl
 from rnnbench.tasks.contract import Batch, bounds
@@ -93,28 +96,31 @@ def rows_of(run: Path, length: int, sequences: int, piece: int, threshold: float
     return rows
 
 
-def figure(rows: Sequence[dict[str, Any]]) -> Figure:
+def figure(rows: Sequence[dict[str, Any]]) -> Plot:
     """Accuracy by position: a line per model, the median of its members, and a band from worst to best."""
     longest = max(row["case"]["length"] for row in rows)
     rows = [row | {"longest": longest} for row in rows]
-    drawing = Figure(figsize=(7.6, 4.6), layout="constrained", facecolor="white")
-    axes = drawing.subplots()
+    lines = []
     for name in dict.fromkeys(map(_name, rows)):
         mine = [row for row in rows if _name(row) == name]
-        curves = np.array([row["accuracy_by_position"] for row in mine], float)  # None becomes NaN
-        colour, dash, _ = STYLES.get(mine[0]["model"], (OTHERS[0], (), ""))
-        line = dict(color=colour, linestyle=(0, dash), label=f"{name} ({len(mine)})")
         ends = [*mine[0]["starts"][1:], mine[0]["case"]["length"]]
-        axes.plot(ends, np.median(curves, axis=0), **line)
-        band = curves.min(axis=0), curves.max(axis=0)
-        axes.fill_between(ends, *band, color=colour, alpha=0.15, linewidth=0)
-    chance = rows[0]["chance"]
-    axes.axhline(chance, color="#8A8A8A", linewidth=1, linestyle=":")
-    axes.set_xscale("log")  # a solution that leaks is lost early, if at all
-    axes.set(xlabel="position", ylabel="accuracy", ylim=(chance - 0.05, 1.02))
-    axes.set_title(f"{rows[0]['task'].replace('_', ' ')}: the state carried over {longest:,} steps")
-    axes.legend(frameon=False, title="model (members)")
-    return drawing
+        values = [pair for row in mine for pair in zip(ends, row["accuracy_by_position"])]
+        look = STYLES.get(mine[0]["model"], Style(OTHERS[0]))
+        lines.append(line(f"{name} ({len(mine)})", look, [(x, "", s) for x, s in spreads(values).items()]))
+    xs = [x for each in lines for x in each.x]
+    chance = [(x, rows[0]["chance"]) for x in (min(xs), max(xs))]
+    heading = f"{title(rows[0]['task'])}: the state carried over {longest:,} steps"
+    log = {"x_log": 10, "x_ticks": log_ticks(xs)}  # a solution that leaks is lost early, if at all
+    panel = Panel(
+        heading,
+        "median and band over the members, their number in brackets",
+        "position",
+        "accuracy",
+        lines,
+        **log,
+        chance=chance,
+    )
+    return Plot("far", heading, "", [panel])
 
 
 def _name(row: dict[str, Any]) -> str:
@@ -125,6 +131,10 @@ def _name(row: dict[str, Any]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    return terminal.run(command, arguments)
+
+
+def command(arguments: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m rnnbench.long_streams",
         description=f"Writes {ROWS} and {PLOT}: accuracy along long streams.",
@@ -156,10 +166,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 write_jsonl(folder / ROWS, rows)  # a run at a time: a stream takes minutes
         if not streamed:
             raise InputError(f"--solved: no member reaches {options.solved:g} here; nothing to stream")
-    except (InputError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    write_bytes(folder / PLOT, png(figure(rows)))
+    except OSError as error:
+        raise InputError(error) from error
+    write_bytes(folder / PLOT, draw.png(figure(rows)))
     print(f"written: {folder / ROWS}, {folder / PLOT}")
     return 0
 

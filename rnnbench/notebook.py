@@ -10,13 +10,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas
 from flax import nnx
 from ml_collections import ConfigDict
 
 from rnnbench.config import InputError
 from rnnbench.config.saved import from_saved
-from rnnbench.model import SequenceModel
-from rnnbench.report.read import flat_row, read
+from rnnbench.model import SequenceModel, num_params
+from rnnbench.report.read import frame, read
 from rnnbench.report.summary import summarise
 from rnnbench.store.paths import absolute
 from rnnbench.store.rows import member_name, read_jsonl
@@ -37,6 +38,10 @@ class Loaded(NamedTuple):
     task: Any
     member: dict
     step: int
+
+    def __repr__(self) -> str:
+        run = f"{self.config.task.name}, {self.config.model.name}, {member_name(self.member)}"
+        return f"<a trained member: {run}, step {self.step}, {num_params(self.params):,} parameters>"
 
 
 def load(
@@ -115,17 +120,13 @@ def stream(
     return functools.partial(step, variables), model.init_state(batch, max_length)
 
 
-def results(*workdirs: str | Path) -> Any:
+def results(*workdirs: str | Path) -> pandas.DataFrame:
     """The rows of runs, studies and table folders as a pandas DataFrame, one per member, case and evaluation.
 
-    `case` is the case's name and `length` its longest length; `final` marks the last evaluation. Needs the
-    extra `report`; lines that cannot be used are named in `attrs["problems"]`.
+    `case` is the case's name and `length` its longest length; `final` marks the last evaluation. Lines that
+    cannot be used are named in `attrs["problems"]`.
     """
-    try:
-        import pandas
-    except ImportError:
-        raise InputError("results() needs pandas; install the extra: pip install -e '.[report]'") from None
     found = read(workdirs)
-    frame = pandas.DataFrame([flat_row(row) for row in found.rows])
-    frame.attrs["problems"] = found.problems
-    return frame
+    table = frame(found.rows)
+    table.attrs["problems"] = found.problems
+    return table

@@ -58,9 +58,9 @@ def test_a_line_per_model_and_case():
             ("mamba", {"length": 1}),
         ]
     ]
-    (axes,) = long_streams.figure(rows).axes
-    named = {line.get_label() for line in axes.lines if not line.get_label().startswith("_")}
-    assert named == {"lstm (2)", "mamba ones=any (1)", "mamba 1 (1)"}
+    (panel,) = long_streams.figure(rows).panels
+    assert {line.label for line in panel.lines} == {"lstm (2)", "mamba ones=any (1)", "mamba 1 (1)"}
+    assert panel.lines[0].x == [1, 2] and panel.lines[0].y == [1.0, 0.75]
 
 
 @pytest.mark.parametrize(
@@ -87,5 +87,5 @@ def test_a_length_that_cannot_hold_the_case(tmp_path, capsys):
     train.run(tiny("lstm", {"train.steps": 4} | lengths, "mqar"), tmp_path)
     assert long_streams.main([str(tmp_path), "--solved=0", "--length=2"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("--length: there are no sequences of length=2,pairs=")
+    assert line.startswith("rnnbench: --length: there are no sequences of length=2,pairs=")
     assert not (tmp_path / long_streams.ROWS).exists()

@@ -14,6 +14,7 @@ from helpers import tiny
 import rnnbench
 from rnnbench.config import InputError
 from rnnbench.config.build import put
+from rnnbench.model import num_params
 from rnnbench.store.rows import read_jsonl, write_jsonl
 from rnnbench.train import run as train
 from rnnbench.train.evaluate import case_key
@@ -130,10 +131,14 @@ def test_results_are_a_data_frame(run):
     assert frame.accuracy.between(0, 1).all()
 
 
-def test_without_pandas_one_line(run, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(InputError, match="needs pandas; install the extra"):
-        rnnbench.results(run)
+def test_a_member_is_printed_in_a_line(run):
+    loaded = rnnbench.load(run, seed=1, learning_rate=0.03)
+    who = "a trained member: bit_parity, lstm, lr=0.03,seed=1, step 12"
+    assert str(loaded) == repr(loaded) == f"<{who}, {num_params(loaded.params):,} parameters>"
+
+
+def test_the_api_is_listed():
+    assert {"load", "results", "stream"} <= set(dir(rnnbench))
 
 
 def test_importing_the_package_loads_no_jax():

@@ -13,10 +13,11 @@ ROOMS = (
     "errors", "plugins", "tasks", "ops", "mixers", "config", "terminal", "model", "parallel", "store",
     "train", "study", "report", "bench", "notebook", "long_streams", "check", "cli", "__main__",
 )  # fmt: skip
-# A run shows its plot in TensorBoard, and a study ends in its report.
+# A run shows its plot in TensorBoard and the report's medians, and a study ends in its report.
 AGAINST_THE_ORDER = {
     ("train.log", "report.draw"),
-    ("study.run", "report.tables"),
+    ("train.run", "report.summary"),
+    ("study.run", "report.console"),
     ("study.run", "report.write"),
 }
 

@@ -2,8 +2,12 @@
 
 import statistics
 
-from matplotlib.figure import Figure
 from study import FAULTS, SUSPECTS
+
+from rnnbench.report.figures import line
+from rnnbench.report.panels import Panel, Plot
+from rnnbench.report.spread import spreads
+from rnnbench.report.style import Style
 
 # What a fault's mending is called, in the order of the ladder.
 MENDS = {
@@ -70,29 +74,26 @@ def line_of(setting):
 
 def figure(found):
     """Accuracy against the number of keys, a line per mend."""
-    drawing = Figure(figsize=(11.0, 4.8), layout="constrained", facecolor="white")
-    axes = drawing.subplots()
     lines = {}
     for setting in found:
         if name := line_of(setting):
-            lines.setdefault(name, []).append(setting)
+            lines.setdefault(name, []).extend((setting["keys"], value) for value in setting["seeds"])
     mends = ["the original, rebuilt", *(f"+ {mend}" for mend in MENDS.values())]
     order = sorted(lines, key=lambda name: (mends.index(name) if name in mends else len(mends), name))
-    for colour, name in zip(COLOURS, order):
-        line = sorted(lines[name], key=lambda setting: setting["keys"])
-        keys = [setting["keys"] for setting in line]
-        middle = [statistics.median(setting["seeds"]) for setting in line]
-        axes.plot(keys, middle, color=colour, marker="o", label=name)
-        low, high = ([pick(setting["seeds"]) for setting in line] for pick in (min, max))
-        axes.fill_between(keys, low, high, color=colour, alpha=0.12, linewidth=0)
+    curve = lambda name: [(keys, "", spread) for keys, spread in sorted(spreads(lines[name]).items())]
+    drawn = [line(name, Style(colour, (), "circle"), curve(name)) for colour, name in zip(COLOURS, order)]
     keys = sorted({setting["keys"] for setting in found})
-    axes.plot(keys, [1 / (2 * n) for n in keys], color="#8A8A8A", linestyle=":", linewidth=1, label="chance")
-    axes.set_xscale("log", base=2)
-    axes.set_xticks(keys, map(str, keys))
-    axes.set(xlabel="keys, as many as pairs", ylabel="accuracy over the queries", ylim=(0, 1.03))
-    axes.set_title("One mend after another: median of three seeds, band from worst to best", fontsize=11)
-    drawing.legend(loc="outside right upper", frameon=False, fontsize=9)
-    return drawing
+    panel = Panel(
+        "One mend after another",
+        "median of three seeds, band from worst to best",
+        "keys, as many as pairs",
+        "accuracy over the queries",
+        drawn,
+        x_log=2,
+        x_ticks=[(n, str(n)) for n in keys],
+        chance=[(n, 1 / (2 * n)) for n in keys],
+    )
+    return Plot("accuracy_vs_keys", panel.title, "", [panel])
 
 
 def tables(found):

@@ -2,11 +2,17 @@
 
 import statistics
 
-from matplotlib.figure import Figure
+from rnnbench.report.figures import line
+from rnnbench.report.panels import Panel, Plot
+from rnnbench.report.spread import spreads
+from rnnbench.report.style import Style
 
 DIM = 64  # the model's width; d_k is that of a head
-COLOURS = {16: "#E69F00", 32: "#0072B2", 64: "#000000"}
-MARKERS = {16: "s", 32: "o", 64: "^"}
+STYLES = {
+    16: Style("#E69F00", (), "square"),
+    32: Style("#0072B2", (), "circle"),
+    64: Style("#000000", (), "triangle-up"),
+}
 
 
 def pages(rows):
@@ -25,24 +31,21 @@ def curves(rows):
 
 
 def figure(found):
-    drawing = Figure(figsize=(7.6, 4.6), layout="constrained", facecolor="white")
-    axes = drawing.subplots()
+    lines = []
     for key_dim, by_pairs in found.items():
-        loads = [pairs / key_dim for pairs in by_pairs]
-        middle = [statistics.median(seeds) for seeds in by_pairs.values()]
-        colour, label = COLOURS[key_dim], f"d_k = {key_dim}, {DIM // key_dim} head{'s' * (key_dim < DIM)}"
-        axes.plot(loads, middle, color=colour, marker=MARKERS[key_dim], label=label)
-        low, high = ([pick(seeds) for seeds in by_pairs.values()] for pick in (min, max))
-        axes.fill_between(loads, low, high, color=colour, alpha=0.12, linewidth=0)
-    axes.axvline(1, color="#8A8A8A", linestyle=":", linewidth=1)
-    axes.set_xscale("log", base=2)
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.set(xlabel="pairs / d_k", ylabel="accuracy over the queries", ylim=(0, 1.03))
-    axes.set_title(
-        "DeltaNet: how many pairs a memory of d_k × d_k holds (median, worst to best)", fontsize=11
+        values = [(pairs / key_dim, value) for pairs, seeds in by_pairs.items() for value in seeds]
+        label = f"d_k = {key_dim}, {DIM // key_dim} head{'s' * (key_dim < DIM)}"
+        lines.append(line(label, STYLES[key_dim], [(x, "", s) for x, s in spreads(values).items()]))
+    panel = Panel(
+        "DeltaNet: how many pairs a memory of d_k × d_k holds",
+        "median over seeds, band from worst to best",
+        "pairs / d_k",
+        "accuracy over the queries",
+        lines,
+        x_log=2,
+        x_ticks=[(2.0**power, f"{2.0**power:g}") for power in range(-4, 4)],
     )
-    axes.legend(frameon=False)
-    return drawing
+    return Plot("accuracy_vs_load", panel.title, "", [panel])
 
 
 def table(found):

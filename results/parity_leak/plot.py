@@ -3,8 +3,8 @@
 import statistics
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
+from rnnbench.report.panels import Line, Panel, Plot, log_ticks
+from rnnbench.report.style import Style
 from rnnbench.store.rows import read_jsonl
 
 LEAK = Path(__file__).with_name("leak.jsonl")
@@ -18,7 +18,7 @@ NAMES = {
 SMALL = "DeltaNet as in the small table"
 MAMBA = "Mamba as in the small table"
 COLOURS = ("#000000", "#009E73", "#D55E00", "#56B4E9", "#E69F00", "#CC79A7", "#0072B2")
-MARKERS = ("o", "^", "s", "v", "D", "x", "*")
+MARKERS = ("circle", "triangle-up", "square", "triangle-down", "diamond", "x", "cross")
 
 
 def pages(_):
@@ -42,24 +42,25 @@ def change(overrides):
 
 
 def figure(found):
-    drawing = Figure(figsize=(7.6, 4.8), layout="constrained", facecolor="white")
-    axes = drawing.subplots()
     everyone = [member for group in found.values() for member in group]
+    lines = []
     for (name, group), colour, marker in zip(found.items(), COLOURS, MARKERS, strict=False):
         x, y = ([member[key] for member in group] for key in ("lasts", "reach"))
-        axes.scatter(x, y, color=colour, marker=marker, s=28, label=name, alpha=0.85)
+        lines.append(Line(name, Style(colour, (), marker), x, y, joined=False))
     ends = [f(member["lasts"] for member in everyone) for f in (min, max)]
     share = ratio(everyone)
-    axes.plot(ends, [share * end for end in ends], color="#8A8A8A", linestyle=":", linewidth=1)
-    axes.annotate(
-        f"{share:.2f} τ", (ends[1], share * ends[1]), ha="right", va="top", xytext=(0, -6),
-        textcoords="offset points", color="#6B6B6B",
-    )  # fmt: skip
-    axes.set(xscale="log", yscale="log", xlabel="τ, tokens a bit lasts by the weights")
-    axes.set_ylabel("tokens until fewer than 0.95 are right")
-    axes.set_title(f"Eigenvalues in [−1, 1] on parity: {len(everyone)} members", fontsize=11)
-    axes.legend(frameon=False, fontsize=8)
-    return drawing
+    lines.append(Line(f"{share:.2f} τ", Style("#8A8A8A", (1, 2), ""), ends, [share * end for end in ends]))
+    panel = Panel(
+        f"Eigenvalues in [−1, 1] on parity: {len(everyone)} members",
+        "a point per member",
+        "τ, tokens a bit lasts by the weights",
+        "tokens until fewer than 0.95 are right",
+        lines,
+        x_log=10,
+        x_ticks=log_ticks(ends),
+        y_log=True,
+    )
+    return Plot("leak", panel.title, "", [panel])
 
 
 def ratio(group):

@@ -1,4 +1,4 @@
 """Rows → report: `python -m rnnbench.report WORKDIR...`
 
-read → summary → findings, panels, tables → text (report.md), draw (PNG, SVG), page (report.html)
+read → summary → figures, tables, text → draw (PNG, SVG), page (report.html, report.md), console
 """

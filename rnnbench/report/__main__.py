@@ -4,14 +4,17 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from rich.console import Console
-
+from rnnbench import terminal
 from rnnbench.config import InputError
-from rnnbench.report import tables
+from rnnbench.report import console
 from rnnbench.report.write import write
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    return terminal.run(command, arguments)
+
+
+def command(arguments: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m rnnbench.report",
         description="Writes one report of all workdirs: report.html, report.md, results.csv, PNG, SVG.",
@@ -22,13 +25,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         entries, files = write(options.workdirs, options.out)
-    except (InputError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    console = Console()
-    console.print(tables.terminal(entries))
-    best = next((file for file in files if file.name == "report.html"), files[-1])
-    console.print(f"written: {best} and {len(files) - 1} files beside it", soft_wrap=True)
+    except OSError as error:
+        raise InputError(error) from error
+    console.show(entries)
+    page = next(file for file in files if file.name == "report.html")
+    print(f"written: {page} and {len(files) - 1} files beside it")
     return 0
 
 

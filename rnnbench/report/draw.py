@@ -2,110 +2,156 @@
 
 import io
 import math
+import os
+import sys
 from collections.abc import Sequence
+from textwrap import fill
 
-import matplotlib
+try:
+    import matplotlib
+except ValueError:  # MPLBACKEND, set by a notebook, names a backend that is not installed here
+    del os.environ["MPLBACKEND"]
+    for name in [name for name in sys.modules if name.startswith("matplotlib")]:
+        del sys.modules[name]
+    import matplotlib
+import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from rnnbench.report.figures import accuracy_vs_length
-from rnnbench.report.panels import Heatmap, Line, Panel, Plot, y_range
+from rnnbench.report.panels import MANY, Heatmap, Line, Panel, Plot, legend
+from rnnbench.report.spread import number, skill
+from rnnbench.report.style import MARKERS, Style, heat
 from rnnbench.report.summary import summarise
 
-MARKERS = {
-    "circle": "o",
-    "square": "s",
-    "triangle-up": "^",
-    "triangle-down": "v",
-    "cross": "P",
-    "diamond": "D",
-    "x": "X",
-}
-LABEL_GAP = 0.052  # of the panel's height, between two labels at the line ends
-INK, FAINT = "#333333", "#8A8A8A"
+INK, SOFT, RULE = "#333333", "#666666", "#BBBBBB"
+SHADE = "#F1F1EC"  # the lengths of training
+DOTS = {"color": "#8A8A8A", "linewidth": 1.2, "linestyle": (0, (1, 2))}  # chance
 
 
-def of_rows(rows: Sequence[dict]) -> Figure:
-    """The figure of accuracy against length of these rows."""
-    return draw(accuracy_vs_length(summarise(rows)))
+def of_rows(rows: Sequence[dict]) -> Plot:
+    """The plot of accuracy against length of these rows."""
+    return accuracy_vs_length(summarise(rows))
 
 
-def png(figure: Figure) -> bytes:
-    """The figure as a PNG file, for a workdir or for TensorBoard."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=160)
-    return buffer.getvalue()
+def png(plot: Plot) -> bytes:
+    """The plot as a PNG file."""
+    return files(plot, ("png",))["png"]
 
 
-def svg(figure: Figure) -> bytes:
-    """The figure as an SVG file, the same bytes every time."""
-    buffer = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "rnnbench"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return buffer.getvalue()
+def files(plot: Plot, kinds: Sequence[str] = ("png", "svg")) -> dict[str, bytes]:
+    """{kind: the plot as a file of that kind}; the same bytes whatever the user's matplotlibrc."""
+    found = {}
+    with matplotlib.style.context("default"), matplotlib.rc_context({"svg.hashsalt": "rnnbench"}):
+        figure = draw(plot)
+        for kind in kinds:
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format=kind, dpi=110, metadata={"Date": None} if kind == "svg" else None)
+            found[kind] = buffer.getvalue()
+    return found
 
 
 def draw(plot: Plot) -> Figure:
-    """The panels of a plot in a grid."""
+    """The panels of a plot in a grid, and one legend for all of them."""
     columns = min(len(plot.panels), 3 if plot.name == "cost" else 2)
     rows = math.ceil(len(plot.panels) / columns)
-    width, height = 7.6, 5.0
     if isinstance(plot.panels[0], Heatmap):
-        width = 2.6 + 1.5 * max(len(panel.columns) for panel in plot.panels)
-        height = 1.5 + 0.55 * max(len(panel.rows) for panel in plot.panels)
-    figure = Figure(figsize=(width * columns, height * rows), layout="constrained", facecolor="white")
-    figure.get_layout_engine().set(w_pad=0.15, h_pad=0.12)
+        columns, rows = 1, len(plot.panels)
+        width = 2.4 + 1.45 * max(len(panel.columns) for panel in plot.panels)
+        height = 1.6 + 0.5 * max(len(panel.rows) for panel in plot.panels)
+    else:
+        width, height = 5.6 if columns == 3 else 6.8, 4.4
+    handles = _legend([panel for panel in plot.panels if isinstance(panel, Panel)])
+    inches = 0.75 + 0.085 * max((len(handle.get_label()) for handle in handles), default=0)
+    across = max(math.floor(width * columns / inches), 1)
+    size = width * columns, height * rows + 0.24 * math.ceil(len(handles) / across)
+    figure = Figure(figsize=size, layout="constrained", facecolor="white")
+    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12)
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes, panel in zip(grid.flat, plot.panels):
         (_draw_heatmap if isinstance(panel, Heatmap) else _draw_panel)(axes, panel)
     for axes in list(grid.flat)[len(plot.panels) :]:
         axes.set_axis_off()
+    if handles:
+        look = {"loc": "outside lower center", "frameon": False, "fontsize": 10, "labelcolor": INK}
+        figure.legend(handles=handles, ncols=across, **look)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # done: each further file would lay it out again
     return figure
 
 
+def _legend(panels: Sequence[Panel]) -> list:
+    handles = [Line2D([], [], label=name, **_look(line)) for name, line in legend(panels)]
+    if any(panel.chance for panel in panels):
+        handles.append(Line2D([], [], label="chance", **DOTS))
+    if any(panel.trained for panel in panels):
+        handles.append(Patch(facecolor=SHADE, edgecolor=RULE, label="lengths of training"))
+    return handles
+
+
+def _look(line: Line) -> dict:
+    style: Style = line.style
+    joined = line.joined and len(line.x) > 1
+    dash = "none" if not joined else (0, style.dash) if style.dash else "-"
+    marker = MARKERS[style.marker][0] if style.marker and len(line.x) <= MANY else ""
+    look = {"marker": marker, "markersize": 7, "markeredgecolor": "white", "markeredgewidth": 0.9}
+    return {"color": style.color, "linestyle": dash, "linewidth": 1.8} | look
+
+
 def _title(axes: Axes, panel: Panel | Heatmap) -> None:
-    axes.set_title(panel.title, loc="left", fontsize=14, fontweight="bold", color=INK, pad=24)
+    axes.set_title(panel.title, loc="left", fontsize=13, fontweight="bold", color=INK, pad=22)
     place = {"xycoords": "axes fraction", "textcoords": "offset points"}
-    axes.annotate(panel.subtitle, (0, 1), (0, 8), **place, fontsize=10, color="#666666")
+    axes.annotate(panel.subtitle, (0, 1), (0, 7), **place, fontsize=10, color=SOFT)
 
 
 def _draw_heatmap(axes: Axes, panel: Heatmap) -> None:
-    values = [[math.nan if value is None else value for value in row] for row in panel.values]
-    xs, ys = ([i - 0.5 for i in range(len(names) + 1)] for names in (panel.columns, panel.rows))
-    axes.pcolormesh(xs, ys, values, cmap="viridis", vmin=0, vmax=1, edgecolors="white", linewidth=2)
-    axes.invert_yaxis()
-    axes.set_xticks(range(len(panel.columns)), [name.strip().replace("<br>", "\n") for name in panel.columns])
+    axes.set(xlim=(-0.5, len(panel.columns) - 0.5), ylim=(len(panel.rows) - 0.5, -0.5))
+    for y, row in enumerate(panel.cells):
+        for x, spread in enumerate(row):
+            if spread is None:
+                continue
+            share = skill(spread)
+            colour, ink = ((238, 238, 238), INK) if share is None else heat(share)
+            square = {"facecolor": [part / 255 for part in colour], "edgecolor": "white", "linewidth": 2}
+            axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, **square))
+            place = {"ha": "center", "va": "center", "color": ink}
+            several = spread["seeds"] > 1
+            axes.text(x, y - 0.17 * several, number(spread["median"], 2), fontsize=10, **place)
+            if several:
+                between = f"{number(spread['min'], 2)}–{number(spread['best'], 2)}"
+                axes.text(x, y + 0.2, between, fontsize=8, **place)
+    axes.set_xticks(range(len(panel.columns)), [fill(name, 18) + f"\n{at}" for name, at in panel.columns])
     axes.set_yticks(range(len(panel.rows)), panel.rows)
     axes.tick_params(colors=INK, labelsize=10, length=0)
+    axes.tick_params(axis="x", labelsize=9)
     axes.spines[:].set_visible(False)
-    for y, row in enumerate(panel.texts):
-        for x, text in enumerate(row):
-            value = panel.values[y][x]
-            color = INK if value is None else "black" if value > 0.6 else "white"
-            place = {"ha": "center", "va": "center", "fontsize": 9, "linespacing": 1.3}
-            axes.text(x, y, text.replace("<br>", "\n"), color=color, **place)
     _title(axes, panel)
 
 
 def _draw_panel(axes: Axes, panel: Panel) -> None:
-    bottom = _set_scales(axes, panel)
-    _mark_training_and_chance(axes, panel)
-    ends = [(_draw_line(axes, line, bottom), line.label, line.style["color"]) for line in panel.lines]
-    _label_ends(axes, ends)
+    _set_scales(axes, panel)
+    left, right = axes.get_xlim()
+    if panel.trained is not None:
+        axes.axvspan(left, panel.trained, color=SHADE, zorder=0, linewidth=0)
+    if panel.chance:
+        xs, ys = zip(*panel.chance)
+        axes.plot([left, *xs, right], [ys[0], *ys, ys[-1]], zorder=1, **DOTS)
+    for line in panel.lines:
+        _draw_line(axes, line, axes.get_ylim()[0])
     _title(axes, panel)
 
 
-def _set_scales(axes: Axes, panel: Panel) -> float:
+def _set_scales(axes: Axes, panel: Panel) -> None:
     xs = [x for line in panel.lines for x in line.x] + [tick for tick, _ in panel.x_ticks]
     low, high = min(xs), max(xs)
     if panel.x_log:
         axes.set_xscale("log", base=panel.x_log)
         low, high = min(low, panel.trained or low), max(high, panel.trained or high)
-        margin = max(high / low, 2) ** 0.1
-        axes.set_xlim(low / margin, high * margin**0.6)
+        margin = max(high / low, 2) ** 0.06
+        axes.set_xlim(low / margin, high * margin)
     else:
         margin = 0.03 * max(high - low, 1)  # a curve may have a single point
         axes.set_xlim(low - margin, high + margin)
@@ -114,80 +160,24 @@ def _set_scales(axes: Axes, panel: Panel) -> float:
         axes.xaxis.set_major_locator(FixedLocator(list(texts)))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: texts.get(x, f"{x:g}")))
+    if panel.y_log:
+        axes.set_yscale("log")
     axes.set_xlabel(panel.x_title, color=INK, fontsize=10)
     axes.set_ylabel(panel.y_title, color=INK, fontsize=10)
-    bottom, top = y_range(panel)
-    axes.set_ylim(bottom, top)
+    axes.set_ylim(*panel.y_range())
     axes.grid(axis="y", color="#E6E6E6", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color("#BBBBBB")
+    axes.spines[["left", "bottom"]].set_color(RULE)
     axes.tick_params(which="both", colors=INK, labelsize=10, length=0)
-    return bottom
 
 
-def _mark_training_and_chance(axes: Axes, panel: Panel) -> None:
-    left, right = axes.get_xlim()
-    small = {"textcoords": "offset points", "color": FAINT, "fontsize": 9, "va": "top", "style": "italic"}
-    if panel.trained is not None:
-        axes.axvspan(left, panel.trained, color="#F1F1EC", zorder=0, linewidth=0)
-        axes.annotate("trained", (left, axes.get_ylim()[1]), (3, -2), **small)
-    if panel.chance:
-        xs, ys = zip(*panel.chance)
-        look = {"color": FAINT, "linewidth": 1.1, "linestyle": (0, (1, 2)), "zorder": 1}
-        axes.plot([left, *xs, right], [ys[0], *ys, ys[-1]], **look)
-        axes.annotate("chance", (left, ys[0]), (3, -3), **small)
-
-
-def _draw_line(axes: Axes, line: Line, bottom: float) -> tuple[float, float] | None:
-    """Draws it; returns the last point, or None where there is none."""
+def _draw_line(axes: Axes, line: Line, bottom: float) -> None:
     ys = [math.nan if y is None else y for y in line.y]
-    color, dash = line.style["color"], line.style["dash"]
     if line.low:
         low, high = ([bottom if y is None else y for y in side] for side in (line.low, line.high))
         if len(line.x) > 1:
-            axes.fill_between(line.x, low, high, color=color, alpha=0.12, linewidth=0, zorder=2)
+            axes.fill_between(line.x, low, high, color=line.style.color, alpha=0.12, linewidth=0, zorder=2)
         else:
-            axes.plot(line.x * 2, [low[0], high[0]], color=color, alpha=0.5, linewidth=2, zorder=2)
-    few = len(line.x) <= 24
-    look = {"marker": MARKERS[line.style["marker"]] if few else "", "markersize": 6 if len(line.x) > 1 else 8}
-    look |= {"linestyle": (0, dash) if dash else "-", "linewidth": 2 if few else 1.5}
-    axes.plot(line.x, ys, color=color, **look, markeredgecolor="white", markeredgewidth=0.9, zorder=3)
-    points = [point for point in zip(line.x, ys) if not math.isnan(point[1])]
-    return points[-1] if points else None
-
-
-def _label_ends(axes: Axes, ends: list[tuple]) -> None:
-    """Names beside the last points, pushed apart; a thin line leads from each to its point."""
-    bottom, top = axes.get_ylim()
-    gap = LABEL_GAP * (top - bottom)
-    order = sorted(range(len(ends)), key=lambda i: (bottom if ends[i][0] is None else ends[i][0][1], -i))
-    wanted = [bottom if ends[i][0] is None else ends[i][0][1] for i in order]
-    heights = spread_apart(wanted, gap, bottom + gap / 2, top)
-    beside = axes.get_yaxis_transform()  # x as a fraction of the panel, y as the data
-    for i, height in zip(order, heights):
-        point, label, color = ends[i]
-        text = {"fontsize": 10, "color": color, "va": "center", "annotation_clip": False}
-        if point is None:
-            axes.annotate(f"{label} (diverged)", (1.06, height), xycoords=beside, **text)
-            continue
-        leader = {"arrowstyle": "-", "color": color, "linewidth": 0.7, "alpha": 0.5}
-        leader |= {"shrinkB": 4, "relpos": (0, 0.5)}
-        axes.annotate(label, point, (1.06, height), textcoords=beside, arrowprops=leader, **text)
-
-
-def spread_apart(wanted: list[float], gap: float, low: float, high: float) -> list[float]:
-    """Ascending heights at least `gap` apart, near the ascending wanted ones, within [low, high] if they fit.
-
-    Neighbours that are too close are merged into a block that is centred on the mean of what they want.
-    """
-    blocks = []  # [sum of wanted, count]
-    place = lambda block: min(
-        max(block[0] / block[1] - gap * (block[1] - 1) / 2, low), max(high - gap * (block[1] - 1), low)
-    )
-    for value in wanted:
-        blocks.append([value, 1])
-        while len(blocks) > 1 and place(blocks[-2]) + gap * blocks[-2][1] > place(blocks[-1]):
-            value_sum, count = blocks.pop()
-            blocks[-1] = [blocks[-1][0] + value_sum, blocks[-1][1] + count]
-    return [place(block) + gap * k for block in blocks for k in range(block[1])]
+            axes.vlines(line.x, low, high, color=line.style.color, alpha=0.5, linewidth=2, zorder=2)
+    axes.plot(line.x, ys, zorder=3, **_look(line))

@@ -3,51 +3,39 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 
-from rnnbench.report.panels import (
-    Heatmap,
-    Panel,
-    Plot,
-    heading,
-    log_ticks,
-    of_seeds,
-    of_spreads,
-    subtitle,
-)
+from rnnbench.report.panels import Heatmap, Line, Panel, Plot, log_ticks
 from rnnbench.report.read import Results
-from rnnbench.report.summary import Group, groups, kinds, longest, skill
-from rnnbench.store.rows import case_name
+from rnnbench.report.spread import QUARTILES, number, spreads
+from rnnbench.report.style import Style, style
+from rnnbench.report.summary import Group, furthest, groups, kinds, words
+from rnnbench.store.rows import longest
 
 POINTS = 200  # of a learning curve: more cannot be told apart
+BAND = "median over seeds, and a band between the quartiles, or from worst to best below five seeds"
 CAPTIONS = {
     "overview": (
         "Overview",
-        "Each model's headline metric at the longest evaluated length of each task: the median over seeds, "
-        "and below it the least and the best seed. The colour runs from chance to 1.",
+        "The headline metric at the longest length of each task: the median over seeds, and below it the "
+        "worst and the best seed. The colour runs from chance (dark) to 1 (yellow).",
     ),
     "accuracy_vs_length": (
         "Accuracy against length",
-        "The headline metric against the length of the sequences, at each model's learning rate: median over "
-        "seeds, band between the quartiles; the lengths of training are shaded, the dotted line is chance.",
+        f"The headline metric at each model's own learning rate: {BAND}.",
     ),
     "learning_rates": (
         "Learning-rate window",
-        "The headline metric at the longest length of training against the learning rate: how wide is the "
-        "range in which a model learns? Median over seeds, band between the quartiles.",
+        "The headline metric at the longest length of training: how wide is the range of learning rates in "
+        f"which a model learns? The {BAND}.",
     ),
-    "learning_curves": (
-        "Learning curves",
-        "Training loss against optimiser steps at each model's learning rate: median over seeds, band "
-        "between the quartiles.",
-    ),
+    "learning_curves": ("Learning curves", f"Training loss at each model's own learning rate: {BAND}."),
     "cost": (
         "Accuracy against cost",
         "The headline metric at the longest length against what it costs: float32 values of state carried "
-        "per sequence of that length, parameters, seconds of training per member. The bars are quartiles.",
+        "per sequence of that length, parameters, seconds of training per member. Bars: as the bands.",
     ),
     "positions": (
         "Accuracy by position",
-        "Accuracy along the sequence at the longest length: where does a model lose track? Median over "
-        "seeds, band between the quartiles.",
+        f"Accuracy along the sequence at the longest length: where does a model lose track? The {BAND}.",
     ),
 }
 
@@ -56,7 +44,7 @@ def plots(entries: Sequence[dict], results: Results) -> list[Plot]:
     """All figures of a report that have something to show."""
     found = groups(entries)
     made = {
-        "overview": _overview(found),
+        "overview": overviews(found),
         "accuracy_vs_length": _lengths(found),
         "learning_rates": _learning_rates(found),
         "learning_curves": _learning_curves(found, results.curves),
@@ -73,43 +61,52 @@ def accuracy_vs_length(entries: Sequence[dict]) -> Plot:
     return Plot(name, *CAPTIONS[name], list(_lengths(groups(entries))))
 
 
-def _overview(found: Sequence[Group]) -> Iterator[Heatmap]:
+def line(label: str, look: Style, points: Sequence[tuple[float, str, dict]]) -> Line:
+    """Of (x, what it is in words, spread over the seeds)."""
+    xs, names, found = zip(*points)
+    y, low, high = ([spread[key] for spread in found] for key in ("median", "low", "high"))
+    hover = [f"{name}: {_words(spread)}" for name, spread in zip(names, found)]
+    if all(spread["seeds"] == 1 for spread in found):
+        low = high = []
+    return Line(label, look, list(xs), y, low, high, hover)
+
+
+def _line(entry: dict, group: Group, points: Sequence[tuple[float, str, dict]]) -> Line:
+    return line(entry["label"], style(entry, group.entries), points)
+
+
+def _words(spread: dict) -> str:
+    median, low, high = (number(spread[key]) for key in ("median", "low", "high"))
+    what = "quartiles" if spread["seeds"] >= QUARTILES else "worst to best"
+    return median + (f"<br>{what} of {spread['seeds']} seeds: {low} to {high}" if spread["seeds"] > 1 else "")
+
+
+def overviews(found: Sequence[Group]) -> Iterator[Heatmap]:
+    """Models × the kinds of case at their longest length, one per protocol."""
     for protocol in dict.fromkeys(group.protocol for group in found):
-        columns: dict[str, dict[str, dict]] = {}
-        for group in found:
-            for kind, lines in kinds(group):
-                if group.protocol == protocol:
-                    furthest = max(length for _, line in lines for length, _ in line)
-                    words = group.title.replace(" ", "<br>") if len(group.title) > 12 else group.title
-                    name = "<br>".join(filter(None, [words, kind, f"length {furthest}"]))
-                    while name in columns:
-                        name += " "  # the same task with other settings
-                    at_end = {e["label"]: line[-1][1] for e, line in lines if line[-1][0] == furthest}
-                    columns[name] = at_end
         mine = [group for group in found if group.protocol == protocol]
+        columns, at_end = [], []
+        for group in mine:
+            for kind, lines in kinds(group):
+                length, spreads_there = furthest(lines)
+                columns.append(
+                    (", ".join(filter(None, [*group.title.split(" · "), kind])), f"length {length}")
+                )
+                at_end.append({entry["label"]: spread for entry, spread in spreads_there})
         rows = list(dict.fromkeys(entry["label"] for group in mine for entry in group.entries))
-        cells = [[column.get(label) for column in columns.values()] for label in rows]
-        yield Heatmap(
-            "All models",
-            f"protocol {protocol}",
-            rows,
-            list(columns),
-            [[cell and _clipped(skill(cell)) for cell in row] for row in cells],
-            [[_cell_text(cell) for cell in row] for row in cells],
-        )
+        cells = [[column.get(label) for column in at_end] for label in rows]
+        yield Heatmap("All models", f"protocol {protocol}", rows, columns, cells)
 
 
-def _clipped(value: float | None) -> float | None:
-    return None if value is None else min(max(value, 0.0), 1.0)
+def heading(group: Group, kind: str) -> str:
+    return " · ".join(filter(None, [group.title, kind]))
 
 
-def _cell_text(spread: dict | None) -> str:
-    if spread is None:
-        return ""
-    median, least, best = (
-        "div." if spread[k] is None else f"{spread[k]:.2f}" for k in ("median", "min", "best")
-    )
-    return median if spread["seeds"] == 1 else f"{median}<br>{least}–{best}"
+def subtitle(group: Group, where: str = "", what: str | None = None) -> str:
+    seeds = max(len(entry["seeds"]) for entry in group.entries)
+    what = group.headline if what is None else what
+    seen = f"{seeds} seeds" if seeds > 1 else "one seed"
+    return " · ".join(filter(None, [what, where, f"protocol {group.protocol}", seen]))
 
 
 def _lengths(found: Sequence[Group]) -> Iterator[Panel]:
@@ -120,15 +117,15 @@ def _lengths(found: Sequence[Group]) -> Iterator[Panel]:
             chance = {length: spread["chance"] for _, line in lines for length, spread in line}
             octaves = math.log2(lengths[-1] / lengths[0])
             drawn = []
-            for i, (entry, line) in enumerate(lines):
+            for i, (entry, of_entry) in enumerate(lines):
                 # A little to the side, so that equal lines stay visible.
                 shift = 2 ** (0.011 * max(octaves, 0.3) * (i - (len(lines) - 1) / 2))
-                points = [(length * shift, case_name(spread["case"]), spread) for length, spread in line]
-                drawn.append(of_spreads(entry, group, points))
+                points = [(length * shift, words(spread["case"]), spread) for length, spread in of_entry]
+                drawn.append(_line(entry, group, points))
             yield Panel(
                 heading(group, kind),
                 subtitle(group),
-                "sequence length, and as a multiple of the longest in training",
+                "sequence length (multiple of training)",
                 group.headline,
                 drawn,
                 x_log=2,
@@ -144,15 +141,13 @@ def _learning_rates(found: Sequence[Group]) -> Iterator[Panel]:
         if len(rates) < 2:
             continue
         chance = next(iter(group.entries[0]["learning_rates"].values()))["chance"]
+        named = lambda entry: [(r, f"learning rate {r:g}", s) for r, s in entry["learning_rates"].items()]
         yield Panel(
             group.title,
-            subtitle(group, f"at {case_name(group.train_case)}"),
+            subtitle(group, f"at {words(group.train_case)}"),
             "learning rate",
             group.headline,
-            [
-                of_spreads(e, group, [(r, f"learning rate {r:g}", s) for r, s in e["learning_rates"].items()])
-                for e in group.entries
-            ],
+            [_line(entry, group, named(entry)) for entry in group.entries],
             x_log=10,
             x_ticks=[(rate, f"{rate:g}") for rate in rates],
             chance=[(rate, chance) for rate in rates],
@@ -164,17 +159,18 @@ def _learning_curves(found: Sequence[Group], curves: Sequence[dict]) -> Iterator
     for group in found:
         lines = []
         for entry in group.entries:
-            by_step: dict[float, list] = {}
-            for row in _of_chosen(entry, by_run):
-                by_step.setdefault(row["step"], []).append(row["loss"])
-            steps = sorted(by_step)
-            steps = steps[:: -(-len(steps) // POINTS) or 1]
-            if steps:
-                lines.append(
-                    of_seeds(entry, group, "step", {step: by_step[step] for step in steps}, low_is_bad=False)
-                )
+            losses = [(row["step"], row["loss"]) for row in _of_chosen(entry, by_run)]
+            steps = sorted({step for step, _ in losses})
+            kept = set(steps[:: -(-len(steps) // POINTS) or 1])
+            lines += _curve(entry, group, "step", [each for each in losses if each[0] in kept], math.inf)
         if lines:
             yield Panel(group.title, subtitle(group, what=""), "step", "training loss", lines, share=False)
+
+
+def _curve(entry: dict, group: Group, name: str, values: list[tuple], worst: float = -math.inf) -> list[Line]:
+    """The line of (x, value of a seed) pairs; none without any."""
+    found = sorted(spreads(values, worst).items())
+    return [_line(entry, group, [(x, f"{name} {x}", spread) for x, spread in found])] if found else []
 
 
 COSTS: dict[str, Callable[[dict, dict], float]] = {
@@ -187,14 +183,13 @@ COSTS: dict[str, Callable[[dict, dict], float]] = {
 def _cost(found: Sequence[Group]) -> Iterator[Panel]:
     for group in found:
         kind, lines = next(kinds(group))  # the kind that comes first is the one of training
-        furthest = max(length for _, line in lines for length, _ in line)
-        last = [(entry, line[-1][1]) for entry, line in lines if line[-1][0] == furthest]
+        length, at_end = furthest(lines)
         for name, cost in COSTS.items():
-            known = [(e, cost(e, s), s) for e, s in last if cost(e, s) > 0]
+            known = [(e, cost(e, s), s) for e, s in at_end if cost(e, s) > 0]
             if known:
-                points = [of_spreads(e, group, [(value, f"{name} {value:,.4g}", s)]) for e, value, s in known]
+                points = [_line(e, group, [(value, f"{name} {value:,.4g}", s)]) for e, value, s in known]
                 ticks = log_ticks([value for _, value, _ in known])
-                where = heading(group, kind), subtitle(group, f"at length {furthest}")
+                where = heading(group, kind), subtitle(group, f"at length {length}")
                 yield Panel(*where, name, group.headline, points, x_log=10, x_ticks=ticks)
 
 
@@ -202,19 +197,20 @@ def _positions(found: Sequence[Group], positions: Sequence[dict]) -> Iterator[Pa
     by_run = _by_run(positions)
     for group in found:
         for kind, of_kind in kinds(group):
-            furthest = max(length for _, line in of_kind for length, _ in line)
+            length, at_end = furthest(of_kind)
             lines = []
-            for entry, line in of_kind:
-                by_start: dict[float, list] = {}
-                for row in _of_chosen(entry, by_run):
-                    if row["step"] == entry["step"] and row["case"] == line[-1][1]["case"]:
-                        for start, value in zip(row["starts"], row["accuracy"]):
-                            if value is not None:  # asked there
-                                by_start.setdefault(start, []).append(value)
-                if line[-1][0] == furthest and len(by_start) > 1:
-                    lines.append(of_seeds(entry, group, "position", dict(sorted(by_start.items()))))
+            for entry, spread in at_end:
+                values = [
+                    (start, value)
+                    for row in _of_chosen(entry, by_run)
+                    if row["step"] == entry["step"] and row["case"] == spread["case"]
+                    for start, value in zip(row["starts"], row["accuracy"])
+                    if value is not None  # asked there
+                ]
+                if len({start for start, _ in values}) > 1:
+                    lines += _curve(entry, group, "position", values)
             if lines:
-                what = subtitle(group, f"at length {furthest}", what="accuracy")
+                what = subtitle(group, f"at length {length}", what="accuracy")
                 yield Panel(heading(group, kind), what, "position in the sequence", "accuracy", lines)
 
 

@@ -1,25 +1,26 @@
-"""Figures as plain data, which `draw` turns into PNG and SVG and `interactive` into the page's."""
+"""Figures as plain data: what `draw` makes PNG and SVG of, and `page` the figures of report.html."""
 
 import math
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from rnnbench.report.style import style
-from rnnbench.report.summary import Group, quantile
+from rnnbench.report.style import Style
+
+MANY = 24  # points from which a line has no markers
 
 
 @dataclass(frozen=True)
 class Line:
-    """A model's line, or its single point. A y of None: its median diverged. `low` and `high`: quartiles."""
+    """A model's line, or its single point: y, and the band from low to high. None: it diverged."""
 
     label: str
-    style: dict
+    style: Style
     x: list[float]
     y: list[float | None]
     low: list[float | None] = field(default_factory=list)
     high: list[float | None] = field(default_factory=list)
     hover: list[str] = field(default_factory=list)  # what each point is, in words
+    joined: bool = True
 
 
 @dataclass(frozen=True)
@@ -36,18 +37,29 @@ class Panel:
     chance: list[tuple[float, float]] = field(default_factory=list)
     trained: float | None = None
     share: bool = True  # y is an accuracy, so its scale ends at 1
+    y_log: bool = False
+
+    def y_range(self) -> tuple[float, float]:
+        """The least and the greatest y that is shown."""
+        shown = [y for line in self.lines for y in (*line.y, *line.low, *line.high) if y is not None]
+        shown = [*shown, *(y for _, y in self.chance)] or [0.0]
+        if self.y_log:
+            return 0.8 * min(shown), 1.25 * max(shown)
+        if self.share:
+            bottom = max(min(shown) - 0.08, -0.04)
+            return bottom, 1 + 0.06 * (1 - bottom)
+        return min(0.0, *shown), 1.05 * max(shown) or 1.0
 
 
 @dataclass(frozen=True)
 class Heatmap:
-    """values[row][column] from 0, chance, to 1; None where there is nothing or where it diverged."""
+    """cells[row][column]: a spread, or None where there is nothing. Columns: (task and kind, length)."""
 
     title: str
     subtitle: str
     rows: list[str]
-    columns: list[str]
-    values: list[list[float | None]]
-    texts: list[list[str]]
+    columns: list[tuple[str, str]]
+    cells: list[list[dict | None]]
 
 
 @dataclass(frozen=True)
@@ -60,55 +72,13 @@ class Plot:
     panels: list
 
 
-def y_range(panel: Panel) -> tuple[float, float]:
-    """The least and the greatest y that is shown."""
-    shown = [y for line in panel.lines for y in (*line.y, *line.low, *line.high) if y is not None]
-    shown = [*shown, *(y for _, y in panel.chance)] or [0.0]
-    if panel.share:
-        bottom = max(min(shown) - 0.08, -0.03)
-        return bottom, 1 + 0.1 * (1 - bottom)
-    return min(0.0, *shown), 1.05 * max(shown) or 1.0
-
-
-def of_seeds(entry: dict, group: Group, name: str, by_x: dict[float, list], low_is_bad: bool = True) -> Line:
-    """Median and quartiles at each x of the values of the seeds; a None among them is the worst of all."""
-    sign, quartiles = 1 if low_is_bad else -1, []
-    for values in by_x.values():
-        scores = [float("-inf") if value is None else sign * value for value in values]
-        three = quantile(scores, 0.25), statistics.median(scores), quantile(scores, 0.75)
-        quartiles.append([sign * q if q != float("-inf") else None for q in three])
-    low, y, high = map(list, zip(*quartiles))
-    look, counts = style(entry, group.entries), [len(values) for values in by_x.values()]
-    hover = [f"{name} {x}: {_words(*q)}" for x, q in zip(by_x, zip(y, low, high, counts))]
-    if max(counts) == 1:
-        low = high = []
-    return Line(entry["label"], look, list(by_x), y, low, high, hover)
-
-
-def of_spreads(entry: dict, group: Group, points: Sequence[tuple[float, str, dict]]) -> Line:
-    """Of (x, what it is in words, spread)."""
-    xs, names, spreads = zip(*points)
-    quartiles = [[s[name] for s in spreads] for name in ("median", "low", "high")]
-    hover = [f"{n}: {_words(s['median'], s['low'], s['high'], s['seeds'])}" for n, s in zip(names, spreads)]
-    if all(spread["seeds"] == 1 for spread in spreads):
-        quartiles[1:] = [], []
-    return Line(entry["label"], style(entry, group.entries), list(xs), *quartiles, hover)
-
-
-def _words(median: float | None, low: float | None, high: float | None, count: int) -> str:
-    shown, least, best = ("diverged" if value is None else f"{value:.3f}" for value in (median, low, high))
-    return shown if count == 1 else f"{shown}<br>quartiles of {count} seeds: {least} to {best}"
-
-
-def heading(group: Group, kind: str) -> str:
-    return " · ".join(filter(None, [group.title, kind]))
-
-
-def subtitle(group: Group, where: str = "", what: str | None = None) -> str:
-    seeds = max(len(entry["seeds"]) for entry in group.entries)
-    what = group.headline if what is None else what
-    seen = f"{seeds} seeds" if seeds > 1 else "one seed"
-    return " · ".join(filter(None, [what, where, f"protocol {group.protocol}", seen]))
+def legend(panels: Sequence[Panel]) -> list[tuple[str, Line]]:
+    """(name, one of its lines) per model of several panels."""
+    by_label: dict[str, list[Line]] = {}
+    for line in (line for panel in panels for line in panel.lines):
+        by_label.setdefault(line.label, []).append(line)
+    nowhere = lambda lines: all(y is None for line in lines for y in line.y)
+    return [(f"{n} (diverged)" if nowhere(lines) else n, lines[0]) for n, lines in by_label.items()]
 
 
 def log_ticks(values: Sequence[float]) -> list[tuple[float, str]]:
@@ -119,7 +89,11 @@ def log_ticks(values: Sequence[float]) -> list[tuple[float, str]]:
         first = max(i for i, step in enumerate(steps) if step <= min(values) * (1 + 1e-9))
         last = min(i for i, step in enumerate(steps) if step >= max(values) * (1 - 1e-9))
         kept = steps[first : max(last, first + 1) + 1]
-        if len(kept) <= 7:
+        if len(kept) <= 8:
             break
-    text = lambda value: f"{value / 1000:g}k" if 1000 <= value < 1e6 else f"{value:g}"
-    return [(step, text(step)) for step in kept]
+    return [(step, _short(step)) for step in kept]
+
+
+def _short(value: float) -> str:
+    size, unit = next(each for each in ((1e6, "M"), (1e3, "k"), (0, "")) if value >= each[0])
+    return f"{value / (size or 1):g}{unit}"

@@ -1,16 +1,16 @@
 """Workdirs → what they hold, line by line: rows of results, positions and curves, configs, failures."""
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from numbers import Real
 from pathlib import Path
 from typing import NamedTuple
 
+import pandas
+
 from rnnbench.config import InputError
 from rnnbench.store import paths as storage
-from rnnbench.store.rows import FILES, case_name, jsonl_lines, unlike
+from rnnbench.store.rows import FILES, case_name, jsonl_lines, longest, unlike
 
 
 class Results(NamedTuple):
@@ -133,23 +133,10 @@ def _json(path: Path, results: Results) -> dict:
     return value
 
 
-def flat_row(row: dict) -> dict:
-    """A row as a line of a table: `case` by its name, its longest `length` beside it, objects as JSON."""
-    flat = {key: json.dumps(value) if isinstance(value, dict) else value for key, value in row.items()}
-    flat["case"] = case_name(row["case"])
-    place = list(flat).index("case") + 1
-    length = row["case"]["length"]
-    longest = max(length) if isinstance(length, list) else length
-    items = list(flat.items())
-    return dict([*items[:place], ("length", longest), *items[place:]])
-
-
-def to_csv(rows: Sequence[dict]) -> str:
-    """All rows, at every evaluation, as a CSV file with a heading."""
-    flat = [flat_row(row) for row in rows]
-    columns = dict.fromkeys(key for row in flat for key in row)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(flat)
-    return text.getvalue()
+def frame(rows: Sequence[dict]) -> pandas.DataFrame:
+    """All rows, at every evaluation: `case` by its name, its longest `length` beside it, objects as JSON."""
+    found = pandas.DataFrame(list(rows))
+    found.insert(list(found).index("case") + 1, "length", [longest(row["case"]) for row in rows])
+    found["case"] = found["case"].map(case_name)
+    as_text = lambda value: json.dumps(value) if isinstance(value, dict) else value
+    return found.apply(lambda column: column.map(as_text) if column.dtype == object else column)

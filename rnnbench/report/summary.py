@@ -2,22 +2,21 @@
 
 import json
 import math
-import statistics
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from rnnbench.store.rows import case_name
+from rnnbench.report.spread import WORST, number, spreads
+from rnnbench.store.rows import case_name, longest
 
-WORST = -math.inf  # where a diverged member stands among the others
 TITLES = {"mqar": "MQAR"}
 SECONDS = ("compile_seconds", "train_seconds", "eval_seconds")
 
 
 class Group(NamedTuple):
-    """The entries that may be held against each other: one task, one protocol, the same cases.
+    """The entries that can be compared: one task, one protocol, the same cases.
 
     `changes` are the overrides that all of them share, as text; `title` names those that tell the group from
-    others of the same task and protocol.
+    the other groups of its task.
     """
 
     task: str
@@ -27,12 +26,26 @@ class Group(NamedTuple):
     entries: list[dict]
 
     @property
+    def name(self) -> str:
+        """The title, and the protocol where that does not name it."""
+        ends = self.title.endswith(f"· {self.protocol}")
+        return self.title if ends else f"{self.title} · {self.protocol}"
+
+    @property
     def headline(self) -> str:
         return self.entries[0]["headline"].replace("_", " ")
 
     @property
     def train_case(self) -> dict:
         return self.entries[0]["train_case"]
+
+    @property
+    def cases(self) -> dict[str, dict]:
+        """Case name → spread of any entry that has it, in the order of tables: by kind, length, pairs."""
+        found = {name: spread for entry in self.entries for name, spread in entry["cases"].items()}
+        kinds = list(dict.fromkeys(_kind(spread["case"]) for spread in found.values()))
+        place = lambda spread: (kinds.index(_kind(spread["case"])), *_size(spread["case"]))
+        return dict(sorted(found.items(), key=lambda item: place(item[1])))
 
 
 def summarise(rows: Sequence[dict]) -> list[dict]:
@@ -54,7 +67,7 @@ def summarise(rows: Sequence[dict]) -> list[dict]:
         shared = _shared(group.entries)
         for entry in group.entries:
             own = {k: v for k, v in entry["overrides"].items() if k not in shared and k not in _NAMES}
-            entry["label"] = " ".join([entry["model"], *(f"{k}={v}" for k, v in own.items())])
+            entry["label"] = " ".join([entry["model"], *(f"{k.split('.')[-1]}={v}" for k, v in own.items())])
     return entries
 
 
@@ -70,10 +83,14 @@ def groups(entries: Sequence[dict]) -> list[Group]:
         found.setdefault((entry["task"], entry["protocol"], *key), []).append(entry)
     made = []
     for (task, protocol, *_), group in found.items():
-        rivals = [_shared(g) for (t, p, *_), g in found.items() if (t, p) == (task, protocol)]
+        rivals = [_shared(g) for (t, *_), g in found.items() if t == task]
         shared = _shared(group)
-        own = {k: v for k, v in shared.items() if any(rival.get(k) != v for rival in rivals)}
-        made.append(Group(task, protocol, f"{title(task)} {_text(own)}".strip(), _text(shared), group))
+        settings = words({k.split(".")[-1].replace("_", " "): v for k, v in _telling(shared, rivals).items()})
+        name = " · ".join(filter(None, [title(task), settings]))
+        made.append(Group(task, protocol, name, ", ".join(f"{k}={v}" for k, v in shared.items()), group))
+    for more in (lambda group: group.protocol, lambda group: case_name(group.train_case)):
+        titles = [group.title for group in made]
+        made = [g._replace(title=f"{g.title} · {more(g)}") if titles.count(g.title) > 1 else g for g in made]
     return made
 
 
@@ -81,8 +98,21 @@ def title(task: str) -> str:
     return TITLES.get(task, task.replace("_", " ").capitalize())
 
 
-def _text(changes: dict) -> str:
-    return ", ".join(f"{key}={value}" for key, value in changes.items())
+def _short(value: Any) -> str:
+    return "-".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _telling(shared: dict, rivals: Sequence[dict]) -> dict:
+    """The fewest settings that tell a group from its rivals: first those that differ from most of them."""
+    told: dict = {}
+    while shared:
+        alike = [rival for rival in rivals if all(rival.get(k) == v for k, v in told.items())]
+        differing = {k: sum(rival.get(k) != v for rival in alike) for k, v in shared.items()}
+        best = max(differing, key=differing.get)
+        if not differing[best]:
+            break
+        told[best] = shared[best]
+    return told
 
 
 def _shared(entries: Sequence[dict]) -> dict:
@@ -96,26 +126,31 @@ def kinds(group: Group) -> Iterator[tuple[str, list[tuple[dict, list[tuple[int, 
     One case per length, the one with most pairs; a range of lengths stands at its upper end.
     """
     found: dict[tuple, dict[int, dict]] = {}
-    for i, entry in enumerate(group.entries):
-        for spread in sorted(entry["cases"].values(), key=lambda s: s["case"].get("pairs", 0)):
-            kind = tuple((k, v) for k, v in spread["case"].items() if k not in ("length", "pairs"))
-            length = longest(spread["case"])
-            found.setdefault(kind, {}).setdefault(i, {})[length] = spread
+    for name, spread in group.cases.items():
+        for i, entry in enumerate(group.entries):
+            if name in entry["cases"]:
+                of_kind = found.setdefault(_kind(spread["case"]), {})
+                of_kind.setdefault(i, {})[longest(spread["case"])] = entry["cases"][name]
     for kind, of_kind in found.items():
         lines = [(group.entries[i], sorted(by_length.items())) for i, by_length in sorted(of_kind.items())]
-        yield ", ".join(f"{name} {value}" for name, value in kind), lines
+        yield words(dict(kind)), lines
 
 
-def longest(case: dict) -> int:
-    length = case["length"]
-    return max(length) if isinstance(length, (list, tuple)) else length
+def furthest(lines: Sequence[tuple[dict, list[tuple[int, dict]]]]) -> tuple[int, list[tuple[dict, dict]]]:
+    """(the longest length of a kind, [(entry, spread there), …] of the entries that have it)."""
+    length = max(length for _, line in lines for length, _ in line)
+    return length, [(entry, line[-1][1]) for entry, line in lines if line[-1][0] == length]
 
 
-def skill(spread: dict) -> float | None:
-    """(median − chance) / (1 − chance): 0 at chance, 1 at best; None for a diverged one."""
-    if spread["median"] is None:
-        return None
-    return (spread["median"] - spread["chance"]) / (1 - spread["chance"])
+def _kind(case: dict) -> tuple:
+    return tuple((key, _short(value)) for key, value in case.items() if key not in ("length", "pairs"))
+
+
+def _size(case: dict) -> list:
+    """Length, pairs: upper bounds first, so that a range can be compared with a number."""
+    values = (case["length"], case.get("pairs", 0))
+    bounds = [(max(v), min(v)) if isinstance(v, list | tuple) else (v, v) for v in values]
+    return [upper for upper, _ in bounds] + [lower for _, lower in bounds]
 
 
 def _run(row: dict) -> tuple:
@@ -142,17 +177,12 @@ def _last_rows(rows: list[dict]) -> list[dict]:
 
 def _entry(rows: list[dict]) -> dict:
     selection = [row for row in rows if row["selection"]]
-    rates, losses = {}, {}
-    for rate in sorted({row["learning_rate"] for row in selection}):
-        at_rate = [row for row in selection if row["learning_rate"] == rate]
-        losses[rate] = statistics.median(math.inf if row["loss"] is None else row["loss"] for row in at_rate)
-        rates[rate] = _spread(at_rate)
-    order = lambda rate: (WORST if rates[rate]["median"] is None else rates[rate]["median"], -losses[rate])
+    rates = dict(sorted(_spreads(selection, lambda row: row["learning_rate"]).items()))
+    losses = spreads([(row["learning_rate"], row["loss"]) for row in selection], worst=math.inf)
+    worse = lambda value, worst: worst if value is None else value
+    order = lambda r: (worse(rates[r]["median"], WORST), -worse(losses[r]["median"], math.inf))
     chosen = max(rates, key=order)
     kept = [row for row in rows if row["learning_rate"] == chosen]
-    by_case: dict[str, list[dict]] = {}
-    for row in kept:
-        by_case.setdefault(case_name(row["case"]), []).append(row)
     at_selection = next(row for row in kept if row["selection"])
     copied = ("task", "protocol", "model", "overrides", "headline", "params", "state_size")
     runs = {_run(row): [each for each in rows if _run(each) == _run(row)] for row in rows}
@@ -164,6 +194,7 @@ def _entry(rows: list[dict]) -> dict:
         "runs": list(runs),
         "learning_rate": chosen,
         "learning_rates": rates,
+        "at_edge": len(rates) > 1 and chosen in (min(rates), max(rates)),  # a better one may lie beyond
         "seeds": sorted({row["seed"] for row in kept}),
         "members": members,
         "seconds": seconds,  # of the whole population
@@ -171,39 +202,28 @@ def _entry(rows: list[dict]) -> dict:
         "final": all(row["final"] for row in kept),
         "step": max(row["step"] for row in kept),
         "train_case": at_selection["case"],
-        "cases": {name: _spread(of_case) for name, of_case in by_case.items()},
+        "cases": _spreads(kept, lambda row: case_name(row["case"])),
         "diverged": [{"learning_rate": rate, "seed": seed} for rate, seed in sorted(diverged)],
     }
 
 
-def _spread(rows: list[dict]) -> dict:
-    scores = [_score(row) for row in rows]
-    return {
-        "case": rows[0]["case"],
-        "chance": rows[0]["chance"],
-        "state_size": rows[0]["state_size"],
-        "median": _shown(statistics.median(scores)),
-        "best": _shown(max(scores)),
-        "min": _shown(min(scores)),
-        "low": _shown(quantile(scores, 0.25)),
-        "high": _shown(quantile(scores, 0.75)),
-        "seeds": len(rows),
-    }
+def _spreads(rows: Sequence[dict], key: Any) -> dict[Any, dict]:
+    """The spread of the headline per key, with what is the same for all rows of that key."""
+    first = {key(row): row for row in reversed(rows)}
+    found = spreads((key(row), None if row["diverged"] else row[row["headline"]]) for row in rows)
+    copied = ("case", "chance", "state_size")
+    return {k: {name: first[k][name] for name in copied} | spread for k, spread in found.items()}
 
 
-def quantile(scores: Sequence[float], share: float) -> float:
-    """Linear between neighbours; next to a diverged member, its own."""
-    ordered = sorted(scores)
-    below = math.floor(place := (len(ordered) - 1) * share)
-    if place == below or not math.isfinite(ordered[below]):
-        return ordered[below]
-    return ordered[below] + (ordered[below + 1] - ordered[below]) * (place - below)
+def summary_line(rows: Sequence[dict]) -> str:
+    """What a run's rows come to, in a line: at its learning rate the median over seeds of each case."""
+    entry = summarise(rows)[0]
+    count = len(entry["seeds"])
+    which = f"median of {count} seeds" if count > 1 else f"seed {entry['seeds'][0]}"
+    cases = [f"{name}: {number(spread['median'])}" for name, spread in entry["cases"].items()]
+    return "  ".join([*cases, f"({which} at learning rate {entry['learning_rate']:g})"])
 
 
-def _score(row: dict) -> float:
-    value = row[row["headline"]]
-    return WORST if row["diverged"] or value is None else value
-
-
-def _shown(score: float) -> float | None:
-    return score if math.isfinite(score) else None
+def words(case: dict) -> str:
+    """`{"length": [40, 256], "pairs": 64}` → `length 40-256, pairs 64`."""
+    return ", ".join(f"{key} {_short(value)}" for key, value in case.items())

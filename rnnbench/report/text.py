@@ -1,14 +1,14 @@
-"""The words of a report, and report.md."""
+"""The words of a report, computed from its entries."""
 
 from collections.abc import Sequence
 
-from rnnbench.report import tables
-from rnnbench.report.findings import findings, scale
-from rnnbench.report.panels import Plot
 from rnnbench.report.read import Results
-from rnnbench.report.summary import groups, title
-from rnnbench.report.tables import Table
+from rnnbench.report.spread import skill
+from rnnbench.report.summary import Group, furthest, groups, kinds, title, words
+from rnnbench.report.tables import EDGE
+from rnnbench.store.rows import longest
 
+HOLDS = 0.9  # of the way from chance to 1
 ABOUT = {
     "bit_parity": "is the number of ones read so far odd or even? One bit of memory that any token may flip.",
     "controlled_bit_parity": "bit parity, trained with a fixed number of ones. A model that only counts them "
@@ -24,12 +24,11 @@ def introduction(entries: Sequence[dict]) -> str:
     tasks = list(dict.fromkeys(title(entry["task"]) for entry in entries))
     members = sum(entry["members"] for entry in entries)
     return (
-        "rnnbench trains small sequence models on tasks that ask for memory and then tests them on sequences "
-        "longer than any they were trained on: what can a recurrence learn, does it keep working, and what "
-        f"does it cost? This report compares {_count(models, 'model')} on {_count(len(tasks), 'task')} "
-        f"({', '.join(tasks)}), {_count(members, 'trained member')} in all: every model with every learning "
-        "rate and seed. A model is shown at its own learning rate, the one with the best median over seeds "
-        "at the longest length of training; longer sequences never take part in that choice."
+        "rnnbench trains small sequence models on tasks that need memory, then tests them on sequences "
+        f"longer than any in training. This report compares {_count(models, 'model')} on "
+        f"{_count(len(tasks), 'task')} ({', '.join(tasks)}): {_count(members, 'trained member')}, one per "
+        "learning rate and seed. Each model is shown at its own learning rate, the one with the best median "
+        "over seeds at the longest length of training; longer sequences have no part in that choice."
     )
 
 
@@ -41,52 +40,85 @@ def about(entries: Sequence[dict]) -> list[tuple[str, str]]:
 
 def missing(found: Results) -> str:
     number = len(found.missing)
-    have = "has" if number == 1 else "have"
-    return f"{_count(number, 'cell')} of the study {have} no results yet." if number else ""
+    return (
+        f"{_count(number, 'cell')} of the study {'has' if number == 1 else 'have'} no results yet."
+        if number
+        else ""
+    )
+
+
+def findings(entries: Sequence[dict]) -> list[tuple[str, list[str]]]:
+    """(task and setting, sentences) per group: who holds the longest length, whose rate is at the edge."""
+    return [
+        (group.title, [_holders(group, kind, lines) for kind, lines in kinds(group)] + _edges(group))
+        for group in groups(entries)
+    ]
+
+
+def holding() -> str:
+    return f"A seed holds a length if it covers at least {HOLDS:.0%} of the way from chance to 1 there."
+
+
+def _holders(group: Group, kind: str, lines: list) -> str:
+    length, at_end = furthest(lines)
+    reaches = lambda spread, which: (skill(spread, which) or 0.0) >= HOLDS
+    every = [entry["label"] for entry, spread in at_end if reaches(spread, "min")]
+    some = [e["label"] for e, spread in at_end if reaches(spread, "best") and not reaches(spread, "min")]
+    times = length / longest(group.train_case)
+    where = f"Length {length}" + (f", {times:.3g} times training" if times != 1 else "")
+    where += f" ({kind})" if kind else ""
+    several = any(spread["seeds"] > 1 for _, spread in at_end)
+    parts = [f"{'every seed of ' if several else ''}{_names(every)}"] if every else []
+    parts += [f"some seeds of {_names(some)}"] if some else []
+    return f"{where}: held by {'; by '.join(parts) or 'no model'}."
+
+
+def _edges(group: Group) -> list[str]:
+    names = [entry["label"] for entry in group.entries if entry["at_edge"]]
+    return [f"Best learning rate at the edge of those tried: {_names(names)}."] if names else []
+
+
+def note(group: Group) -> str:
+    """How to read the table of results."""
+    chances = sorted({spread["chance"] for spread in group.cases.values()})
+    shown = " to ".join(f"{value:.3g}" for value in dict.fromkeys((chances[0], chances[-1])))
+    several = any(len(entry["seeds"]) > 1 for entry in group.entries)
+    edge = (
+        f", {EDGE} if it is the least or greatest tried" if any(e["at_edge"] for e in group.entries) else ""
+    )
+    return (
+        f"Headline: {group.headline}{', median (worst–best) over seeds' if several else ''}; chance {shown}. "
+        f"Learning rate: chosen at {words(group.train_case)}, the longest length of training{edge}. "
+        "State size: float32 values carried per sequence at that length. Train seconds: per member, the "
+        "run's time divided by its members."
+    )
+
+
+def warnings(entries: Sequence[dict]) -> list[str]:
+    """Runs that are not finished, a line each."""
+    unfinished = [entry for entry in entries if not entry["final"]]
+    return [f"{entry['label']} is not finished: figures of step {entry['step']}." for entry in unfinished]
+
+
+def cost(entries: Sequence[dict]) -> str:
+    sums = [sum(entry["seconds"][name] for entry in entries) for name in entries[0]["seconds"]]
+    total = sum(sums) or 1.0
+    compiling, training, evaluating = (f"{value / total:.0%}" for value in sums)
+    members = sum(entry["members"] for entry in entries)
+    return (
+        f"{_duration(sum(sums))} in all for {_count(members, 'trained member')}: {compiling} compiling, "
+        f"{training} training, {evaluating} evaluating."
+    )
+
+
+def _duration(seconds: float) -> str:
+    minutes, hours = seconds / 60, seconds / 3600
+    return f"{seconds:.0f} s" if minutes < 2 else f"{minutes:.0f} min" if hours < 2 else f"{hours:.1f} h"
 
 
 def _count(number: int, name: str) -> str:
     return f"{number} {name}" if number == 1 else f"{number} {name}s"
 
 
-def markdown(entries: Sequence[dict], found: Results, drawn: Sequence[Plot]) -> str:
-    """report.md; the figures are PNG files beside it."""
-    parts = ["# What the models learned", introduction(entries)]
-    parts += [f"- **{task}**: {sentence}" for task, sentence in about(entries)] + ["## Findings"]
-    for setting, sentences in findings(entries):
-        parts += [f"**{setting}**", "\n".join(f"- {sentence}" for sentence in sentences)]
-    parts += [scale(), missing(found)]
-    for plot in drawn:
-        parts += [f"## {plot.title}", f"![{plot.title}]({plot.name}.png)", plot.caption]
-    for group in groups(entries):
-        parts += [
-            f"## {group.task}, protocol {group.protocol}",
-            group.changes and f"Changed: {group.changes}.",
-        ]
-        parts += [pipe_table(tables.results(group)), tables.note(group)]
-        parts.append("\n".join(f"- {line}" for line in tables.warnings(group.entries)))
-        if rates := tables.learning_rates(group):
-            parts += [
-                f"Median {group.headline} at the longest training length per learning rate:",
-                pipe_table(rates),
-            ]
-    for heading, table in (("Diverged", tables.diverged(entries)), ("Failed", tables.failures(found))):
-        parts += [f"## {heading}", pipe_table(table)] if table else []
-    parts += ["## Cost", tables.cost_sentence(entries), pipe_table(tables.cost(entries))]
-    parts += ["## Configs and versions", "\n".join(f"- {line}" for line in tables.versions(found))]
-    shared, own = tables.configs(found)
-    parts += ["Keys that all cells share:", _keys(shared)] if shared else []
-    for cell, keys in own:
-        parts += [f"{cell}:", _keys(keys)] if keys else []
-    return "\n\n".join(filter(None, parts)) + "\n"
-
-
-def _keys(keys: Sequence[tuple[str, str]]) -> str:
-    return "\n".join(f"    {key} = {value}" for key, value in keys)
-
-
-def pipe_table(table: Table) -> str:
-    texts = [table.columns, ["---", *["---:"] * (len(table.columns) - 1)]]
-    plain = lambda cell: f"{cell.text} ({cell.detail})" if cell.detail else cell.text
-    texts += [[plain(cell).replace("|", "\\|").replace("\n", " ") for cell in line] for line in table.lines]
-    return "\n".join(f"| {' | '.join(line)} |" for line in texts)
+def _names(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

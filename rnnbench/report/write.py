@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rnnbench.config import InputError
-from rnnbench.report import draw, figures, page, text
-from rnnbench.report.read import read, to_csv
+from rnnbench.report import draw, figures, page
+from rnnbench.report.read import frame, read
 from rnnbench.report.summary import summarise
 from rnnbench.store.paths import place, write_bytes
 
@@ -25,15 +25,10 @@ def write(workdirs: Sequence[str | Path], folder: str | Path | None = None) -> t
         print(problem, file=sys.stderr)
     entries = summarise(found.rows)
     drawn = figures.plots(entries, found)
-    files: dict[str, bytes] = {"results.csv": to_csv(found.rows).encode()}
+    files = {"results.csv": frame(found.rows).to_csv(index=False, lineterminator="\n").encode()}
     for plot in drawn:
-        figure = draw.draw(plot)
-        files |= {f"{plot.name}.png": draw.png(figure), f"{plot.name}.svg": draw.svg(figure)}
-    files["report.md"] = text.markdown(entries, found, drawn).encode()
-    if lacking := page.lacking():
-        print(f"report.html left out: {lacking}", file=sys.stderr)
-    else:
-        files["report.html"] = page.html(entries, found, drawn).encode()
+        files |= {f"{plot.name}.{kind}": content for kind, content in draw.files(plot).items()}
+    files |= {name: text.encode() for name, text in page.render(entries, found, drawn).items()}
     for name, content in files.items():
         write_bytes(folder / name, content)
     return entries, [folder / name for name in files]

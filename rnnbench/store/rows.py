@@ -110,6 +110,12 @@ def case_name(case: Mapping) -> str:
     return ",".join(f"{key}={text(value)}" for key, value in case.items())
 
 
+def longest(case: Mapping) -> int:
+    """The length of a case; of a range its upper bound."""
+    length = case["length"]
+    return max(length) if isinstance(length, (list, tuple)) else length
+
+
 def member_name(member: Mapping) -> str:
     """The name of a member's TensorBoard run: `lr=0.003,seed=0`."""
     return f"lr={member['learning_rate']:g},seed={member['seed']}"

@@ -1,6 +1,7 @@
 """Running the cells of a study in one workdir: each once, whatever happens to the others."""
 
 import json
+import sys
 import traceback
 from contextlib import suppress
 from pathlib import Path
@@ -8,12 +9,11 @@ from typing import Any
 
 import jax
 from ml_collections import ConfigDict
-from rich.console import Console
 
-from rnnbench.config import ConfigError
+from rnnbench.config import ConfigError, first_line
 from rnnbench.config.saved import differences
 from rnnbench.parallel.hosts import from_main, is_main, together
-from rnnbench.report.tables import terminal
+from rnnbench.report import console
 from rnnbench.report.write import write
 from rnnbench.store import workdir
 from rnnbench.store.paths import absolute, write_text
@@ -113,8 +113,12 @@ def report(folder: Path, table: Path | None) -> None:
     there = {row["cell"] for row in tables.rows(table)} if table else set()
     planned = workdir.read_config(folder / "study.json")["cells"]
     places = [folder] * bool(here) + [table] * bool(there & planned.keys() - here)
-    if places:
-        Console().print(terminal(write(places, folder)[0]))
+    try:
+        if places:
+            console.show(write(places, folder)[0])
+    except Exception as error:  # whatever a figure may fail for: all rows are on disk
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        print(f"rnnbench: no report ({reason}); try python -m rnnbench.report {folder}", file=sys.stderr)
 
 
 def part(cells: dict[str, ConfigDict], shard: tuple[int, int]) -> dict[str, ConfigDict]:

@@ -194,15 +194,3 @@ def versions() -> dict[str, str]:
     """What made a row, as far as it may change the numbers."""
     others = {name: version(name) for name in ("jax", "jaxlib", "flax", "optax")}
     return {"rnnbench": __version__, **others, "python": python_version()}
-
-
-def summary(rows: Sequence[Row]) -> str:
-    """The best member's headline at each case, in a line."""
-    names = dict.fromkeys(case_name(row["case"]) for row in rows)
-    best = {
-        n: [row[row["headline"]] for row in rows if case_name(row["case"]) == n and not row["diverged"]]
-        for n in names
-    }
-    return "  ".join(
-        f"{name}: {max(values):.3f}" if values else f"{name}: diverged" for name, values in best.items()
-    )

@@ -14,13 +14,14 @@ from ml_collections import ConfigDict
 from rnnbench.parallel import signals
 from rnnbench.parallel.hosts import Preempted, from_main, is_main, preempted, together
 from rnnbench.parallel.mesh import to_host
+from rnnbench.report.summary import summary_line
 from rnnbench.store import workdir
 from rnnbench.store.paths import Place, absolute
 from rnnbench.store.rows import Row, case_name
 from rnnbench.train import evaluate
 from rnnbench.train import profile as profiling
 from rnnbench.train.checkpoint import Checkpoints
-from rnnbench.train.log import RunLog, summary, versions
+from rnnbench.train.log import RunLog, versions
 from rnnbench.train.population import compile_all, init_state, prepare, state_shapes
 from rnnbench.train.progress import Progress
 from rnnbench.train.step import Setup
@@ -51,7 +52,7 @@ def run(
     setup, _, rows = _look(config, folder, checkpoints, profile)
     progress = progress or Progress()
     if rows:
-        progress.skip(cell_name(config), summary(rows))
+        progress.skip(cell_name(config), summary_line(rows))
         return rows
     if preempted():
         raise Preempted(f"{cell_name(config)} was not begun")
@@ -61,7 +62,7 @@ def run(
             rows = session.train()
         finally:
             session.close()
-        progress.done(summary(rows))
+        progress.done(summary_line(rows))
     return rows
 
 

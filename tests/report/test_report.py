@@ -4,11 +4,11 @@ import pytest
 from report_rows import member, row
 from rich.console import Console
 
-from rnnbench.report import tables
-from rnnbench.report.findings import findings
+from rnnbench.report import console, page, tables, text
+from rnnbench.report.figures import plots
 from rnnbench.report.read import Results
-from rnnbench.report.summary import groups, quantile, summarise
-from rnnbench.report.text import markdown
+from rnnbench.report.spread import spreads
+from rnnbench.report.summary import groups, summarise, summary_line
 
 
 def only(rows):
@@ -17,8 +17,9 @@ def only(rows):
 
 
 def report_of(rows):
-    """The text of report.md, without figures."""
-    return markdown(summarise(rows), Results(rows, [], [], {}, [], [], []), [])
+    """The text of report.md."""
+    entries, found = summarise(rows), Results(rows, [], [], {}, [], [], [])
+    return page.render(entries, found, plots(entries, found))["report.md"]
 
 
 def test_learning_rate_by_the_median_at_the_selection_case_alone():
@@ -57,8 +58,8 @@ def test_a_diverged_member_is_worse_than_any_other():
     assert entry["diverged"] == [{"learning_rate": 0.1, "seed": 1}, {"learning_rate": 0.1, "seed": 2}]
     spread = only(wild)["cases"]["length=32"]
     assert (spread["median"], spread["best"], spread["min"]) == (None, 1.0, None)
-    text = report_of(wild)
-    assert "diverged (diverged–1.000)" in text and "lstm diverged at learning rate 0.1, seed 2." in text
+    said = report_of(wild)
+    assert "diverged (diverged–1.000)" in said and "| Bit parity | small | lstm | 0.1 | 2 |" in said
 
 
 def test_the_last_evaluation_counts_and_unfinished_runs_are_marked():
@@ -74,9 +75,9 @@ def test_tasks_protocols_and_overrides_are_never_mixed():
     rows = member((0.9, 0.9, 0.9)) + member((0.8, 0.8, 0.8), protocol="literature")
     rows += member((0.7, 0.7, 0.7), overrides={"model.dim": 128})
     summary = summarise(rows)
-    assert [entry["label"] for entry in summary] == ["lstm", "lstm", "lstm model.dim=128"]
+    assert [entry["label"] for entry in summary] == ["lstm", "lstm", "lstm dim=128"]
     text = report_of(rows)
-    small, literature = text.partition("## Cost")[0].split("## bit_parity, protocol ")[1:]
+    small, literature = text.partition("## Cost")[0].split("## Bit parity · ")[1:]
     assert small.startswith("small") and "0.800" not in small and "0.700" in small
     assert literature.startswith("literature") and "0.900" not in literature
 
@@ -85,32 +86,87 @@ def test_markdown_says_what_the_figures_mean():
     rows = member((0.9, 0.8, 0.7)) + member((0.95, 0.7, 0.6), learning_rate=0.01)
     text = report_of(rows)
     assert (
-        "| lstm | 0.950 | 0.700 | 0.600 | 0.01 | 1 | 12,345 | 2,048 | 6 |" in text
+        "| lstm | 0.950 | 0.700 | 0.600 | 0.01 (edge) | 1 | 12,345 | 2,048 | 6 |" in text
     )  # 12.4 s for two members
     assert "| model | 32 (1×) | 64 (2×) | 256 (8×) | learning rate |" in text
-    assert "Headline: accuracy; chance 0.5." in text and "chosen at length=32" in text
-    assert "| lstm | 0.900 | 0.950 |" in text  # the learning rates tried
+    assert "Headline: accuracy; chance 0.5." in text and "chosen at length 32" in text
+
+
+def shown(rows, width):
+    screen = Console(width=width, force_terminal=False, highlight=False)
+    with screen.capture() as capture:
+        console.show(summarise(rows), screen)
+    return capture.get()
 
 
 def test_the_terminal_table_shows_every_model_and_case():
     rows = member((1.0, 0.75, None), model="gpt") + member((0.5, 0.5, 0.5), model="mamba_neg")
-    console = Console(width=100, record=True, force_terminal=False)
-    with console.capture() as capture:
-        console.print(tables.terminal(summarise(rows)))
-    text = capture.get()
-    for part in ("bit_parity · small", "32", "8×", "gpt", "1.000", "0.750", "diverged", "mamba_neg", "0.003"):
-        assert part in text
+    out = shown(rows, 100)
+    for part in ("Bit parity · small", "32", "8×", "gpt", "1.000", "0.750", "diverged", "mamba_neg", "0.003"):
+        assert part in out
     spread = row() | {"median": 1.0}
-    assert tables._cell(spread).style != tables._cell(spread | {"median": 0.5}).style
+    assert console._cell(spread).style != console._cell(spread | {"median": 0.5}).style
 
 
-def test_quartiles_with_a_diverged_seed():
-    assert [quantile([4.0, 1.0, 2.0, 3.0], share) for share in (0.25, 0.75)] == [1.75, 3.25]
-    assert quantile([float("-inf"), 1.0, 2.0], 0.25) == float("-inf")
-    assert quantile([float("-inf"), 1.0, 2.0], 0.75) == 1.5 and quantile([0.7], 0.25) == 0.7
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_a_terminal_never_cuts_a_number(width):
+    case = lambda i: {"length": 32 * (i + 1), "pairs": i + 1, "values_per_key": 4}
+    rows = [row(model=m, length=case(i), accuracy=0.111 * i, selection=i == 0, train_seconds=123456.0)
+            for m in ("gpt", "a_model_of_a_user[/b] with a long name") for i in range(9)]  # fmt: skip
+    out = shown(rows, width)
+    assert "…" not in out and max(map(len, out.splitlines())) <= max(width, 60)
+    for i in range(9):
+        assert out.count(f"{0.111 * i:.3f}") == 2
+        assert any(f"{i + 1}" in line.split() for line in out.splitlines() if "pairs" in line)
+    assert "[/b]" in out and out.count("0.003") == 2
+
+
+def test_spreads_with_a_diverged_seed():
+    of = lambda *values, **more: spreads([("x", value) for value in values], **more)["x"]
+    five = of(5.0, 4.0, 1.0, 2.0, 3.0)
+    assert (five["low"], five["median"], five["high"]) == (2.0, 3.0, 4.0)  # quartiles
+    four = of(4.0, 1.0, 2.0, 3.0)
+    assert (four["low"], four["high"], four["seeds"]) == (1.0, 4.0, 4)  # ends where a seed is
+    wild = of(None, 0.7, 0.8, 0.9, 1.0, 0.6)
+    assert (wild["min"], wild["low"], wild["median"]) == (None, pytest.approx(0.625), 0.75)
+    assert of(None, None, 1.0, 1.0, 1.0, 1.0)["low"] is None  # between a diverged seed and another
+    losses = of(None, 0.5, 0.4, worst=float("inf"))
+    assert (losses["min"], losses["median"], losses["best"]) == (0.4, 0.5, None)
+
+
+def test_bands_of_few_seeds_end_where_seeds_are():
     rows = [each for seed, x in enumerate((0.6, None, 0.8)) for each in member((x, x, x), seed=seed)]
     spread = only(rows)["cases"]["length=64"]
-    assert (spread["low"], spread["median"], spread["high"]) == (None, 0.6, pytest.approx(0.7))
+    assert (spread["low"], spread["median"], spread["high"]) == (None, 0.6, 0.8)
+
+
+def test_the_line_of_a_run_says_which_member_it_shows():
+    rows = [each for seed, x in enumerate((0.9, 0.7, 0.6)) for each in member((x, x, None), seed=seed)]
+    rows += member((0.65, 1.0, 1.0), learning_rate=0.01)
+    assert summary_line(rows) == (
+        "length=32: 0.700  length=64: 0.700  length=256: diverged  (median of 3 seeds at learning rate 0.003)"
+    )
+    assert summary_line(member((0.9, 0.8, 0.7), seed=4)).endswith("(seed 4 at learning rate 0.003)")
+
+
+def test_ranges_and_numbers_are_in_order_of_their_upper_bound():
+    cases = [{"length": 64, "pairs": (1, 4)}, {"length": 64, "pairs": 16}, {"length": 64, "pairs": 4}]
+    cases += [{"length": [40, 256], "pairs": 2}, {"length": 32, "pairs": [2, 20]}]
+    (group,) = groups(summarise([row(length=case, selection=case["pairs"] == 16) for case in cases]))
+    assert [tuple(spread["case"].values()) for spread in group.cases.values()] == [
+        (32, [2, 20]), (64, (1, 4)), (64, 4), (64, 16), ([40, 256], 2),
+    ]  # fmt: skip
+
+
+def test_a_learning_rate_at_the_edge_of_those_tried_is_flagged():
+    better = lambda best, rates: [
+        each for rate in rates for each in member((0.9 if rate == best else 0.6,) * 3, learning_rate=rate)
+    ]
+    rates = (0.001, 0.003, 0.01)
+    assert [only(better(best, rates))["at_edge"] for best in rates] == [True, False, True]
+    assert not only(better(0.003, (0.003,)))["at_edge"]
+    assert "0.01*" in shown(better(0.01, rates), 80) and "*" not in shown(better(0.003, rates), 80)
+    assert "| 0.01 (edge) |" in report_of(better(0.01, rates))
 
 
 def test_settings_of_the_task_are_never_mixed_and_common_changes_are_named_once():
@@ -122,7 +178,7 @@ def test_settings_of_the_task_are_never_mixed_and_common_changes_are_named_once(
     first, second = groups(summarise(rows))
     assert [entry["label"] for entry in first.entries] == ["lstm", "EMA"]
     assert (first.title, first.changes) == ("Bit parity", "train.steps=9")
-    assert (second.title, second.changes) == ("Bit parity task.depth=5", "task.depth=5, train.steps=9")
+    assert (second.title, second.changes) == ("Bit parity · depth 5", "task.depth=5, train.steps=9")
 
 
 def test_another_training_length_is_another_table():
@@ -146,7 +202,7 @@ def test_seeds_of_two_workdirs_count_together_and_each_run_costs_its_own_time():
 def test_the_cost_of_the_study():
     rows = member((1.0, 1.0, 1.0)) + member((1.0, 1.0, 1.0), model="gpt", train_seconds=72.4)
     entries = summarise(rows)
-    assert tables.cost_sentence(entries) == (
+    assert text.cost(entries) == (
         "100 s in all for 2 trained members: 10% compiling, 85% training, 5% evaluating."
     )
     lines = [[cell.text for cell in line] for line in tables.cost(entries).lines]
@@ -154,33 +210,47 @@ def test_the_cost_of_the_study():
 
 
 def sentences(rows):
-    ((_, found),) = findings(summarise(rows))
+    ((_, found),) = text.findings(summarise(rows))
     return found
 
 
-def test_findings_say_who_holds_who_falls_and_who_never_learned():
-    rows = member((1.0, 1.0, 0.96), model="lstm") + member((1.0, 1.0, 0.97), model="mamba", state_size=9)
-    rows += member((0.98, 0.6, 0.5), model="lru") + member((0.8, 0.7, 0.6), model="qlstm")
-    rows += member((0.51, 0.5, 0.5), model="gpt") + member((None,) * 3, model="deltanet")
+def test_findings_say_whose_every_seed_holds():
+    rows = [each for seed in range(3) for each in member((1.0, 1.0, 0.96), seed=seed)]
+    for model, last in {
+        "mamba": (1.0, 1.0, 0.5),
+        "lru": (0.94, 0.5, None),
+        "gpt": (0.95, 0.96, None),
+    }.items():
+        rows += [each for s in range(3) for each in member((1.0, 1.0, last[s]), model=model, seed=s)]
     assert sentences(rows) == [
-        "Up to length 256, 8 times the longest in training: lstm and mamba hold.",
-        "Among these lstm trains fastest and mamba carries the smallest state.",
-        "Learned, but not held beyond the lengths of training: lru (0.500 at length 256, 0.980 at 32).",
-        "Learned in part: qlstm (0.600 at length 256, 0.800 at 32).",
-        "At chance in and beyond training: gpt.",
-        "Diverged: deltanet.",
+        "Length 256, 8 times training: held by every seed of lstm; by some seeds of mamba and gpt."
     ]
+    assert sentences(member((1.0, 1.0, 0.94))) == ["Length 256, 8 times training: held by no model."]
 
 
-def test_findings_name_the_models_that_hang_on_the_learning_rate():
+def test_findings_name_the_learning_rates_at_the_edge():
     rows = member((1.0, 1.0, 1.0), learning_rate=0.001) + member((0.5, 0.5, 0.5), learning_rate=0.01)
-    rows += member((0.9, 0.9, 0.9), model="gpt", learning_rate=0.001)
-    rows += member((0.8, 0.9, 0.9), model="gpt", learning_rate=0.01)
-    assert sentences(rows)[-1] == "The learning rate decides for lstm (1.000 at 0.001, 0.500 at 0.01)."
-    assert not any("decides" in sentence for sentence in sentences(member((1.0, 1.0, 1.0))))
+    assert sentences(rows)[-1] == "Best learning rate at the edge of those tried: lstm."
+
+
+def test_chance_is_what_the_rows_say():
+    rows = [
+        row(length=256, selection=True, accuracy=x, seed=s, chance=0.75) for s, x in enumerate((0.96, 0.98))
+    ]
+    assert sentences(rows) == ["Length 256: held by some seeds of lstm."]  # 0.96 is 84% of the way
 
 
 def test_an_unknown_task_without_extrapolation():
     rows = [row(task="my_task", model="mine", accuracy=0.99), row(task="my_task", accuracy=0.5)]
-    assert sentences(rows) == ["Up to length 32: mine holds.", "At chance in and beyond training: lstm."]
+    assert sentences(rows) == ["Length 32: held by mine."]
     assert "on 1 task (My task)" in report_of(rows)
+
+
+def test_titles_tell_settings_apart():
+    rows = member((0.9, 0.9, 0.9))
+    rows += member((0.8, 0.8, 0.8), cell="b", protocol="custom", overrides={"model.conv_size": 4})
+    rows += member((0.8, 0.8, 0.8), cell="c", protocol="long") + member(
+        (0.8, 0.8, 0.8), cell="d", protocol="map"
+    )
+    titles = ["Bit parity · small", "Bit parity · conv size 4", "Bit parity · long", "Bit parity · map"]
+    assert [group.title for group in groups(summarise(rows))] == titles

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,9 @@ from report_rows import member, row, write_run, write_study
 from rnnbench.report.__main__ import main
 from rnnbench.report.read import read
 from rnnbench.store.rows import write_jsonl
+from rnnbench.study import run
 
+ROOT = Path(__file__).parents[2]
 FIGURES = ("overview", "accuracy_vs_length", "learning_rates", "learning_curves", "cost", "positions")
 
 
@@ -31,13 +34,12 @@ def test_a_study(study, capsys):
     assert "deltanet_neg" in out and f"written: {study / 'report.html'} and 14 files beside it" in out
     text = (study / "report.md").read_text()
     for part in (
-        "compares 2 models on 2 tasks (Bit parity, MQAR), 24 trained members",
-        "Up to length 256, 8 times the longest in training: deltanet_neg holds.",
+        "compares 2 models on 2 tasks (Bit parity, MQAR): 24 trained members",
+        "Length 256, 8 times training: held by every seed of deltanet_neg.",
         "| Bit parity | small | gpt | 0.01 | 2 |",
-        "| dyck-gpt | XlaRuntimeError: out of <memory> |",
+        "- dyck-gpt: XlaRuntimeError: out of <memory>",
         "1 cell of the study has no results yet",
         "training, 13% evaluating.",
-        '    protocol = "small"',
     ):
         assert part in text, part
     assert text.count("](") == len(FIGURES)
@@ -58,7 +60,8 @@ def test_several_workdirs_make_one_report(tmp_path):
     assert main([*folders, "--out", str(tmp_path / "new" / "folder")]) == 0
     text = (tmp_path / "new" / "folder" / "report.md").read_text()
     assert "| lstm | 0.900 (0.900–0.900) |" in text and "| gpt | 0.800 |" in text
-    assert f'{table}: cell-gpt:\n\n    model.name = "gpt"' in text
+    html = (tmp_path / "new" / "folder" / "report.html").read_text()
+    assert f"<summary>{table}: cell-gpt</summary>\n<pre>model.name = &#34;gpt&#34;" in html
     assert not (tmp_path / "first" / "report.md").exists()
 
 
@@ -111,20 +114,37 @@ def test_problems_go_to_stderr(tmp_path, capsys):
     assert errors[1] == f"{tmp_path / 'config.json'}: not a JSON object; skipped"
 
 
-def test_without_the_extra_only_the_page_is_left_out(tmp_path, monkeypatch, capsys):
-    write_run(tmp_path, member((0.9, 0.8, 0.7)))
-    monkeypatch.setitem(sys.modules, "plotly", None)
-    assert main([str(tmp_path)]) == 0
-    said = "report.html left out: it needs plotly; install the extra: pip install -e '.[report]'\n"
+def test_a_report_that_fails_is_a_warning_of_the_study(tmp_path, monkeypatch, capsys):
+    write_study(tmp_path)
+    monkeypatch.setattr(run, "write", lambda *_: 1 / 0)
+    run.report(tmp_path, None)
     printed = capsys.readouterr()
-    assert printed.err == said and "report.md" in printed.out
-    assert (tmp_path / "report.md").exists() and not (tmp_path / "report.html").exists()
+    said = "rnnbench: no report (ZeroDivisionError: division by zero); try python -m rnnbench.report"
+    assert printed.out == "" and printed.err == f"{said} {tmp_path}\n"
+
+
+def test_the_text_of_a_user_is_never_markup(tmp_path, capsys):
+    folder = tmp_path / "[exp1]" / "[" / "b]"  # as `--workdir=[exp1]/[/b]`
+    write_run(folder, member((0.9, 0.8, 0.7), model="[draft]rep[/b] :smile:", cell="[/c]"))
+    assert main([str(folder)]) == 0
+    printed = capsys.readouterr()
+    assert f"written: {folder / 'report.html'} and" in printed.out and printed.err == ""
+    assert "[draft]rep[/b] :smile:" in printed.out
+
+
+def test_a_terminal_without_these_characters_gets_others(tmp_path):
+    write_run(tmp_path, member((0.9, 0.8, 0.7), model="β"))
+    command = [sys.executable, "-m", "rnnbench.report", str(tmp_path)]
+    ascii_only = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, cwd=ROOT, env=ascii_only, capture_output=True, check=False)
+    assert done.returncode == 0 and done.stderr == b"" and b"0.900" in done.stdout
+    assert "β" in (tmp_path / "report.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name, message", [("nothing", "there is no such folder"), ("", "no results here")])
 def test_nothing_to_report_is_one_line_and_exit_code_2(name, message, tmp_path):
     command = [sys.executable, "-m", "rnnbench.report", str(tmp_path / name)]
-    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.count("\n") == 1 and message in done.stderr and str(tmp_path / name) in done.stderr
     assert list(tmp_path.iterdir()) == []

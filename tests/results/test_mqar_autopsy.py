@@ -171,12 +171,9 @@ def test_pages_are_of_the_rate_with_the_best_median_and_tell_spread():
     pages = plot.pages(ladder + rows(study.cell(4)) + rows(study.cell(4, ["number"])))
     assert "| the original: all four faults | 0.300 (0.200–0.400) | 0.01 |" in pages["tables.md"]
     assert "| only number | 0.750 (0.500–1.000) | 0.01 |" in pages["tables.md"]
-    (axes,) = pages["accuracy_vs_keys.png"].axes
-    assert [line.get_label() for line in axes.lines] == [
-        "the original, rebuilt",
-        "+ no state of another sequence",
-        "chance",
-    ]
+    (panel,) = pages["accuracy_vs_keys.png"].panels
+    assert [line.label for line in panel.lines] == ["the original, rebuilt", "+ no state of another sequence"]
+    assert [line.y for line in panel.lines] == [[pytest.approx(0.3)], [0.75]] and panel.chance == [(4, 0.125)]
 
 
 def test_every_rung_of_the_ladder_and_the_climb_is_in_a_line_of_its_own():

@@ -7,10 +7,11 @@ from report_rows import member, write_run
 from rnnbench.store.rows import write_jsonl
 
 OWN = """
-from matplotlib.figure import Figure
+from rnnbench.report.figures import accuracy_vs_length
+from rnnbench.report.summary import summarise
 
 def pages(rows):
-    return {"count.md": f"{len(rows)} rows", "figure.png": Figure()}
+    return {"count.md": f"{len(rows)} rows", "figure.png": accuracy_vs_length(summarise(rows))}
 """
 
 
