@@ -1,7 +1,7 @@
 """rnnbench: what can a recurrence learn, does it extrapolate in length, and what does it cost?
 
-In a notebook: `rnnbench.load(workdir)` is a trained member, `rnnbench.stream(model)` feeds it token by token,
-`rnnbench.results(*workdirs)` is a DataFrame of all rows.
+In a notebook, `rnnbench.load(workdir)` loads a trained member, `rnnbench.stream(model)` feeds it token by
+token, and `rnnbench.results(*workdirs)` returns a DataFrame of all rows.
 """
 
 __version__ = "0.1.0"
@@ -14,7 +14,7 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str):
     if name in __all__:
-        from rnnbench import notebook  # only when asked for: JAX takes seconds to load
+        from rnnbench import notebook  # imported on use: JAX takes seconds to load
 
         return getattr(notebook, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

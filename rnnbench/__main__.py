@@ -1,4 +1,4 @@
-"""`python -m rnnbench` is launch.py, wherever the package is installed."""
+"""`python -m rnnbench`: the command line wherever the package is installed, the same as launch.py."""
 
 import sys
 

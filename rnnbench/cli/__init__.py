@@ -1,1 +1,1 @@
-"""The command line: flags, what is shown instead of run, and a run or a study."""
+"""The command line: its flags, what it shows, and the start of a run or a study."""

@@ -22,11 +22,11 @@ class CommandLine:
     """A parsed command line; without --config it has no configs, and `config` is None."""
 
     flags: flags.FlagValues
-    file: str = ""  # FILE:ARGUMENT, the file as it was found
-    configs: list[ConfigDict] = field(default_factory=list)  # what the file says
-    study: bool = False  # whether it says so as a list
-    config: ConfigDict | None = None  # the keys of all of them, with the values of the flags
-    changed: dict[str, Any] = field(default_factory=dict)  # these values by key
+    file: str = ""  # FILE:ARGUMENT, with the path of the file
+    configs: list[ConfigDict] = field(default_factory=list)  # what the file returns
+    study: bool = False  # whether it returns a list
+    config: ConfigDict | None = None  # the keys of all configs, with the values of the flags
+    changed: dict[str, Any] = field(default_factory=dict)  # {key: value} of the flags
     sweep: dict[str, str] = field(default_factory=dict)  # key -> "1,2"
 
 
@@ -39,17 +39,15 @@ def define() -> flags.FlagValues:
         name, None, help, upper_bound=2**31 - 1, flag_values=values
     )
     switch = lambda name, help, **more: flags.DEFINE_bool(name, False, help, values, **more)
-    flags.DEFINE_multi_string(
-        "config", [], "config file, configs/TASK.py:MODEL,PROTOCOL or one of your own", values
-    )
-    text("workdir", "folder of the run or study; the same command there resumes")
-    text("shard", "I/N, such as 3/8: of a study only the I-th of N disjoint parts")
+    flags.DEFINE_multi_string("config", [], "config file: configs/TASK.py:MODEL,PROTOCOL or your own", values)
+    text("workdir", "folder of the run or study; rerun the same command to resume")
+    text("shard", "I/N, such as 3/8: run only the I-th of N disjoint parts of a study")
     switch("dry_run", "list the cells with sizes and predicted times; run nothing")
-    text("profile_steps", "FIRST:LAST: a trace of these steps, in whole chunks, into WORKDIR/profile")
+    text("profile_steps", "FIRST:LAST: write a trace of these steps, in whole chunks, to WORKDIR/profile")
     switch("list", "list tasks, models and protocols")
     switch("show_config", "print every key with its value and comment")
     switch("show_batch", "print three training samples with their targets")
-    text("compilation_cache", "folder of compiled programs, kept between starts; 'off' = none")
+    text("compilation_cache", "folder that keeps compiled programs between starts; 'off' disables it")
     flags.DEFINE_enum(
         "distributed",
         "auto",
@@ -57,15 +55,15 @@ def define() -> flags.FlagValues:
         "join the processes of a cluster",
         values,
     )
-    text("coordinator", "HOST:PORT of process 0; else JAX_COORDINATOR_ADDRESS, or what the cluster tells")
-    number("num_processes", "how many processes; else JAX_NUM_PROCESSES")
-    number("process_id", "which one this is, from 0; else JAX_PROCESS_ID")
+    text("coordinator", "HOST:PORT of process 0; by default JAX_COORDINATOR_ADDRESS or the cluster's own")
+    number("num_processes", "number of processes; by default JAX_NUM_PROCESSES")
+    number("process_id", "index of this process, from 0; by default JAX_PROCESS_ID")
     switch("help", "show this text", short_name="h")
     return values
 
 
 def parse(argv: list[str]) -> CommandLine:
-    """The command line with its flag files read; ConfigError or UsageError for what cannot be parsed."""
+    """Parses the command line and its flag files; raises ConfigError or UsageError."""
     values = define()
     try:
         rest, sweep = take_sweep(values(argv, known_only=True))
@@ -107,7 +105,7 @@ def parse(argv: list[str]) -> CommandLine:
 
 
 def take_sweep(argv: list[str]) -> tuple[list[str], dict[str, str]]:
-    """The other arguments, and {key: values} of --sweep.KEY=VALUES or --sweep.KEY VALUES."""
+    """Splits off --sweep.KEY=VALUES and --sweep.KEY VALUES: (the other arguments, {key: values})."""
     rest, sweep, left = [], {}, iter(argv)
     for flag in left:
         if not (match := re.fullmatch(r"--?sweep\.([^=]+)(?:=(.*))?", flag, re.DOTALL)):
@@ -139,7 +137,7 @@ def check_keys(given: list[str], pristine: ConfigDict) -> None:
 
 
 def check_rest(rest: list[str], values: flags.FlagValues) -> None:
-    """Refuses what no parser has taken."""
+    """Refuses arguments that no parser knows."""
     for argument in rest:
         if not argument.startswith("-"):
             raise UsageError(f"unexpected argument {argument!r}; flags look like --workdir=runs/first")
@@ -150,7 +148,7 @@ def check_rest(rest: list[str], values: flags.FlagValues) -> None:
 
 
 def _refused(error: Exception, pristine: ConfigDict) -> InputError:
-    """The error of a parser of `--config.KEY=VALUE` as one line."""
+    """Turns a parser's error about `--config.KEY=VALUE` into one line."""
     if match := re.match(r"flag --config\.([\w.]+)=(.*?): ", str(error), re.DOTALL):
         now = flat(pristine).get(match[1])
         kind = type(now).__name__

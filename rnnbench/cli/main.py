@@ -1,7 +1,7 @@
 """The command line: a config file and flags in, a run or a study in a workdir out.
 
-Whatever cannot work ends in one line that names the flag to change and exit code 2, before anything is
-compiled or written.
+A command that cannot work ends before anything is compiled or written, with exit code 2 and one line that
+names the flag to change.
 """
 
 import os
@@ -20,9 +20,9 @@ from rnnbench.config import build as configs
 
 def main(argv: list[str]) -> int:
     """Runs the command line; returns the exit code."""
-    # The compiler's chatter is of no use to the person at the terminal.
+    # Hides the compiler's log messages.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # A mixer or task my_file:Name lies beside the working directory, wherever launch.py lies.
+    # my_file:Name is looked up in the working directory, wherever launch.py lies.
     if not {"", str(Path.cwd())} & set(sys.path):
         sys.path.insert(0, str(Path.cwd()))
     try:
@@ -51,7 +51,7 @@ def command(argv: list[str]) -> int:
     if not (given.workdir or given.show_batch):
         raise UsageError("--workdir: is missing; name a folder for the results, such as runs/first")
     if (given.workdir or "").startswith("-"):
-        raise UsageError(f"--workdir: its value is missing; {given.workdir} is taken for it")
+        raise UsageError(f"--workdir: its value is missing; it would be {given.workdir}")
     # Only now: JAX takes seconds to load.
     from rnnbench.study import cells as grid
 
@@ -62,7 +62,7 @@ def command(argv: list[str]) -> int:
 
 
 def is_study(line: CommandLine) -> bool:
-    """Whether the config is a study; refuses the flags that do not fit."""
+    """Whether the config is a study; refuses flags that do not apply."""
     study = line.config.study
     several = bool(line.study or study.models or study.tasks or line.sweep)
     if several and line.flags.profile_steps:
@@ -78,7 +78,7 @@ def is_study(line: CommandLine) -> bool:
 
 
 def start(line: CommandLine, cells: dict[str, ConfigDict]) -> int:
-    """Joins the other processes, if any, and runs the cells, or the config if there are none."""
+    """Joins the other processes, if any, and runs the cells, or the config without cells."""
     from rnnbench.parallel import hosts, signals
     from rnnbench.parallel import mesh as meshes
     from rnnbench.train import profile as profiling
@@ -127,7 +127,7 @@ def run_study(cells: dict[str, ConfigDict], line: CommandLine) -> int:
 
 
 def part(text: str | None) -> tuple[int, int]:
-    """--shard=3/8 as (3, 8); the whole if it is not given."""
+    """--shard=3/8 as (3, 8); (1, 1) if it is not given."""
     if text is None:
         return 1, 1
     match = re.fullmatch(r"(\d+)/(\d+)", text)

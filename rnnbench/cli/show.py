@@ -1,4 +1,4 @@
-"""What the command line shows instead of running: help, the list, a config, a batch."""
+"""What the command line shows instead of training: help, a list, a config, a batch."""
 
 from absl import flags
 from ml_collections import ConfigDict
@@ -14,9 +14,9 @@ USAGE = """Trains what a config file describes, and keeps the results in a workd
     python -m rnnbench --config=configs/study.py --workdir=runs/study [--shard=3/8] [--dry_run]
     python -m rnnbench --config=FILE --workdir=FOLDER --sweep.optim.clip=0,1 --sweep.model.dim=32,64
 
-In a checkout `python launch.py` does the same. A config file that comes with the package is found from any
-folder. A command that cannot work ends with exit code 2 and one line that names the flag to change, before
-anything is compiled or written.
+In a checkout, `python launch.py` is the same. Config files that come with the package are found from any
+folder. A command that cannot work ends before anything is compiled or written, with exit code 2 and one line
+that names the flag to change.
 """
 
 
