@@ -1,12 +1,20 @@
 """Saving and restoring a train state; the only file that knows orbax."""
 
+import hashlib
+import json
 import logging
+from pathlib import Path
 
 import jax
 import orbax.checkpoint as ocp
 
 from rnnbench.config import InputError
-from rnnbench.store.paths import absolute
+from rnnbench.parallel.hosts import is_main, together
+from rnnbench.store.paths import absolute, on_disk
+
+# orbax guards its own bookkeeping by checksums but not the values: a bit flipped in a large array would be
+# restored without a word. So each step folder holds the checksums of its files.
+SEAL = "sha256.json"
 
 
 class CheckpointError(InputError):
@@ -27,7 +35,7 @@ class Checkpoints:
     def __init__(self, directory, keep: int = 2):
         self._directory = absolute(directory)
         self._keep = keep
-        self._reader = self._writer = None
+        self._reader = self._writer = self._saving = None
 
     def latest(self) -> int | None:
         """The newest finished step, or None."""
@@ -46,6 +54,7 @@ class Checkpoints:
             options = ocp.CheckpointManagerOptions(
                 preservation_policy=ocp.checkpoint_managers.LatestN(self._keep),
                 cleanup_tmp_directories=True,  # what a kill in mid-save has left
+                async_options=ocp.AsyncOptions(post_finalization_callback=self._seal),
             )
             self._writer = ocp.CheckpointManager(self._directory, options=options)
         latest = self._writer.latest_step()
@@ -54,6 +63,7 @@ class Checkpoints:
         if latest is not None and step < latest:
             raise ValueError(f"step {step} is behind the newest checkpoint {self._directory / str(latest)}")
         self.wait()
+        self._saving = step
         items = ocp.args.Composite(
             state=ocp.args.StandardSave(state),
             extra=ocp.args.JsonSave({"extra": extra, "layout": _layout(state)}),
@@ -74,6 +84,8 @@ class Checkpoints:
         step = steps[-1] if step is None else step
         if step not in steps:
             raise CheckpointError(self._directory, f"there is none of step {step}, but of {steps}")
+        # Damage is looked for before orbax reads the arrays: its failed reads print tracebacks of their own.
+        together(lambda: is_main() and self._verify(step))
         try:
             saved = manager.restore(step, args=ocp.args.Composite(extra=ocp.args.JsonRestore())).extra
             extra, layout = saved["extra"], saved["layout"]
@@ -104,6 +116,28 @@ class Checkpoints:
             )
         return self._reader
 
+    def _seal(self) -> None:
+        """Called by orbax in the background when all is written but not yet moved to its final name."""
+        if not (is_main() and on_disk(self._directory)):
+            return
+        final = self._directory / str(self._saving)
+        unfinished = self._directory.glob(f"{final.name}.orbax-checkpoint-tmp*")
+        folder = final if final.exists() else max(unfinished, key=lambda path: path.stat().st_mtime)
+        (folder / SEAL).write_text(json.dumps(_file_checksums(folder), indent=0))
+
+    def _verify(self, step: int) -> None:
+        if not on_disk(self._directory):
+            return  # a bucket keeps checksums of its own
+        folder = self._directory / str(step)
+        try:
+            expected = json.loads((folder / SEAL).read_text())
+            found = _file_checksums(folder)
+            damaged = [name for name, checksum in expected.items() if found.get(name) != checksum]
+        except (OSError, ValueError, AttributeError) as error:
+            raise self._unusable(step, f"{SEAL}: {error}") from error
+        if damaged:
+            raise self._unusable(step, f"{damaged[0]} is {'damaged' if damaged[0] in found else 'missing'}")
+
     def _compare(self, step: int, saved: dict, needed: dict) -> None:
         for name in sorted(saved.keys() | needed.keys()):
             if saved.get(name) != needed.get(name):
@@ -127,6 +161,16 @@ def _layout(state) -> dict[str, str]:
         jax.tree_util.keystr(path): f"{leaf.dtype}{list(leaf.shape)}".replace(" ", "")
         for path, leaf in jax.tree_util.tree_leaves_with_path(state)
     }
+
+
+def _file_checksums(folder: Path) -> dict[str, str]:
+    """Of the files of the items; those beside them, orbax's notes and the seal, come and change later."""
+    checksums = {}
+    for path in sorted(folder.glob("*/**/*")):
+        if path.is_file():
+            with path.open("rb") as file:
+                checksums[str(path.relative_to(folder))] = hashlib.file_digest(file, "sha256").hexdigest()
+    return checksums
 
 
 def _worth_reading(record: logging.LogRecord) -> bool:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnnbench.train.checkpoint import CheckpointError, Checkpoints
+from rnnbench.train.checkpoint import SEAL, CheckpointError, Checkpoints
 
 
 def sharding(devices):
@@ -74,6 +74,7 @@ def saved(folder, steps=(1, 2), devices=1):
 def test_round_trip(tmp_path, before, after):
     checkpoints = saved(tmp_path / "checkpoints", devices=before)
     target = like(after)
+    assert (tmp_path / "checkpoints" / "2" / SEAL).exists()
     state, extra, step = checkpoints.restore(target)
     assert (extra, step) == ({"train_seconds": 0.2}, 2)
     assert_same_bits(state, make_state(1, 2))
@@ -134,13 +135,15 @@ def largest(folder):
     "damage",
     [
         lambda step: truncate(largest(step)),
+        lambda step: flip_a_bit(largest(step)),
         lambda step: largest(step).unlink(),
         lambda step: truncate(step / "extra" / "metadata"),
         lambda step: truncate(step / "state" / "_METADATA"),
         lambda step: flip_a_bit(step / "state" / "manifest.ocdbt"),
+        lambda step: truncate(step / SEAL),
         lambda step: [path.unlink() for path in sorted(step.rglob("*")) if path.is_file()],
     ],
-    ids=["half", "gone", "extra", "metadata", "manifest", "empty"],
+    ids=["half", "bit", "gone", "extra", "metadata", "manifest", "seal", "empty"],
 )
 def test_a_corrupt_checkpoint_is_named_and_never_skipped(tmp_path, damage, capfd):
     checkpoints = saved(tmp_path / "checkpoints")
