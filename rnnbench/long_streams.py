@@ -97,7 +97,7 @@ def rows_of(run: Path, length: int, sequences: int, piece: int, threshold: float
 
 
 def figure(rows: Sequence[dict[str, Any]]) -> Plot:
-    """Accuracy by position: a line per model, the median of its members, and a band from worst to best."""
+    """Accuracy by position: a line per model, the median of its members, and the band of their spread."""
     longest = max(row["case"]["length"] for row in rows)
     rows = [row | {"longest": longest} for row in rows]
     lines = []
