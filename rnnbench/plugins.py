@@ -7,6 +7,9 @@ from typing import Any
 
 from rnnbench.errors import ConfigError
 
+# {option: (its default, what it means)}
+Options = dict[str, tuple[Any, str]]
+
 
 def modules(package: str, folder: list[str]) -> list[ModuleType]:
     """The modules of a package's folder, imported, in the order of their names."""

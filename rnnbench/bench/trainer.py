@@ -44,13 +44,13 @@ def config(preset: str, shape: Shape, task: str = "bit_parity", settings: Any = 
         "model.layers": shape.layers,
         "model.heads": shape.heads,
         "model.mlp_dim": 0 if preset == "lru" else shape.mlp_dim,
-        "task.train_lengths": (shape.length, shape.length),
-        "eval.lengths": (shape.length,),
         "train.batch_size": shape.batch,
         "train.dtype": shape.dtype,
         "mesh.seed": 1,
         "mesh.data": 1,
     }
+    lengths = {"task.train_lengths": (shape.length, shape.length), "eval.lengths": (shape.length,)}
+    sizes |= {key: value for key, value in lengths.items() if key in tasks.options(task)}
     if bench := getattr(tasks.find(task), "bench", None):  # a task's own sizes for the bench
         sizes |= bench(shape.length)
     return experiment(task, f"{preset},bench", {"bench": sizes | dict(settings)})

@@ -9,12 +9,13 @@ from ml_collections import ConfigDict
 from rnnbench import mixers, tasks
 from rnnbench.config.schema import KEYS
 from rnnbench.errors import ConfigError
+from rnnbench.plugins import Options
 
 # Where a task or a mixer of one's own is named: its section, its key.
 PATHS = {"task": "module", "model": "mixer"}
 
 
-def keys(config: ConfigDict) -> dict[str, tuple[Any, str]]:
+def keys(config: ConfigDict) -> Options:
     """{key: (default, comment)} of every key for this task and mixer, in the order of --show_config."""
     task, model = plug_ins(config)
     preset = mixers.find(model)
@@ -86,7 +87,7 @@ def put(config: ConfigDict, key: str, value: Any) -> None:
     config[name] = value
 
 
-def flat(config: Any, prefix: str = "") -> dict[str, Any]:
+def flat(config: ConfigDict, prefix: str = "") -> dict[str, Any]:
     """A config as {"a.b": value}."""
     leaves = {}
     for name, value in config.items():

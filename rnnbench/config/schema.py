@@ -1,10 +1,12 @@
 """The config keys whatever the task and the mixer: default, comment and check."""
 
 import math
-from typing import Any
+from collections.abc import Callable
+
+from rnnbench.plugins import Options
 
 # key -> (default, comment). The order is the order of --show_config.
-KEYS: dict[str, tuple[Any, str]] = {
+KEYS: Options = {
     "protocol": (
         "custom",
         "label of the setting; set by the argument of get_config, 'custom' once overridden",
@@ -75,7 +77,7 @@ KEYS: dict[str, tuple[Any, str]] = {
 }
 
 # key -> (is it fine?, what it must be). Task and mixers check their own settings.
-CHECKS: dict[str, tuple[Any, str]] = {
+CHECKS: dict[str, tuple[Callable[..., bool], str]] = {
     "model.dim": (lambda x: x >= 1, "at least 1"),
     "model.layers": (lambda x: x >= 1, "at least 1"),
     "model.heads": (lambda x: x >= 0, "at least 0"),

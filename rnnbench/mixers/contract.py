@@ -8,7 +8,6 @@ plain words what is wrong, and where.
 import functools
 import itertools
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -85,7 +84,7 @@ def step_equals_parallel(build: Build, x: jax.Array) -> None:
         )
 
 
-def _cause(forward: Callable, params: Any, x: jax.Array, states: list, first: int) -> str:
+def _cause(forward: Callable, params: nnx.State, x: jax.Array, states: list, first: int) -> str:
     """What is wrong with the states of single steps, where the output of step `first` is."""
     ignored, token = [], x[:, first : first + 1]
     leaves, structure = jax.tree.flatten(states[first])

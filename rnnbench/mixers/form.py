@@ -4,7 +4,6 @@ import inspect
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +15,7 @@ from rnnbench.errors import ContractError
 Build = Callable[..., nnx.Module]
 
 
-def require(condition: Any, message: str) -> None:
+def require(condition: object, message: str) -> None:
     if not condition:
         raise ContractError(message)
 
@@ -64,11 +63,11 @@ def well_formed(build: Build, x: jax.Array) -> None:
         require(floating or not leaf.shape, f"{name} is of {leaf.dtype}, not of floats")
 
 
-def leaf_name(path: Any) -> str:
+def leaf_name(path: tuple) -> str:
     return f"state{jax.tree_util.keystr(path)}"
 
 
-def structure(tree: Any) -> str:
+def structure(tree: object) -> str:
     return str(jax.tree.structure(tree)).removeprefix("PyTreeDef")
 
 

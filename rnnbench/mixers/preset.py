@@ -6,7 +6,7 @@ from typing import Any
 from flax import nnx
 
 from rnnbench.errors import ConfigError
-from rnnbench.plugins import imported
+from rnnbench.plugins import Options, imported
 
 # The settings of `config.model` that mixers share, and their values for a mixer whose constructor lacks them.
 SHARED: dict[str, Any] = {"heads": 0, "conv_size": 0, "positions": "none"}
@@ -33,7 +33,7 @@ class Preset:
         """The mixer; `settings` come before the preset's own. `rngs` are needed."""
         return self.mixer(dim, **self.settings | settings)
 
-    def options(self) -> dict[str, tuple[Any, str]]:
+    def options(self) -> Options:
         """{option: (its value in this preset, what it means)}."""
         own = {}
         for name, parameter in self.parameters.items():

@@ -5,10 +5,11 @@ A file's name is the task's. `config.task` holds the fields of the chosen one; a
 """
 
 from dataclasses import is_dataclass
-from typing import Any
+
+from ml_collections import ConfigDict
 
 from rnnbench.errors import ConfigError, ContractError
-from rnnbench.plugins import imported, modules
+from rnnbench.plugins import Options, imported, modules
 from rnnbench.tasks.contract import Task, check, fields_of, key_of
 
 # What `config.task` has beside the fields of the task.
@@ -41,7 +42,7 @@ def find(name: str) -> type[Task]:
     return TASKS[name]
 
 
-def options(name: str) -> dict[str, tuple[Any, str]]:
+def options(name: str) -> Options:
     """{config key: (default, what it means)} of a task: `task.FIELD`, and `eval.X` for a field `eval_X`."""
     found = {}
     for field in fields_of(find(name)):
@@ -54,7 +55,7 @@ def options(name: str) -> dict[str, tuple[Any, str]]:
     return found
 
 
-def build(config: Any) -> Task:
+def build(config: ConfigDict) -> Task:
     """The task that `config.task` names, of the settings in `config.task` and `config.eval`, checked."""
     path = config.task["module"]
     kind = find(path or config.task["name"])
