@@ -17,6 +17,18 @@ STUDIES |= {"quickstart": ROOT / "configs" / "quickstart.py"}
 ARGUMENTS = {"mqar_autopsy": ("ablation", "ladder", "linear", "climb")}
 
 
+def index():
+    """{table: its line in results/README.md, cell by cell}."""
+    text = (ROOT / "results" / "README.md").read_text()
+    lines = [line.split("|")[1:-1] for line in text.splitlines() if line.count("|") == 6]
+    return {name: line for line in lines[2:] for name in re.findall(r"\b[a-z_0-9]+\b", line[0])}
+
+
+def status(name):
+    """run, in part (cells are still open) or unrun."""
+    return index()[name][-1].strip()
+
+
 def cells(name):
     """The cells of a study, of all its parts."""
     arguments = [f":{argument}" for argument in ARGUMENTS.get(name, ())] or [""]
@@ -39,7 +51,7 @@ def test_cells_and_committed_rows_agree(name):
     if not committed:
         assert name.endswith("literature") and found  # not run yet
         return
-    assert set(found) == set(committed)
+    assert set(committed) < set(found) if status(name) == "in part" else set(committed) == set(found)
     for cell, row in committed.items():
         config = found[cell]
         assert (config.task.name, config.protocol, config.model.name) == (
@@ -57,6 +69,7 @@ def test_cells_and_committed_rows_agree(name):
     assert members == {
         (cell, rate, seed)
         for cell, config in found.items()
+        if cell in committed
         for rate in config.population.learning_rates
         for seed in config.population.seeds
     }
@@ -76,12 +89,8 @@ def test_its_rows_are_beside_it(name):
 
 
 def test_the_index_has_every_table_and_says_which_are_run():
-    index = (ROOT / "results" / "README.md").read_text()
-    lines = [line.split("|")[1:-1] for line in index.splitlines() if line.count("|") == 6]
-    status = {name: line[-1].strip() for line in lines[2:] for name in re.findall(r"\b[a-z_0-9]+\b", line[0])}
-    assert set(STUDIES) <= status.keys()
+    assert set(STUDIES) <= index().keys()
     filled = {path.parent.name for path in ROOT.glob("results/*/results.jsonl")}
-    assert {name for name in STUDIES if status[name] == "run"} == filled
-    commands = {name: re.search(r"--config=([\w/.]+)", line[2]) for line in lines[2:] for name in
-                re.findall(r"\b[a-z_0-9]+\b", line[0])}  # fmt: skip
-    assert all(ROOT / commands[name][1] == path for name, path in STUDIES.items())
+    assert {name for name in STUDIES if status(name) in ("run", "in part")} == filled
+    commands = {name: re.search(r"--config=([\w/.]+)", line[2])[1] for name, line in index().items()}
+    assert all(ROOT / commands[name] == path for name, path in STUDIES.items())
