@@ -51,9 +51,7 @@ def commands(out: Path, tiny: bool) -> dict[str, list[tuple[str, list[str]]]]:
     ]
     peers = [timed(f"peers_{dtype}", *PEERS, matrix, *heads, f"--dtype={dtype}") for dtype in dtypes]
     peers.append(timed("peers_lstm", *PEERS, "--names=lstm", *heads))
-    population = [
-        timed("population", *BENCH, "--what=none", "--population", "--names=deltanet,lstm", *members)
-    ]
+    population = [timed("population", *BENCH, "--population", "--names=deltanet,lstm", *members)]
     parity = [
         trained(f"parity_{name}", f"--config=configs/bit_parity.py:{name},literature") for name in PARITY
     ]
