@@ -200,7 +200,10 @@ def test_a_task_s_options_are_its_fields(name):
     }
 
 
-SMALL = {"mqar": {"eval.pairs": (2, 2), "task.train_pairs": (1, 2), "task.train_lengths": (12, 12)}}
+SMALL = {
+    "controlled_bit_parity": {"task.num_ones": 2},
+    "mqar": {"eval.pairs": (2, 2), "task.train_pairs": (1, 2), "task.train_lengths": (12, 12)},
+}
 
 
 def test_choose_is_uniform_over_ordered_choices():
