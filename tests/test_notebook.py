@@ -103,7 +103,7 @@ def test_streaming_equals_the_whole_sequence_and_compiles_once(run):
     "wanted, message",
     [
         ({"seed": 7}, r"no such member; there are: lr=0.03,seed=0  lr=0.03,seed=1  lr=0.001,seed=0"),
-        ({"step": 5}, r"there is none of step 5, but of \[6, 12\]"),
+        ({"step": 5}, r"there is no checkpoint of step 5, only of \[6, 12\]"),
     ],
 )
 def test_what_is_not_there(run, wanted, message):

@@ -13,12 +13,12 @@ from rnnbench.parallel.hosts import is_main, together
 from rnnbench.store.paths import absolute, on_disk
 
 # orbax guards its own bookkeeping by checksums but not the values: a bit flipped in a large array would be
-# restored without a word. So each step folder holds the checksums of its files.
+# restored silently. So each step folder holds the checksums of its files.
 SEAL = "sha256.json"
 
 
 class CheckpointError(InputError):
-    """A checkpoint that cannot be trusted. Its text is one line that names the folder and what to do."""
+    """Raised for a checkpoint that cannot be restored safely. The text names the folder and what to do."""
 
     def __init__(self, path, reason: str):
         super().__init__(f"--workdir: {path}: {reason}")
@@ -28,8 +28,8 @@ class CheckpointError(InputError):
 class Checkpoints:
     """The checkpoints of one run, in `<directory>/<step>/`.
 
-    Nothing is written before the first `save`; a save runs in the background while training goes on, and a
-    kill in the middle of it leaves the checkpoints before it as they were. All processes make the same calls.
+    Nothing is written before the first `save`. A save runs in the background while training continues, and
+    killing it leaves the earlier checkpoints unchanged. All processes make the same calls.
     """
 
     def __init__(self, directory, keep: int = 2):
@@ -46,14 +46,14 @@ class Checkpoints:
         return self._open_reader().latest_step()
 
     def save(self, step: int, state, extra: dict) -> None:
-        """Saves a pytree of arrays and a small JSON object; a step that is there already is left as it is.
+        """Saves a pytree of arrays and a small JSON object; a step that is already saved is left unchanged.
 
         The state may be donated as soon as this returns.
         """
         if self._writer is None:
             options = ocp.CheckpointManagerOptions(
                 preservation_policy=ocp.checkpoint_managers.LatestN(self._keep),
-                cleanup_tmp_directories=True,  # what a kill in mid-save has left
+                cleanup_tmp_directories=True,  # left by a save that was killed
                 async_options=ocp.AsyncOptions(post_finalization_callback=self._seal),
             )
             self._writer = ocp.CheckpointManager(self._directory, options=options)
@@ -61,7 +61,7 @@ class Checkpoints:
         if step == latest:
             return
         if latest is not None and step < latest:
-            raise ValueError(f"step {step} is behind the newest checkpoint {self._directory / str(latest)}")
+            raise ValueError(f"step {step} is before the newest checkpoint {self._directory / str(latest)}")
         self.wait()
         self._saving = step
         items = ocp.args.Composite(
@@ -71,11 +71,11 @@ class Checkpoints:
         self._writer.save(step, args=items)
 
     def restore(self, like, step: int | None = None) -> tuple:
-        """(state, extra, step), the newest or that of `step`.
+        """Restores (state, extra, step) from the newest checkpoint, or from that of `step`.
 
-        Laid out as the `jax.ShapeDtypeStruct`s with shardings in `like`; devices may be others than at the
-        time of saving. CheckpointError if any of it cannot be read or differs from what was saved: to fall
-        back to an older step is the user's decision.
+        The state is laid out as the `jax.ShapeDtypeStruct`s with shardings in `like`; the devices may differ
+        from those at saving. CheckpointError if anything cannot be read or differs from what was saved:
+        falling back to an older step is left to the user.
         """
         if self.latest() is None:
             raise CheckpointError(self._directory, "there is no checkpoint here")
@@ -83,8 +83,8 @@ class Checkpoints:
         steps = sorted(manager.all_steps())
         step = steps[-1] if step is None else step
         if step not in steps:
-            raise CheckpointError(self._directory, f"there is none of step {step}, but of {steps}")
-        # Damage is looked for before orbax reads the arrays: its failed reads print tracebacks of their own.
+            raise CheckpointError(self._directory, f"there is no checkpoint of step {step}, only of {steps}")
+        # Checked for damage before orbax reads the arrays, because its failed reads print tracebacks.
         together(lambda: is_main() and self._verify(step))
         try:
             saved = manager.restore(step, args=ocp.args.Composite(extra=ocp.args.JsonRestore())).extra
@@ -94,7 +94,7 @@ class Checkpoints:
             return manager.restore(step, args=items).state, extra, step
         except CheckpointError:
             raise
-        except Exception as error:  # orbax lets through whatever JSON, tensorstore or the disk raise
+        except Exception as error:  # orbax passes on any error of JSON, tensorstore or the disk
             raise self._unusable(step, f"{type(error).__name__}: {error}") from error
 
     def wait(self) -> None:
@@ -103,7 +103,7 @@ class Checkpoints:
             self._writer.wait_until_finished()
 
     def close(self) -> None:
-        """Finishes the last save; reading and saving may start again afterwards."""
+        """Waits for the last save and closes orbax; reading and saving open it again."""
         for manager in (self._writer, self._reader):
             if manager is not None:
                 manager.close()
@@ -117,7 +117,7 @@ class Checkpoints:
         return self._reader
 
     def _seal(self) -> None:
-        """Called by orbax in the background when all is written but not yet moved to its final name."""
+        """Called by orbax in the background, after all files are written and before the final rename."""
         if not (is_main() and on_disk(self._directory)):
             return
         final = self._directory / str(self._saving)
@@ -127,7 +127,7 @@ class Checkpoints:
 
     def _verify(self, step: int) -> None:
         if not on_disk(self._directory):
-            return  # a bucket keeps checksums of its own
+            return  # a bucket keeps its own checksums
         folder = self._directory / str(step)
         try:
             expected = json.loads((folder / SEAL).read_text())
@@ -164,7 +164,7 @@ def _layout(state) -> dict[str, str]:
 
 
 def _file_checksums(folder: Path) -> dict[str, str]:
-    """Of the files of the items; those beside them, orbax's notes and the seal, come and change later."""
+    """Checksums of the items' files; orbax's metadata and the seal are left out because they change later."""
     checksums = {}
     for path in sorted(folder.glob("*/**/*")):
         if path.is_file():

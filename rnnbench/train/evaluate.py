@@ -28,7 +28,7 @@ def make_evaluator(
     mesh: Mesh,
     mode: str,
 ) -> Any:
-    """jitted (params of all members, key) -> per member, sums over batches × batch_size sequences of a case.
+    """jitted (params of all members, key) -> sums per member over batches × batch_size sequences of a case.
 
     Every member sees the same data. The sums are replicated, so that every process can read them.
     """
@@ -55,20 +55,20 @@ def make_evaluator(
 
 
 def answers(logits: jax.Array, targets: jax.Array) -> dict[str, jax.Array]:
-    """What is counted of logits [B, T, classes], each [B, T]: the guess, its loss, are all logits finite?"""
+    """Of logits [B, T, classes], each [B, T]: predicted class, loss, and whether all logits are finite."""
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
     return {"guess": logits.argmax(-1), "losses": losses, "finite": jnp.isfinite(logits).all(-1)}
 
 
 def batch_sums(found: dict[str, jax.Array], batch: Batch) -> dict[str, jax.Array]:
-    """Everything the metrics need, summed over a batch, from its `answers`."""
+    """All sums over a batch that the metrics need, from its `answers`."""
     mask, guess = batch.mask, found["guess"]
     right = (guess == batch.targets) & mask
     rank = jnp.cumsum(mask, axis=1)  # 1 at the first supervised position
     count = rank[:, -1:]
     last = mask & (rank == count)
     quarter = mask & (4 * rank > 3 * count)
-    asked = mask.any(axis=1)  # a sequence without targets is neither right nor wrong
+    asked = mask.any(axis=1)  # a sequence without targets counts as neither right nor wrong
     is_one, says_one = mask & (batch.targets == 1), mask & (guess == 1)
     return {
         "loss": jnp.where(mask, found["losses"], 0.0).sum(),
@@ -90,9 +90,9 @@ def batch_sums(found: dict[str, jax.Array], batch: Batch) -> dict[str, jax.Array
 def metrics(
     sums: dict[str, np.ndarray], task: Any, case: dict[str, Any], diverged: bool = False
 ) -> dict[str, Any]:
-    """The metrics of one member on one case from its sums.
+    """The metrics of one member on one case, computed from its sums.
 
-    All None if the member diverged in training, or if its outputs or its loss on this case are not finite.
+    All are None if the member diverged in training, or if its outputs or loss on this case are not finite.
     """
     count, sequences, asked = int(sums["count"].sum()), int(sums["sequences"]), int(sums["asked"])
     right, ones, said, hits = (int(sums[name].sum()) for name in ("right", "ones", "said_ones", "right_ones"))
@@ -123,7 +123,7 @@ def metrics(
 
 
 def by_position(sums: dict[str, np.ndarray]) -> dict[str, list[Any]]:
-    """Accuracy in at most 128 bins: their first positions, and None where nothing is asked."""
+    """Accuracy in at most 128 bins: their first positions, and None where no position is supervised."""
     length = len(sums["count"])
     starts = np.arange(0, length, math.ceil(length / MAX_BINS))
     count, right = np.add.reduceat(sums["count"], starts), np.add.reduceat(sums["right"], starts)
@@ -132,5 +132,5 @@ def by_position(sums: dict[str, np.ndarray]) -> dict[str, list[Any]]:
 
 
 def case_key(seed: int, case: dict[str, Any]) -> jax.Array:
-    """The key of a case's data, from eval.seed and the case alone: every member and step sees the same."""
+    """The key of a case's data, from eval.seed and the case alone: the same for every member and step."""
     return jax.random.fold_in(jax.random.key(seed), zlib.crc32(json.dumps(case, sort_keys=True).encode()))

@@ -1,4 +1,4 @@
-"""Builds a run's rows, keeps them in step with the checkpoints, and shows its members in TensorBoard."""
+"""Builds a run's rows, keeps them consistent with the checkpoints, and shows its members in TensorBoard."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -39,11 +39,11 @@ METRICS = (
 
 
 class RunLog:
-    """The rows of a run, the same on every process; process 0 writes them down.
+    """The rows of a run, the same on every process; process 0 writes them to disk.
 
-    Rows are held in memory and the files rewritten whole by `flush`, so call `flush` before a checkpoint is
-    saved. Opened at a restored step, it drops every row and scalar behind that step. TensorBoard shows what
-    the rows hold: where it fails the run goes on without it.
+    Rows are held in memory and `flush` rewrites the files as a whole, so call `flush` before a checkpoint is
+    saved. Opened at a restored step, it drops every row and scalar after that step. TensorBoard shows the
+    content of the rows; if TensorBoard fails, the run continues without it.
     """
 
     def __init__(self, setup: Setup, cell: str, folder: Place, step: int):
@@ -64,7 +64,7 @@ class RunLog:
             self._show(lambda: self._open_boards(step))
 
     def evaluation(self, step: int) -> Row | None:
-        """A row of the evaluation at `step` if it is written down, on process 0."""
+        """A row of the evaluation at `step`; None if it is not written yet, and on processes other than 0."""
         return next((row for row in self._rows.get("results.jsonl", ()) if row["step"] == step), None)
 
     def trained(self, step: int, values: dict[str, Any], steps: int, seconds: float) -> list[Curve]:
@@ -102,10 +102,10 @@ class RunLog:
         self._show(lambda: [board.flush() for board in self._boards.values()])
 
     def picture(self, rows: Sequence[Row]) -> None:
-        """Shows each member's accuracy against length, once all else is on disk."""
+        """Shows each member's accuracy against length, after everything else is on disk."""
 
         def draw_all() -> None:
-            from rnnbench.report import draw  # only here: whatever it may fail for ends no run
+            from rnnbench.report import draw  # imported here, so that a failure does not end the run
 
             for member in self.members if self._boards else ():
                 mine = [row for row in rows if all(row[k] == v for k, v in member.items())]
@@ -139,11 +139,11 @@ class RunLog:
             self._rows[file].extend(rows)
 
     def _show(self, step: Callable[[], Any]) -> None:
-        """One step of showing a run in TensorBoard; a failure is a warning, and the last of them."""
+        """Runs one TensorBoard write. The first failure warns and turns TensorBoard off."""
         try:
             step()
-        except Exception as error:  # whatever a disk, a bucket or a library raises
-            warn(f"TensorBoard shows no more of {self.cell} ({type(error).__name__}: {first_line(error)})")
+        except Exception as error:  # a disk, a bucket or a library may raise anything
+            warn(f"TensorBoard logging stops for {self.cell} ({type(error).__name__}: {first_line(error)})")
             for board in self._boards.values():
                 with suppress(Exception):
                     board.close()
@@ -164,7 +164,7 @@ class RunLog:
             self._board(row).scalars(curve | others, row["step"])
 
     def _show_rows(self, rows: Sequence[Row]) -> None:
-        """TensorBoard opens the first two groups of charts by name, headline and training, and no others."""
+        """Of the groups of charts, TensorBoard opens only the first two by name: headline and training."""
         for row in rows if self._boards else ():
             case, headline = case_name(row["case"]), row[row["headline"]]
             values = {f"headline/{case}": headline}
@@ -178,9 +178,9 @@ class RunLog:
 
 
 def _hparams(config: ConfigDict, member: dict[str, Any]) -> dict[str, Any]:
-    """What HPARAMS shows of a member: numbers and truth values, anything else as text.
+    """A member's hyperparameters for HPARAMS: numbers and booleans as they are, anything else as text.
 
-    TensorBoard sorts the columns by name and shows the first five: capitals come before the config's keys.
+    TensorBoard sorts the columns by name and shows the first five: capitals sort before the config's keys.
     """
     first = {"Learning rate": member["learning_rate"], "Model": config.model.name}
     first |= {"Seed": member["seed"], "Task": config.task.name}
@@ -191,6 +191,6 @@ def _hparams(config: ConfigDict, member: dict[str, Any]) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """What made a row, as far as it may change the numbers."""
+    """Versions of everything that can change a row's numbers."""
     others = {name: version(name) for name in ("jax", "jaxlib", "flax", "optax")}
     return {"rnnbench": __version__, **others, "python": python_version()}

@@ -1,4 +1,4 @@
-"""Clipping, Adam or AdamW with a decay mask, the schedule. The learning rate itself belongs to the member."""
+"""Clipping, Adam or AdamW with a decay mask, and the schedule. Each member has its own learning rate."""
 
 from typing import Any
 
@@ -13,8 +13,8 @@ def optimizer(config: ConfigDict) -> optax.GradientTransformation:
 
     `config` is `config.optim`. With decay="kernels", weight decay touches the leaves whose name ends in
     `kernel`, and nothing else: not biases, norms, embeddings or the raw parameters of the dynamics (`A_log`,
-    `dt_bias`, `nu_log`). What projects to step sizes or write strengths is a kernel (Mamba's `dt`, DeltaNet's
-    `beta`) and decayed. With decay="all" it touches every leaf, as in the public code of Zoology.
+    `dt_bias`, `nu_log`). Projections to step sizes or write strengths (Mamba's `dt`, DeltaNet's `beta`) are
+    kernels and are decayed. With decay="all" it touches every leaf, as in the public code of Zoology.
     """
     parts = [optax.clip_by_global_norm(config.clip)] if config.clip else []
     parts.append(optax.scale_by_adam(config.b1, config.b2))
@@ -25,7 +25,7 @@ def optimizer(config: ConfigDict) -> optax.GradientTransformation:
 
 
 def decayed(params: Any) -> Any:
-    """Which leaves are decayed: True where the leaf's own name ends in `kernel`."""
+    """True for the leaves to decay: those whose own name ends in `kernel`."""
     return jax.tree_util.tree_map_with_path(lambda path, _: str(path[-1].key).endswith("kernel"), params)
 
 

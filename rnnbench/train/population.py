@@ -1,4 +1,4 @@
-"""A population of members: how it starts, what each is trained on, K steps of all members per dispatch.
+"""A population of members: its initial state, its training data, and K steps of all members per dispatch.
 
 Pure functions of a `Setup`; `run.py` runs them.
 """
@@ -47,7 +47,7 @@ def prepare(config: ConfigDict) -> Setup:
 def init_state(setup: Setup) -> TrainState:
     """The population before its first step. A member depends on its seed, not on its place in the grid."""
     init, grid = _start(setup)
-    # Run once: on CPU not worth the compiler's time.
+    # Run once, so compiling it is not worth the time on CPU.
     quick = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
     places = _places(setup, jax.eval_shape(init, grid))
     members = jax.jit(init, out_shardings=places, compiler_options=quick)(grid)
@@ -55,7 +55,7 @@ def init_state(setup: Setup) -> TrainState:
 
 
 def state_shapes(setup: Setup) -> TrainState:
-    """The population as shapes with their places on the mesh: what a checkpoint is restored into."""
+    """The population as shapes with shardings, into which a checkpoint is restored."""
     placed = lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place)
     members = jax.eval_shape(*_start(setup))
     everywhere = meshes.everywhere(setup.mesh)
@@ -64,9 +64,9 @@ def state_shapes(setup: Setup) -> TrainState:
 
 
 def _places(setup: Setup, members: Member) -> Member:
-    """Where the leaves of the members lie: by member, and the states of their sequences by batch as well.
+    """Shardings of the members' leaves: split by member; sequence states are split by batch as well.
 
-    With mesh.params=sharded parameters and optimiser state are shared out over the devices of the batch.
+    With mesh.params=sharded, parameters and optimiser state are split over the devices of the batch.
     """
     by_member, by_batch = meshes.by_member(setup.mesh), meshes.by_member_and_batch(setup.mesh)
     places = jax.tree.map(lambda _: by_member, members)
@@ -79,7 +79,7 @@ def _places(setup: Setup, members: Member) -> Member:
 
 
 def _start(setup: Setup) -> tuple[Any, dict[str, jax.Array]]:
-    """A function that makes the members, and what it takes: the key and learning rate of each."""
+    """The function that initialises the members, and its arguments: the key and learning rate of each."""
 
     def init(member: dict[str, jax.Array], _: Any) -> Member:
         built = setup.make(jax.random.fold_in(member["key"], INIT))
@@ -111,7 +111,7 @@ def example_keys(setup: Setup, key: jax.Array, step: jax.Array) -> jax.Array:
 def make_train_chunk(setup: Setup) -> Any:
     """jitted (state, n) -> (state after n steps, metrics [members] averaged over them); the state is donated.
 
-    n is a number on the device, so that one compile serves chunks of any length.
+    n is traced, so that one compilation serves chunks of any length.
     """
 
     def chunk_of_member(
@@ -142,7 +142,7 @@ def make_train_chunk(setup: Setup) -> Any:
 
 
 def compile_all(setup: Setup, state: TrainState) -> tuple[Any, dict[str, Any]]:
-    """The train chunk and one evaluator per case, compiled side by side: one compile leaves cores idle."""
+    """The train chunk and one evaluator per case, compiled in parallel: one compilation leaves cores idle."""
     config, key = setup.config, jax.random.key(0)
     size = dict(batches=config.eval.batches, batch_size=config.train.batch_size)
 

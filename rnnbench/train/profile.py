@@ -15,20 +15,20 @@ def steps(text: str, total: int) -> tuple[int, int]:
         raise InputError(f"--profile_steps: must read FIRST:LAST, such as 100:200; it is {text!r}")
     first, last = int(match[1]), int(match[2])
     if not first < last <= total:
-        raise InputError(f"--profile_steps: must rise and lie within the {total} steps; it is {text}")
+        raise InputError(f"--profile_steps: must be increasing and at most {total}; it is {text}")
     return first, last
 
 
 def check(wanted: tuple[int, int], folder: Place, reached: int) -> None:
-    """InputError if there is nothing to profile, or no place for it."""
+    """InputError if the steps have already passed, or if the folder is not on a disk."""
     if reached >= wanted[1]:
-        raise InputError(f"--profile_steps: the run is at step {reached} already; name later ones")
+        raise InputError(f"--profile_steps: the run has already reached step {reached}; choose later steps")
     if not on_disk(folder):
         raise InputError("--profile_steps: needs a workdir on a disk")
 
 
 class Trace:
-    """Records the chunks that hold the wanted steps, whole: the borders of a run stay where they are."""
+    """Records the whole chunks that contain the wanted steps, so that chunk borders do not change."""
 
     def __init__(self, wanted: tuple[int, int] | None, folder: Place):
         self._wanted, self._folder, self._on = wanted, folder, False
@@ -40,7 +40,7 @@ class Trace:
             self._on = True
 
     def ends(self, step: int) -> bool:
-        """Whether the trace ends with the chunk that reaches `step`: `stop` it once that is done."""
+        """Whether the chunk that reaches `step` is the last to trace; call `stop` once it has finished."""
         return self._on and step >= self._wanted[1]
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""What a person sees while models train: a live display on a terminal, sparse log lines anywhere else."""
+"""Progress display: live on a terminal, sparse log lines elsewhere."""
 
 import time
 
@@ -8,12 +8,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, Task, Te
 from rich.progress import Progress as LiveDisplay
 
 LINE_EVERY = 5.0  # seconds between two log lines of a run
-WIDE = 92  # columns from which there is room for words
-SMOOTHING = 600.0  # seconds over which the speed is a mean
+WIDE = 92  # columns; wider consoles get the longer labels
+SMOOTHING = 600.0  # seconds over which the speed is averaged
 
 
 class Progress:
-    """Follows `total_runs` runs one after another; may be entered again by each of them.
+    """Follows `total_runs` runs one after another; each of them may enter it again.
 
     with Progress(total_runs=2) as progress:
         progress.start("lstm", steps=1000)
@@ -25,7 +25,7 @@ class Progress:
     def __init__(self, total_runs: int = 1, console: Console | None = None):
         self._console = console or Console(highlight=False)
         self._screen = self._console.is_terminal
-        self._live = _live_display(self._console)  # without a screen it only keeps the tasks' clocks
+        self._live = _live_display(self._console)  # off a terminal it only times the tasks
         self._total_runs = total_runs
         self._run = self._depth = 0
         self._name = self._task = self._study = None
@@ -54,7 +54,7 @@ class Progress:
             self._line(f"{steps} steps" + (f", resumed at {step}" if step else ""))
 
     def expect(self, seconds: float, after: float) -> None:
-        """How long the next run will take, and how long all those after it."""
+        """Sets the expected seconds of the next run, and of all runs after it."""
         self._after = after
         if self._study is None:
             self._study = self._add(f"[bold]{'study':<18}[/]", self._total_runs)
@@ -62,14 +62,14 @@ class Progress:
         self._show_study(seconds)
 
     def update(self, step: int, loss: float | None, accuracy: float | None) -> None:
-        """The run has reached `step`; None stands for a population that has diverged."""
+        """The run reached `step`; a loss of None stands for a population that has diverged."""
         self._live.update(self._task.id, completed=step)
         loss_text = "diverged" if loss is None else f"loss {loss:.3f}"
         accuracy_text = "" if accuracy is None else f" acc {accuracy:.3f}"
         self._say(f"{loss_text}{accuracy_text}{self._speed()}")
 
     def note(self, text: str) -> None:
-        """What goes on between two updates: "compiling", "evaluating length=256"."""
+        """Shows the activity between two updates: "compiling", "evaluating length=256"."""
         self._say(text, "italic dim")
 
     def _add(self, title: str, total: int, completed: int = 0) -> Task:
@@ -96,7 +96,7 @@ class Progress:
             self._line(f"done: {summary}  ({seconds})")
 
     def skip(self, name: str, summary: str, why: str = "already finished") -> None:
-        """A run that was finished before, or that another process has, counts too, and says so."""
+        """Counts a run that was already finished or belongs to another process, and shows which."""
         self._run += 1
         self._name = name
         if self._screen:
@@ -106,7 +106,7 @@ class Progress:
             self._line(": ".join(filter(None, (why, summary))))
 
     def fail(self, name: str, reason: str) -> None:
-        """A run has ended in an error, perhaps before it began."""
+        """A run ended in an error, perhaps before it started."""
         if self._name != name:
             self._run, self._name = self._run + 1, name
         self._end_task()

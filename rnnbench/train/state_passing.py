@@ -1,8 +1,8 @@
-"""State passing: a training sequence in windows, an optimiser step for each, the state carried between them.
+"""State passing: one optimiser step per window of a training sequence, the state carried between windows.
 
 Truncated back-propagation through time on contiguous sequences: with `train.windows` = n, the steps n·i to
 n·i + n − 1 train on the n windows of the i-th batch of sequences. The first starts from a fresh state, since
-every batch is of new sequences; the others from the state after the window before, with no gradient to it.
+every batch has new sequences; the others start from the state after the previous window, without a gradient.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ from rnnbench.tasks.contract import Batch, bounds
 
 
 def check(config: ConfigDict, task: Any) -> None:
-    """ConfigError unless every training sequence falls into `train.windows` windows, none of them empty."""
+    """ConfigError unless every training sequence can be cut into `train.windows` non-empty windows."""
     windows, parts = config.train.windows, config.mesh.time
     for case, _ in task.train_cases() if windows > 1 else ():
         shortest, longest = bounds(case["length"])
@@ -35,7 +35,7 @@ def check(config: ConfigDict, task: Any) -> None:
 
 
 def fresh_state(model: nnx.Module, config: ConfigDict, task: Any) -> Any:
-    """The state of a batch of sequences before their first window; () where there is only one."""
+    """The state of a batch of sequences before their first window; () with a single window."""
     if config.train.windows == 1:
         return ()
     longest = max(bounds(case["length"])[1] for case, _ in task.train_cases())
@@ -43,7 +43,7 @@ def fresh_state(model: nnx.Module, config: ConfigDict, task: Any) -> Any:
 
 
 def state_before(window: jax.Array, fresh: Any, carried: Any) -> Any:
-    """The state that a window starts from; None (zeros) where there is only one."""
+    """The state that a window starts from; None (zeros) with a single window."""
     if fresh == ():
         return None
     return jax.tree.map(lambda start, before: jnp.where(window == 0, start, before), fresh, carried)
@@ -57,7 +57,7 @@ def cut(batch: Batch, window: jax.Array, windows: int) -> Batch:
 
 
 def in_pieces(tree: Any, pieces: int) -> Any:
-    """[B, ...] -> [pieces, B/pieces, ...], to accumulate gradients; what has no batch goes to every piece."""
+    """[B, ...] -> [pieces, B/pieces, ...], to accumulate gradients; scalars go to every piece."""
     piece = lambda x: jnp.moveaxis(x.reshape(-1, pieces, *x.shape[1:]), 1, 0)
     return jax.tree.map(lambda x: piece(x) if x.ndim else jnp.broadcast_to(x, pieces), tree)
 

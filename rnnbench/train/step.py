@@ -1,4 +1,4 @@
-"""One member of a population: what it is made of, its loss on a batch and the gradient, one optimiser step.
+"""One member of a population: its state, its loss on a batch with the gradient, and one optimiser step.
 
 Pure functions of a `Setup`; `population.py` runs them for all members at once.
 """
@@ -19,7 +19,7 @@ from rnnbench.tasks.contract import Batch
 from rnnbench.tasks.draw import supervised_positions
 from rnnbench.train import optim, state_passing
 
-# A member's streams of randomness beside its data, which come from fold_in(member_key, step), far lower.
+# A member's random streams. Those of its data come from fold_in(member_key, step), with far smaller numbers.
 INIT, EXAMPLES, DROPOUT = 0xFFFFFFFF, 0xFFFFFFFE, 0xFFFFFFFD
 
 
@@ -32,12 +32,12 @@ class Member:
     key: jax.Array
     learning_rate: jax.Array
     diverged: jax.Array
-    carried: Any  # the model's state after the window before, [B, ...]; () unless train.windows > 1
+    carried: Any  # the model's state after the previous window, [B, ...]; () unless train.windows > 1
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What a config means, before anything is compiled."""
+    """Everything that a config determines before compilation."""
 
     config: ConfigDict
     task: Any
@@ -60,8 +60,8 @@ class Setup:
 def asked(batch: Batch, most: int) -> tuple[Batch, jax.Array | None]:
     """The batch with targets and mask [B, most] at its supervised positions only, and those positions.
 
-    Where more than half of the positions may be supervised it stays as it is, with None for the positions:
-    logits everywhere are then cheaper than picking.
+    If more than half of the positions may be supervised, the batch is unchanged and the positions are None:
+    computing all logits is then cheaper than gathering.
     """
     if 2 * most > batch.mask.shape[1]:
         return batch, None
@@ -77,7 +77,7 @@ def loss_sum(
     state: Any,
     dropout_key: jax.Array | None,
 ) -> tuple[jax.Array, tuple[jax.Array, Any]]:
-    """Cross-entropy and right answers, summed over the supervised positions, and the model's state after."""
+    """Cross-entropy and right answers, summed over the supervised positions, and the model's final state."""
     axis_name = meshes.time_axis(setup.mesh)
     logits, state = nnx.merge(setup.graphdef, params)(
         batch.inputs, state, positions=positions, dropout_key=dropout_key, axis_name=axis_name
@@ -92,8 +92,8 @@ def gradient(
 ) -> tuple[Any, dict[str, jax.Array], Any]:
     """Gradient of the mean loss over the supervised positions of a batch, a case's sequences of the keys [B].
 
-    It is summed over `train.accumulate` pieces. With it come the metrics and, where a sequence is trained on
-    in windows, the state after this one, over whose positions the mean is then.
+    It is summed over `train.accumulate` pieces. Returns gradient, metrics and the state to carry: with
+    `train.windows` > 1 the mean is over the positions of one window, and the state is that after it.
     """
     pieces, count_windows = setup.config.train.accumulate, setup.config.train.windows
     window = step % count_windows
@@ -138,14 +138,14 @@ def train_step(
 ) -> tuple[Member, dict[str, jax.Array]]:
     """One optimiser step of a member, on the sequences of these keys [B].
 
-    A member whose loss or gradient is not finite stays as it was, for good.
+    A member whose loss or gradient is not finite is frozen from then on.
     """
     cases = setup.task.train_cases()
     branches = [lambda m, case=case: gradient(setup, case, m, keys, step) for case, _ in cases]
     if len(branches) == 1:
         grads, metrics, carried = branches[0](member)
     else:
-        # The case depends on the step alone, so that under vmap over members the switch stays a switch.
+        # The case depends on the step alone, so that vmap over members does not turn switch into select.
         sequences = step // setup.config.train.windows
         weights = jnp.log(jnp.array([weight for _, weight in cases], jnp.float32))
         which = jax.random.categorical(jax.random.fold_in(jax.random.key(0), sequences), weights)

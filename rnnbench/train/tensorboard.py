@@ -33,7 +33,7 @@ class TensorBoardRun:
 
     def image(self, tag: str, png_bytes: bytes, step: int) -> None:
         if png_bytes[:8] != b"\x89PNG\r\n\x1a\n":
-            raise ValueError(f"the image {tag!r} is no PNG")
+            raise ValueError(f"the image {tag!r} is not a PNG")
         width, height = struct.unpack(">II", png_bytes[16:24])  # the header chunk comes first in every PNG
         image = summary_pb2.Summary.Image(
             encoded_image_string=png_bytes, width=width, height=height, colorspace=4
@@ -64,9 +64,10 @@ class TensorBoardRun:
 
 
 def _new_event_file(folder: Place) -> Place:
-    """A name that sorts behind those already there: TensorBoard reads the files of a run in that order.
+    """A name that sorts after the existing files: TensorBoard reads the files of a run in that order.
 
-    Its own writer names files by second and process id, so a quick restart could come before its past.
+    TensorBoard's own writer names files by second and process id, so the files of a quick restart could sort
+    before older ones.
     """
     stem = "events.out.tfevents."
     earlier = [path.name.removeprefix(stem).split(".")[0] for path in folder.glob(f"{stem}*")]

@@ -30,5 +30,5 @@ def test_a_trace_of_the_chunks_that_hold_the_steps(tmp_path):
     assert sum("PjitFunction" in name or "TfrtCpuExecutable" in name for name in names) >= 1
     # The run itself is as it would have been, and once it is past the steps they are refused.
     assert traced[0]["step"] == 6
-    with pytest.raises(InputError, match=r"^--profile_steps: the run is at step 6 already"):
+    with pytest.raises(InputError, match=r"^--profile_steps: the run has already reached step 6"):
         train.run(tiny("lstm", settings), tmp_path / "run", profile=(3, 4))
