@@ -1,1 +1,1 @@
-"""Devices and processes: the mesh with its shardings, the hosts and their ends."""
+"""Devices and processes: the mesh with its shardings, the processes of a run, and signals."""

@@ -1,7 +1,7 @@
 """The processes of a run: how they join and agree, who writes, and how all end together.
 
-Every process runs the same program and makes the same calls in the same order. Process 0 alone writes logs
-and results, and speaks for all.
+Every process runs the same program and makes the same calls in the same order. Only process 0 writes logs
+and results.
 """
 
 import contextlib
@@ -24,12 +24,12 @@ from rnnbench.parallel import signals
 from rnnbench.parallel.signals import Preempted
 
 T = TypeVar("T")
-# A process that has died is missed after so many seconds. Its heart beats in a thread outside Python.
+# A dead process is noticed after this many seconds. Heartbeats come from a thread outside Python.
 HEARTBEAT_SECONDS = 40
-JOIN_SECONDS = 300  # a process waits so long for the others
-SOON = 5  # seconds after which it says so
-LONGEST_TEXT = 400  # bytes of an error that one process tells the others
-# What decides numbers is not left to the environment: JAX_DEFAULT_PRNG_IMPL and the like.
+JOIN_SECONDS = 300  # a process waits this long for the others
+SOON = 5  # seconds after which it reports that it waits
+LONGEST_TEXT = 400  # bytes of an error that one process sends to the others
+# Settings that change numbers are not left to the environment: JAX_DEFAULT_PRNG_IMPL and the like.
 PINNED = {
     "jax_default_prng_impl": "threefry2x32",
     "jax_threefry_partitionable": True,
@@ -46,12 +46,12 @@ _borders = itertools.count()
 def initialize(
     mode: str, coordinator: str | None = None, processes: int | None = None, process: int | None = None
 ) -> None:
-    """Joins the processes of a cluster: `on` always, `off` never, `auto` where something shows several.
+    """Joins the processes of a cluster: `on` always, `off` never, `auto` if the environment shows several.
 
-    SLURM (under srun), TPU pods and Open MPI tell JAX who they are; elsewhere the address HOST:PORT of
-    process 0, the number of processes and this one's place are given, or stand in the environment as
+    SLURM (under srun), TPU pods and Open MPI are detected by JAX. Elsewhere the address HOST:PORT of process
+    0, the number of processes and this one's index are given by flags or by the environment variables
     JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID. An error of jax.distributed is not
-    swallowed: a mis-set cluster would become N runs on one workdir.
+    swallowed: a misconfigured cluster would otherwise start N runs on one workdir.
     """
     signals.listen()
     for name, value in PINNED.items():
@@ -63,12 +63,12 @@ def initialize(
     if mode == "on" or (mode == "auto" and (given or _shown_by_environment())):
         _check_place(coordinator, processes, process)
         with _impatient(coordinator, processes, process):
-            # JAX now takes SIGTERM: one process's notice reaches all of them, see `preempted`.
+            # JAX now handles SIGTERM and passes one process's notice on to all of them, see `preempted`.
             jax.distributed.initialize(
                 coordinator,
                 processes,
                 process,
-                initialization_timeout=2 * JOIN_SECONDS,  # its own end is a stack of C++
+                initialization_timeout=2 * JOIN_SECONDS,  # JAX's own timeout ends in a C++ stack trace
                 heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
             )
         if jax.process_count() == 1:
@@ -77,7 +77,7 @@ def initialize(
 
 @contextlib.contextmanager
 def _impatient(coordinator: str | None, processes: int | None, process: int | None) -> Iterator[None]:
-    """Says whom the process waits for if joining takes long, and ends it if it takes too long."""
+    """Reports which process is being waited for after a while, and gives up after a limit."""
     who = "this process" if process is None else f"process {process} of {processes}"
     whom = "process 0" if process != 0 else f"the other {processes - 1}"
     at = f" at {coordinator}" if coordinator else ""
@@ -122,7 +122,7 @@ def _number(flag: str, value: int | None) -> int | None:
 
 
 def _check_place(coordinator: str | None, processes: int | None, process: int | None) -> None:
-    """What jax.distributed would refuse by a traceback, or by waiting."""
+    """Refuses settings that jax.distributed would reject with a traceback or wait for."""
     if coordinator is None:
         if processes is not None or process is not None:
             raise InputError("--coordinator: is missing; give HOST:PORT of process 0")
@@ -139,12 +139,12 @@ def _check_place(coordinator: str | None, processes: int | None, process: int | 
 
 
 def is_main() -> bool:
-    """Whether this process is the one that writes logs and results."""
+    """Whether this is the process that writes logs and results."""
     return jax.process_index() == 0
 
 
 def introduce() -> None:
-    """Where there are several, each process says who it is; from then on only process 0 is heard.
+    """With several processes, each prints its identity once; afterwards only process 0 prints to stdout.
 
     Problems go to stderr, which stays open.
     """
@@ -160,15 +160,15 @@ def introduce() -> None:
 
 
 def from_main(value: bool) -> bool:
-    """What the main process says, on all processes: they must agree on what to do next."""
+    """The main process's value, broadcast to all processes, so that they agree on what to do next."""
     return bool(multihost_utils.broadcast_one_to_all(np.asarray(value))) if jax.process_count() > 1 else value
 
 
 def together(check: Callable[[], T], seen: Callable[[T], Any] = lambda found: None) -> T:
-    """check() on every process. An InputError on one becomes an error of all: none waits for one that left.
+    """check() on every process. An InputError on one is raised on all, so that none waits for an exited one.
 
-    `seen(result)` must be the same everywhere: processes that see different files or have been given
-    different flags would run different programs and wait for each other without end.
+    `seen(result)` must be the same on all processes: with different files or different flags they would run
+    different programs and wait for each other forever.
     """
     if jax.process_count() == 1:
         return check()
@@ -186,8 +186,8 @@ def together(check: Callable[[], T], seen: Callable[[T], Any] = lambda found: No
             raise InputError(text if all(text == other for other in texts) else f"{text} (process {index})")
     if different := [i for i, row in enumerate(everyone) if bytes(row) != bytes(everyone[0])]:
         raise InputError(
-            f"--workdir: process {different[0]} sees another state of the run than process 0: all need the "
-            "same flags, and a workdir that all can see"
+            f"--workdir: process {different[0]} sees another state of the run than process 0; start all with "
+            "the same flags and a shared workdir"
         )
     return found
 
@@ -195,20 +195,20 @@ def together(check: Callable[[], T], seen: Callable[[T], Any] = lambda found: No
 def preempted() -> bool:
     """Whether to save and stop now, at this border between two chunks; the same answer on all processes.
 
-    All were told by a SIGTERM to any one of them. Costs no communication until there is one.
+    A SIGTERM to any process reaches all of them. Costs no communication before that.
     """
     if jax.process_count() == 1:
         return signals.told_to_stop.is_set()
     if multihost_utils.reached_preemption_sync_point(next(_borders)):
-        _stopping.set()  # JAX says so once
+        _stopping.set()  # JAX reports it only once
     return _stopping.is_set()
 
 
 @contextlib.contextmanager
 def ending_together() -> Iterator[None]:
-    """What to do when one of several processes fails: leave at once, which tells the others to end too.
+    """Exits at once if this process fails, so that the others end too.
 
-    Going out through the interpreter's exit would wait for processes that wait for this one.
+    The interpreter's normal exit would wait for processes that wait for this one.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""The mesh of devices, and what lies where on it.
+"""The mesh of devices, and the shardings on it.
 
 Axes of the mesh: `seed` splits the members of a population, `data` the batch, `time` the sequence.
 """
@@ -18,10 +18,10 @@ from rnnbench.config import ConfigError
 
 
 def keep_compiled(folder: str | None) -> None:
-    """Keeps compiled programs in `folder` (None: the user's cache; "off": nowhere) for the next start."""
+    """Keeps compiled programs in `folder` (None: the user's cache; "off": nowhere) for later starts."""
     if folder is None:
         caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-        folder = "off" if caches.startswith("~") else os.path.join(caches, "rnnbench")  # nobody's home
+        folder = "off" if caches.startswith("~") else os.path.join(caches, "rnnbench")  # no home folder
     if folder == "off":
         return
     jax.config.update("jax_compilation_cache_dir", folder)
@@ -60,7 +60,7 @@ def make_mesh(config: ConfigDict, members: int, batch_size: int) -> Mesh:
 
 
 def spread(devices: list[Any], count: int) -> list[Any]:
-    """So many of the devices, as many of each process: one without a share would have nothing to run."""
+    """The first `count` devices, evenly over processes, because every process needs at least one."""
     by_process: dict[int, list[Any]] = {}
     for device in devices:
         by_process.setdefault(device.process_index, []).append(device)
@@ -69,13 +69,13 @@ def spread(devices: list[Any], count: int) -> list[Any]:
         raise ConfigError(
             "mesh.data",
             f"a mesh of {count} devices cannot be spread evenly over {len(by_process)} processes; set "
-            "mesh.seed and mesh.data so that it can",
+            "mesh.seed and mesh.data so that every process gets the same number of devices",
         )
     return [device for mine in by_process.values() for device in mine[:each]]
 
 
 def members_mode(config: ConfigDict) -> str:
-    """How a device runs its members: weight-batched matmuls are slow on CPU, so they go one by one there."""
+    """How a device runs its members: one by one on CPU, where weight-batched matmuls are slow."""
     if config.members != "auto":
         return config.members
     return "map" if jax.default_backend() == "cpu" else "vmap"
@@ -85,8 +85,8 @@ def over_members(fn: Callable[[Any, Any], Any], mesh: Mesh, mode: str) -> Callab
     """`fn(member, shared)` for every member of a population: trees with a leading member axis in and out.
 
     The members are split over the mesh axis `seed` by shard_map, so that a `map` runs over the local
-    ones only. Over `time` `fn` may split its sequences (see `time_axis`), and what it returns must be the
-    same on all devices of that axis; `data` stays with the compiler (see `shard_batch`).
+    ones only. `fn` may split its sequences over `time` (see `time_axis`), and its results must be the same
+    on all devices of that axis; `data` is left to the compiler (see `shard_batch`).
     """
 
     def local(members: Any, shared: Any) -> Any:
@@ -111,7 +111,7 @@ def shard_batch(tree: Any) -> Any:
 
 
 def time_axis(mesh: Mesh) -> str | None:
-    """The axis over which a model's time is split inside `over_members`; None if it is not."""
+    """The axis over which a model's time is split inside `over_members`; None if it is not split."""
     return "time" if mesh.shape["time"] > 1 else None
 
 
@@ -143,25 +143,25 @@ def sum_over_time(tree: Any, axis_name: str | None) -> Any:
 
 
 def by_member(mesh: Mesh) -> NamedSharding:
-    """Where a tree with a leading member axis lies."""
+    """The sharding of a tree with a leading member axis."""
     return NamedSharding(mesh, P("seed"))
 
 
 def by_member_and_batch(mesh: Mesh) -> NamedSharding:
-    """Where a tree lies that has a member axis and then a batch axis."""
+    """The sharding of a tree with a member axis followed by a batch axis."""
     return NamedSharding(mesh, P("seed", "data"))
 
 
 def by_member_in_parts(mesh: Mesh, shape: tuple[int, ...]) -> NamedSharding:
-    """Where a leaf [members, ...] of parameters or optimiser state lies if `data` shares it out too.
+    """The sharding of a leaf [members, ...] of parameters or optimiser state that is split over `data` too.
 
-    Split is its longest axis that the devices divide; a leaf without one is on all of them.
+    Its longest axis that the number of devices divides is split; a leaf without such an axis is replicated.
     """
     return NamedSharding(mesh, P("seed", *_longest(shape[1:], mesh.shape["data"])))
 
 
 def in_parts(tree: Any) -> Any:
-    """Keeps the leaves of one member as `by_member_in_parts` lays them out; for use inside `over_members`."""
+    """Constrains one member's leaves to the layout of `by_member_in_parts`; for use inside `over_members`."""
     mesh = jax.sharding.get_abstract_mesh()
 
     def place(leaf: jax.Array) -> jax.Array:
@@ -172,7 +172,7 @@ def in_parts(tree: Any) -> Any:
 
 
 def _longest(shape: tuple[int, ...], devices: int) -> list[str | None]:
-    """A partition of the longest axis that so many devices divide, over `data`."""
+    """The partition over `data` of the longest axis that the number of devices divides."""
     lengths = [length if length % devices == 0 else 0 for length in shape]
     longest = lengths.index(max(lengths)) if any(lengths) else None
     return ["data" if i == longest else None for i in range(len(shape))]

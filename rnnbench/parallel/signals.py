@@ -1,7 +1,7 @@
-"""SIGTERM and Ctrl-C: heard at once; a run saves first if it has trained since it was last saved.
+"""SIGTERM and Ctrl-C: handled at once; a run saves first if it has trained since its last save.
 
-Python runs its signal handlers between two of its own instructions: while XLA compiles or computes, it is
-deaf. So a thread reads the signals' numbers from a pipe, which the handler in C fills (`set_wakeup_fd`).
+Python runs its signal handlers between two of its own instructions, so not while XLA compiles or computes.
+A thread therefore reads the signals' numbers from a pipe, which the handler in C fills (`set_wakeup_fd`).
 """
 
 import os
@@ -12,7 +12,7 @@ import threading
 import jax
 
 PREEMPTED = 75  # exit code; EX_TEMPFAIL of sysexits.h: "the user is invited to try again later"
-INTERRUPTED = 130  # as shells show a program that Ctrl-C has ended
+INTERRUPTED = 130  # the exit code that shells show after Ctrl-C
 NOTHING_YET = "nothing is saved yet"
 
 told_to_stop = threading.Event()
@@ -23,14 +23,14 @@ _stand = NOTHING_YET
 
 
 class Preempted(BaseException):
-    """The run was told to stop and its state is saved: the same command goes on from there.
+    """The run was told to stop and its state is saved: the same command resumes from there.
 
-    Like KeyboardInterrupt it is no error that ends a cell and lets the study go on.
+    Like KeyboardInterrupt it ends a whole study, whereas an error of a cell ends only that cell.
     """
 
 
 def listen() -> None:
-    """Hears signals from now on; called by the main thread of a command."""
+    """Handles signals from now on; called by the main thread of a command."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     if not _pipe:
@@ -41,19 +41,19 @@ def listen() -> None:
 
 
 def saved(stand: str) -> None:
-    """From here on a signal ends the process at once: `stand` says what is on disk."""
+    """From now on a signal ends the process at once; `stand` is the message about what is on disk."""
     global _unsaved, _stand
     _unsaved, _stand = False, stand
 
 
 def unsaved() -> None:
-    """From here on a signal is an order to save, which the run looks for by `told_to_stop`."""
+    """From now on a signal requests a save; the run polls `told_to_stop`."""
     global _unsaved
     _unsaved = True
 
 
 def how() -> str:
-    """In a word, what has stopped the run."""
+    """How the run was stopped: "interrupted" or "preempted"."""
     return "interrupted" if signal.SIGINT in _heard else "preempted"
 
 
@@ -62,7 +62,7 @@ def exit_code() -> int:
 
 
 def end(text: str, code: int) -> None:
-    """Ends the process at once, with a last line: the interpreter's own exit would wait for the compiler."""
+    """Ends the process at once, after printing one line: a normal exit would wait for the compiler."""
     cursor = "\r\x1b[K\x1b[?25h" if os.isatty(2) else ""  # a live display has hidden it
     os.write(2, f"{cursor}rnnbench: {text}\n".encode(errors="replace"))
     os._exit(code)
@@ -85,5 +85,5 @@ def _obey(number: int) -> None:
     told_to_stop.set()
     if number == signal.SIGINT:
         print("rnnbench: saving after this chunk; Ctrl-C again ends at once", file=sys.stderr, flush=True)
-        if jax.process_count() > 1:  # JAX has taken SIGTERM, to tell all processes of a run
+        if jax.process_count() > 1:  # JAX handles SIGTERM and informs all processes of a run
             os.kill(os.getpid(), signal.SIGTERM)

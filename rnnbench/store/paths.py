@@ -1,7 +1,7 @@
 """Where a workdir lies: on a disk, or in a bucket (gs://). Files are written whole, never appended to.
 
 A place is a pathlib.Path, or for a URL an etils.epath.Path, which has the same methods and goes through
-fsspec; both come with orbax. Locks, access rights and whatever else a bucket has not are for disks only.
+fsspec; both come with orbax. Locks and access rights exist on disks only.
 """
 
 import errno
@@ -16,30 +16,31 @@ from etils import epath
 from rnnbench.config import InputError, warn
 
 Place = Path | epath.Path
-# By the scheme of a bucket's URL, what its files need.
+# The package that each scheme of a bucket's URL needs.
 PACKAGES = {"gs": "'rnnbench[gcloud]'", "s3": "s3fs", "az": "adlfs"}
 
-# What a system call says where a file system cannot do it, as NFS, exFAT and FUSE mounts may.
+# Errors of system calls that a file system does not support, such as NFS, exFAT or FUSE mounts.
 UNSUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOTTY}
 
 
 def place(folder: Any) -> Place:
-    """The place that a text or path stands for; InputError for a URL that is none of a bucket."""
+    """The place that a text or path stands for; InputError for a URL of an unknown scheme."""
     if on_disk(folder):
         return Path(folder)
     if _scheme(folder) not in PACKAGES:
         known = ", ".join(f"{scheme}://" for scheme in PACKAGES)
-        raise InputError(f"--workdir: {folder} is no place to write to; give a path, or a URL of {known}")
+        reason = f"--workdir: {folder} cannot be written to"
+        raise InputError(f"{reason}; give a path, or a URL that starts with {known}")
     return epath.Path(os.fspath(folder))
 
 
 def absolute(folder: Any) -> Place:
-    """The same whatever the current folder is."""
+    """The path made absolute."""
     if not on_disk(folder):
         return place(folder)
     try:
         return Path(folder).expanduser().resolve()
-    except (OSError, RuntimeError) as error:  # a loop of links, a user without a home
+    except (OSError, RuntimeError) as error:  # such as a loop of links, or a user without a home
         reason = " ".join(str(error).split())
         raise InputError(f"--workdir: {folder} cannot be found ({reason}); choose another folder") from None
 
@@ -59,18 +60,18 @@ def check(folder: Place) -> None:
     except ImportError:
         extra = PACKAGES[_scheme(folder)]
         raise InputError(f"--workdir: {folder} needs another package: pip install {extra}") from None
-    except Exception as error:  # whatever the bucket's library or the network raise
+    except Exception as error:  # the bucket's library or the network may raise anything
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
         raise InputError(f"--workdir: {folder} cannot be reached ({reason})") from None
 
 
 def write_text(path: Any, text: str) -> None:
-    """Replaces the file in one step; after a kill it holds the old text or the new, never a part."""
+    """Replaces the file in one step; after a kill it holds the old text or the new one, never a part."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_bytes(path: Any, content: bytes) -> None:
-    """As `write_text`, for images. A bucket shows an object once all of it is there."""
+    """As `write_text`, for images. A bucket shows an object only once it is complete."""
     path = place(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     if not on_disk(path):
@@ -102,17 +103,17 @@ def _warn(text: str) -> None:
 
 
 def warn_once(text: str, error: OSError) -> None:
-    """Says, once per process, what is less safe on a file system that cannot do something."""
+    """Warns once per process about a feature that the file system lacks."""
     _warn(f"{text} ({error.strerror or error})")
 
 
 def growing(path: Place) -> BinaryIO:
-    """A new binary file to write to bit by bit; a reader sees it as of the last flush."""
+    """A new binary file for repeated writes; a reader sees its content as of the last flush."""
     return path.open("wb") if on_disk(path) else _Object(path)
 
 
 class _Object(BytesIO):
-    """Kept in memory and put into the bucket as a whole by every flush."""
+    """A file kept in memory; every flush writes the whole of it to the bucket."""
 
     def __init__(self, path: epath.Path):
         super().__init__()

@@ -13,7 +13,7 @@ from rnnbench.store.paths import place, write_text
 
 
 class Member(TypedDict):
-    """Whose row it is, and after how many optimiser steps."""
+    """Identifies the member of a row and its optimiser step."""
 
     cell: str
     seed: int
@@ -22,7 +22,10 @@ class Member(TypedDict):
 
 
 class Row(Member):
-    """A line of results.jsonl: a member on a case. Metrics are None where it diverged; seconds are of all."""
+    """A line of results.jsonl: the metrics of one member on one case, None if it diverged.
+
+    Seconds are those of the whole population.
+    """
 
     task: str
     protocol: str
@@ -53,7 +56,7 @@ class Row(Member):
 
 
 class Positions(Member):
-    """A line of positions.jsonl: accuracy in bins along the sequence, None where nothing is asked."""
+    """A line of positions.jsonl: accuracy in bins along the sequence, None where none is supervised."""
 
     case: dict[str, Any]
     starts: list[int]
@@ -61,7 +64,7 @@ class Positions(Member):
 
 
 class Curve(Member):
-    """A line of metrics.jsonl: means over the steps since the line before; None once diverged."""
+    """A line of metrics.jsonl: means over the steps since the previous line; None once diverged."""
 
     loss: float | None
     accuracy: float | None
@@ -69,7 +72,7 @@ class Curve(Member):
     tokens_per_second: float
 
 
-# In the order in which they are replaced: who sees a new results.jsonl sees everything that belongs to it.
+# In the order in which they are replaced: a reader of a new results.jsonl finds the other files up to date.
 FILES = {"metrics.jsonl": Curve, "positions.jsonl": Positions, "results.jsonl": Row}
 
 
@@ -77,7 +80,7 @@ _hints = functools.cache(get_type_hints)
 
 
 def unlike(row: Mapping, kind: type) -> str:
-    """Why a line that was read is no such row ("it has no 'seed'"); nothing if it is one."""
+    """The first reason why a line is not a valid row ("it has no 'seed'"); "" if it is."""
     for key, hint in _hints(kind).items():
         if key not in row:
             if key in kind.__required_keys__:
@@ -102,7 +105,7 @@ def finite(value) -> float | None:
 
 
 def case_name(case: Mapping) -> str:
-    """`{"length": [40, 256], "pairs": 64}` → `length=40-256,pairs=64`: readable, and fit for a tag."""
+    """`{"length": [40, 256], "pairs": 64}` → `length=40-256,pairs=64`: readable, and valid as a tag."""
 
     def text(value):
         return "-".join(str(v) for v in value) if isinstance(value, (list, tuple)) else str(value)
@@ -111,7 +114,7 @@ def case_name(case: Mapping) -> str:
 
 
 def longest(case: Mapping) -> int:
-    """The length of a case; of a range its upper bound."""
+    """The length of a case; for a range, its upper bound."""
     length = case["length"]
     return max(length) if isinstance(length, (list, tuple)) else length
 
@@ -122,7 +125,10 @@ def member_name(member: Mapping) -> str:
 
 
 def read_jsonl(path) -> list[dict]:
-    """The rows of a JSONL file; none if there is no such file. InputError names a line that is no object."""
+    """The rows of a JSONL file; none if there is no such file.
+
+    Raises InputError, naming the line, for anything that is not a JSON object.
+    """
     rows = []
     for number, row, wrong in jsonl_lines(path):
         if row is None:
@@ -146,7 +152,7 @@ def jsonl_lines(path) -> Iterator[tuple[int, dict | None, str]]:
 
 
 def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a number in JSON")
 
 
 def write_jsonl(path, rows: Sequence[Mapping]) -> None:

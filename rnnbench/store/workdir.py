@@ -1,4 +1,4 @@
-"""What a run's folder tells before anything is done in it: foreign, unwritable, finished or fresh."""
+"""Checks of a run's folder before anything is written: foreign, unwritable, finished or new."""
 
 import fcntl
 import json
@@ -24,14 +24,15 @@ class WorkdirError(InputError):
 
 
 def check(folder: Place, config: ConfigDict) -> None:
-    """Refuses a folder that cannot hold a run of this config, or go on with it; writes nothing."""
+    """Refuses a folder that cannot hold or resume a run of this config; writes nothing."""
     check_writable(folder)
     if (folder / "study.json").exists():
         raise WorkdirError(f"{folder} holds a study; choose another folder")
     saved = folder / "config.json"
     for name in FILES if not saved.exists() else ():
         if (folder / name).exists():
-            raise WorkdirError(f"{folder} holds {name} but no config.json, so no run; choose another folder")
+            reason = f"{folder} holds {name} but no config.json, so it is not a run"
+            raise WorkdirError(f"{reason}; choose another folder")
     begun = [name for name in FILES if read_rows(folder / name)] or checkpoints(folder)
     if begun and (keys := differences(read_config(saved), config)):
         shown = ", ".join(keys[:6]) + (f" and {len(keys) - 6} more" if len(keys) > 6 else "")
@@ -39,13 +40,13 @@ def check(folder: Place, config: ConfigDict) -> None:
 
 
 def checkpoints(folder: Place) -> list[Place]:
-    """The finished checkpoints of a run; a save that a kill has cut off is none."""
+    """The finished checkpoints of a run; an interrupted save does not count."""
     there = folder / "checkpoints"
     return [path for path in there.iterdir() if path.name.isdigit()] if there.exists() else []
 
 
 def check_writable(folder: Place) -> None:
-    """Refuses a folder that cannot be made or written to, by looking only."""
+    """Refuses a folder that cannot be created or written to, without writing anything."""
     if not on_disk(folder):
         paths.check(folder)
         return
@@ -53,7 +54,7 @@ def check_writable(folder: Place) -> None:
     try:
         while not existing.exists():
             existing = existing.parent
-    except OSError as error:  # a name that is too long, a disk that is gone
+    except OSError as error:  # such as a name that is too long, or a missing disk
         raise unwritable(folder, error) from None
     if not existing.is_dir():
         raise WorkdirError(f"{existing} is a file; choose another folder")
@@ -62,10 +63,10 @@ def check_writable(folder: Place) -> None:
 
 
 def claim(folder: Place, name: str, content: dict) -> None:
-    """Makes the folder and writes whose it is: `content` as the JSON file `name`, unless that is there.
+    """Makes the folder and marks its owner: writes `content` to the JSON file `name`, unless that exists.
 
-    Done before anything is compiled: looking does not tell everything, root may write where nobody can. Of
-    several processes at once one writes; the others have to look what it says.
+    Done before anything is compiled, because a check of permissions is not reliable (root). One of several
+    concurrent processes writes the file; the others read what it wrote.
     """
     with locked(folder / ".lock"):
         if not (folder / name).exists():
@@ -73,9 +74,10 @@ def claim(folder: Place, name: str, content: dict) -> None:
 
 
 def claim_run(folder: Place, config: ConfigDict) -> None:
-    """Writes config.json for whoever holds the folder's lock.
+    """Writes config.json; the caller holds the folder's lock.
 
-    One of another config has come to nothing, see `check`: what TensorBoard would show of it goes too.
+    A config.json of another config, whose run wrote nothing (see `check`), is replaced together with its
+    TensorBoard files.
     """
     saved = folder / "config.json"
     if saved.exists() and not differences(read_config(saved), config):
@@ -93,7 +95,7 @@ def _write(file: Place, content: dict) -> None:
 
 
 def check_shared(file: Place) -> None:
-    """Refuses a workdir in which this process does not find the file that another has written there."""
+    """Refuses a workdir in which this process does not find the file that another process wrote."""
     if not file.exists():
         raise WorkdirError(f"{file.parent} is not the same folder for all processes; choose a shared one")
 
@@ -123,17 +125,17 @@ def read_rows(path: Place) -> list[dict]:
 
 
 def finished(workdir: Place, checkpoint_step: int | None) -> list[dict] | None:
-    """The final rows of a run that is done: all of them written and its last checkpoint too. Else None."""
+    """The final rows of a finished run, whose rows and last checkpoint are all written; otherwise None."""
     rows = [row for row in read_rows(workdir / "results.jsonl") if row["final"]]
     return rows if rows and rows[0]["step"] == checkpoint_step else None
 
 
 @contextmanager
 def locked(path: Place, wait: bool = True) -> Iterator[bool]:
-    """Makes the folder of `path` and holds that file's lock, until the process ends at the longest.
+    """Makes the folder of `path` and holds that file's lock, at most until the process ends.
 
-    Yields whether it is held: without `wait` it is not if another process has it. A bucket has no locks, nor
-    have some network and FUSE file systems: there it always is, with a warning on these.
+    Yields whether the lock is held: without `wait` it is not if another process has it. Buckets and some
+    network and FUSE file systems have no locks: there it always counts as held (the latter warn).
     """
     if not on_disk(path):
         yield True
@@ -159,7 +161,7 @@ def locked(path: Place, wait: bool = True) -> Iterator[bool]:
 
 @contextmanager
 def held_by_main(path: Place) -> Iterator[bool]:
-    """Whether the main process holds the lock, told to all processes of a run; it does not wait for it."""
+    """Whether the main process holds the lock, on all processes of a run; does not wait for the lock."""
     with ExitStack() as stack:
         take = lambda: stack.enter_context(locked(path, wait=False)) if is_main() else True
         yield from_main(together(take))

@@ -85,7 +85,7 @@ def test_cells_that_are_in_the_table_are_not_missing(tmp_path):
 BAD_LINES = {
     '{"step": 1': "not a line of JSON",
     "[1, 2]": "not a JSON object",
-    json.dumps(row(accuracy=float("nan"))): "not a line of JSON (NaN is no number of JSON)",
+    json.dumps(row(accuracy=float("nan"))): "not a line of JSON (NaN is not a number in JSON)",
     '{"loss": 3}': "no row of ours (it has no 'cell')",
     json.dumps(row(seed="zero")): "no row of ours ('seed' is 'zero')",
     json.dumps(row(length={"length": 32, "pairs": 4}, headline="f1")): "no row of ours (it has no 'f1')",

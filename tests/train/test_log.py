@@ -192,7 +192,8 @@ def test_what_fails_in_tensorboard_is_one_warning_and_harms_no_row(setup, tmp_pa
     log.picture(rows)
     log.close()
     said = capsys.readouterr().err.splitlines()
-    assert said == ["rnnbench: warning: TensorBoard logging stops for cell (OSError: no space left on device)"]
+    warning = "TensorBoard logging stops for cell (OSError: no space left on device)"
+    assert said == [f"rnnbench: warning: {warning}"]
     assert [row["step"] for row in read_jsonl(tmp_path / "results.jsonl")] == [10] * 4 + [20] * 4
     assert accumulate(tmp_path, MEMBERS[0]).Tags()["images"] == []
 
