@@ -1,4 +1,4 @@
-"""Configs: the keys, a config made and compared, config files."""
+"""Configs: their keys, how they are built and compared, and config files."""
 
 from rnnbench.errors import ConfigError, InputError, first_line, warn
 

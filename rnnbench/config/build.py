@@ -1,6 +1,6 @@
-"""Configs: made from the keys, a protocol and a model; changed, labelled, compared and checked.
+"""Builds configs from the keys, a protocol and a model; changes, labels, compares and checks them.
 
-A config is an `ml_collections.ConfigDict` with the keys that `keys.py` tells. A file in `configs/` calls
+A config is an `ml_collections.ConfigDict` with the keys that `keys.py` returns. A file in `configs/` calls
 `experiment` with its table of protocols; `changed` sets single keys, as flags do. Nothing here compiles or
 touches a device.
 """
@@ -19,14 +19,14 @@ from rnnbench.config.keys import PATHS, check_key, flat, keys, meaningless, plug
 from rnnbench.config.schema import CHECKS
 from rnnbench.errors import ConfigError
 
-# Overriding these leaves a protocol's label as it is: how often or where it runs, not what is measured.
+# Overriding these keeps a protocol's label: they set how often or where it runs, not what is measured.
 FREE = ("population.", "mesh.", "checkpoint.", "study.", "train.chunk", "protocol", "overrides")
-# These say what the keys of a config are, and are no keys to choose a setting by.
+# These label a config and are not settings of it.
 LABELS = ("protocol", "overrides")
 
 
 class Protocol(str):
-    """A protocol's name that knows what it stands for, whatever becomes of the config that holds it."""
+    """A protocol's name together with its settings, which do not change with the config that holds it."""
 
     task: str
     model: str
@@ -49,7 +49,8 @@ yaml.add_representer(Protocol, lambda dumper, protocol: dumper.represent_str(str
 def base(task: str = "bit_parity", model: str = "deltanet") -> ConfigDict:
     """A config for a task and a model with every key at its default.
 
-    Each is named as in TASKS and PRESETS, or by the path of your own, `my_package.my_module:Name`.
+    Each is given by its name in TASKS or PRESETS, or by the path of an external one,
+    `my_package.my_module:Name`.
     """
     config = ConfigDict()
     for (section, key), name in zip(PATHS.items(), (task, model)):
@@ -65,8 +66,8 @@ def base(task: str = "bit_parity", model: str = "deltanet") -> ConfigDict:
 def experiment(task: str, argument: str, protocols: Mapping[str, Mapping[str, Any]]) -> ConfigDict:
     """What get_config of a task's file returns; `argument` is "model" or "model,protocol".
 
-    A protocol (without one: original) is a flat table of keys and values; its entry "only" holds further such
-    tables for single presets. Task and model may be your own, by their paths as in `base`.
+    A protocol (by default "original") is a flat table of keys and values; its entry "only" holds further such
+    tables for single presets. Task and model may be external, given by their paths as in `base`.
     """
     model, _, protocol = argument.partition(",")
     protocol = protocol or "original"
@@ -85,7 +86,7 @@ def experiment(task: str, argument: str, protocols: Mapping[str, Mapping[str, An
 
 
 def rename(config: ConfigDict, protocol: str) -> None:
-    """Another protocol; a ConfigDict would cast it to the type of the one before."""
+    """Sets the protocol; assignment alone would cast it to the old value's type."""
     del config.protocol
     config.protocol = protocol
 
@@ -93,7 +94,7 @@ def rename(config: ConfigDict, protocol: str) -> None:
 def changed(config: ConfigDict, settings: Mapping[str, Any]) -> ConfigDict:
     """A copy with other values of some keys, as flags set them: changed(config, {"train.steps": 500}).
 
-    A mixer or task of one's own takes the place of the config's.
+    An external mixer or task replaces that of the config.
     """
     check_labels(settings)
     config = with_plug_ins(config, settings)
@@ -102,7 +103,7 @@ def changed(config: ConfigDict, settings: Mapping[str, Any]) -> ConfigDict:
 
 
 def tabled(file: str, configs: Sequence[ConfigDict]) -> list[ConfigDict]:
-    """The configs of a study whose table lies beside its config file: tabled(__file__, configs)."""
+    """The configs of a study whose table is stored beside its config file: tabled(__file__, configs)."""
     folder = str(Path(file).resolve().parent)
     return [changed(config, {"study.table": folder}) for config in configs]
 
@@ -128,17 +129,17 @@ def update(config: ConfigDict, settings: Mapping[str, Any]) -> None:
 
 
 def scalars(value: Any) -> list[Any]:
-    """The values in nested tuples."""
+    """All values in nested tuples."""
     return [leaf for part in value for leaf in scalars(part)] if isinstance(value, tuple) else [value]
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON gives it back: tuples become lists."""
+    """A value as it is after a round trip through JSON: tuples become lists."""
     return json.loads(json.dumps(value))
 
 
 def plain_value(value: Any) -> Any:
-    """A value that JSON knows, for one of numpy, a range or a frozen one."""
+    """Converts numpy values, ranges and frozen containers to plain JSON values."""
     if hasattr(value, "dtype") and hasattr(value, "tolist"):
         value = value.tolist()
         return tuple(value) if isinstance(value, list) else value
@@ -163,7 +164,7 @@ def origin(config: ConfigDict) -> ConfigDict:
 def departures(config: ConfigDict) -> dict[str, Any]:
     """The keys, with their values, in which a config differs from its protocol's own.
 
-    A key that the protocol's own task or mixer lacks counts from its default.
+    A key that the protocol's own task or mixer lacks is compared with its default.
     """
     before = {key: default for key, (default, _) in keys(config).items()} | flat(origin(config))
     named = (*LABELS, *(f"{section}.name" for section, key in PATHS.items() if config[section][key]))
@@ -175,13 +176,13 @@ def departures(config: ConfigDict) -> dict[str, Any]:
 
 
 def label(config: ConfigDict) -> ConfigDict:
-    """`config` with `overrides` = where it leaves its protocol, and then the protocol "custom"."""
+    """`config` with its differences from the protocol in `overrides`; any makes the protocol "custom"."""
     found = {key: value for key, value in departures(config).items() if not key.startswith(FREE)}
     if "model.name" in found:
         advice = f"a preset is chosen by the argument: --config=configs/TASK.py:{config.model.name}"
         raise ConfigError("model.name", advice)
     if "task.name" in found:
-        advice = f"a task is chosen by its config file; {config.task.name!r} is not this file's"
+        advice = f"a task is chosen by its config file; this one is not for {config.task.name!r}"
         raise ConfigError("task.name", advice)
     for key, other in meaningless(config).items():
         if key in found:
@@ -194,9 +195,9 @@ def label(config: ConfigDict) -> ConfigDict:
 def with_plug_ins(config: ConfigDict, changes: Mapping[str, Any]) -> ConfigDict:
     """A copy with the external task and mixer that `changes` name, by `task.module` and `model.mixer`.
 
-    The protocol's settings hold for the new one, as far as it has them, and whatever the config changes in
-    its protocol; all else is at the new one's defaults. A label that was the old one's name becomes the new
-    one's.
+    The copy keeps the settings of the protocol and the config's changes to it, as far as the new task and
+    mixer have them; all other keys are at their defaults. A label that was the old one's name becomes the
+    new one's.
     """
     old = config.copy_and_resolve_references()
     before, wanted = plug_ins(old), old.copy_and_resolve_references()
@@ -223,13 +224,13 @@ def with_plug_ins(config: ConfigDict, changes: Mapping[str, Any]) -> ConfigDict:
 
 
 def validate(config: ConfigDict) -> None:
-    """ConfigError for the first setting that cannot work, as far as neither task nor mixer tells."""
+    """ConfigError for the first setting that cannot work; settings of task and mixer are checked by those."""
     values = flat(config)
     for key, value in values.items():
         if value is None:
             raise ConfigError(key, "has no value; give it one")
         too_large = [n for n in scalars(value) if type(n) is int and not -(2**63) <= n < 2**63]
-        if too_large and key != "overrides":  # which repeats the others
+        if too_large and key != "overrides":  # it only repeats the others
             raise ConfigError(key, f"must fit in 64 bits; it has {too_large[0]}")
     for key, (fine, must_be) in CHECKS.items():
         if not fine(values[key]):

@@ -11,7 +11,7 @@ from rnnbench.config.schema import KEYS
 from rnnbench.errors import ConfigError
 from rnnbench.plugins import Options
 
-# Where a task or a mixer of one's own is named: its section, its key.
+# The section and the key that name an external task or mixer.
 PATHS = {"task": "module", "model": "mixer"}
 
 
@@ -29,7 +29,7 @@ def keys(config: ConfigDict) -> Options:
 
 
 def plug_ins(config: ConfigDict) -> tuple[str, str]:
-    """Task and mixer of a config as `base` takes them: by name, or your own by path."""
+    """Task and mixer of a config as `base` takes them: by name, or external ones by path."""
     for section, key in PATHS.items():
         if (path := config[section][key]) and ":" not in path:
             raise ConfigError(f"{section}.{key}", f"must read my_package.my_module:Name; it is {path!r}")
@@ -41,7 +41,7 @@ def section(key: str) -> str:
 
 
 def check_key(key: str, known: Iterable[str], config: ConfigDict) -> None:
-    """ConfigError for a key that is none of the `known` ones, those of this config."""
+    """ConfigError for a key that is not among the `known` keys of this config."""
     if key in known:
         return
     if key in task_keys():
@@ -57,7 +57,7 @@ def task_keys() -> set[str]:
 
 
 def meaningless(config: ConfigDict) -> dict[str, str]:
-    """{key: the key that is set and stands in its place} of the fields of this config's task."""
+    """{key: the key that overrides it}, for the fields of this config's task that have no effect."""
     found = {}
     for field in tasks.fields_of(tasks.find(plug_ins(config)[0])):
         other = field.metadata.get("unless")
@@ -72,7 +72,7 @@ def comment(key: str, config: ConfigDict) -> str:
 
 
 def ordered(config: ConfigDict) -> dict[str, Any]:
-    """`flat` in the order of `keys`."""
+    """`flat`, in the order of `keys`."""
     values = flat(config)
     return {key: values[key] for key in keys(config)}
 

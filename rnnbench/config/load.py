@@ -1,4 +1,4 @@
-"""Config files: any Python file with a get_config(), one of those that come with the package or your own."""
+"""Config files: any Python file with a get_config(), either one of the package's or your own."""
 
 import functools
 import importlib.util
@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from rnnbench.config.build import Protocol, check_key, flat, keys, plain_value, put, rename
 from rnnbench.errors import ConfigError, InputError, first_line
 
-# The config files that come with the package: a folder of the checkout, and of the installed package.
+# The folder of the package's config files, in a checkout and in the installed package.
 CONFIGS = next(
     folder / "configs" for folder in Path(__file__).parents[1:3] if (folder / "configs" / "study.py").exists()
 )
@@ -33,7 +33,7 @@ _importable()
 
 
 def found(argument: str) -> str:
-    """`FILE:ARGUMENT` with the path of the file: as given, or of one of CONFIGS by name, from any folder."""
+    """`FILE:ARGUMENT` with the path of the file: as given, or that of a file in CONFIGS, from any folder."""
     file, colon, text = argument.partition(":")
     path = Path(file)
     shipped = CONFIGS / path.name
@@ -49,7 +49,7 @@ def module(file: str | Path) -> ModuleType:
         there = " ".join(sorted(str(other) for other in path.parent.glob("*.py")))
         shipped = " ".join(sorted(f"configs/{other.name}" for other in CONFIGS.glob("*.py")))
         raise ConfigError("", f"there is no file {path}; there are: {there or shipped}")
-    # What lies beside a config file can be imported by it, and named as a mixer or task; nothing is hidden.
+    # Modules beside a config file can be imported, and named as a mixer or task; they hide no other module.
     if (folder := str(path.parent.resolve())) not in sys.path:
         sys.path.append(folder)
     spec = importlib.util.spec_from_file_location(path.stem, path)
@@ -68,7 +68,7 @@ def module(file: str | Path) -> ModuleType:
 
 
 def make(argument: str) -> ConfigDict | list[ConfigDict]:
-    """What `FILE:ARGUMENT` or `FILE` stands for, before any flag: a config, or those of a study."""
+    """What `FILE:ARGUMENT` or `FILE` returns, before any flag: a config, or the configs of a study."""
     file, colon, text = found(argument).partition(":")
     get_config = module(file).get_config
     takes = inspect.signature(get_config).parameters
@@ -88,7 +88,7 @@ def make(argument: str) -> ConfigDict | list[ConfigDict]:
 
 
 def one(argument: str) -> ConfigDict:
-    """`make` of a file that is no study."""
+    """`make` for a file that is not a study."""
     if isinstance(made := make(argument), list):
         file = argument.partition(":")[0]
         raise ConfigError("", f"{file} is a study; name the config file of a task")
@@ -96,7 +96,7 @@ def one(argument: str) -> ConfigDict:
 
 
 def _checked(config: object, file: str) -> ConfigDict:
-    """A config of a file with the keys that there are, their values plain and its protocol known."""
+    """Checks a config's keys, converts its values to plain ones and attaches its protocol."""
     if not isinstance(config, ConfigDict) or "study" not in config:
         raise ConfigError("", f"get_config() of {file} does not return a config made by rnnbench.config")
     known = keys(config)
@@ -113,7 +113,7 @@ def _checked(config: object, file: str) -> ConfigDict:
 
 
 def _plain(config: ConfigDict) -> ConfigDict:
-    """A copy that can be changed, without numpy's numbers and the like."""
+    """A copy that can be changed, with plain values."""
     copy = ConfigDict()
     for key, value in config.items():
         copy[key] = _plain(value) if isinstance(value, ConfigDict) else plain_value(value)
@@ -121,7 +121,7 @@ def _plain(config: ConfigDict) -> ConfigDict:
 
 
 def _protocol(config: ConfigDict) -> str:
-    """The protocol of a config; the name of one in configs/TASK.py stands for that one, whoever uses it."""
+    """The protocol of a config; a name used in configs/TASK.py always means that protocol."""
     name, task = config.protocol, config.task.name
     own = name.settings if isinstance(name, Protocol) else {}
     shipped = protocols(task).get(name)
@@ -140,7 +140,7 @@ def protocols(task: str) -> dict[str, dict]:
 
 
 def together(configs: Sequence[ConfigDict]) -> ConfigDict:
-    """A config with the keys of all of these, for flags; a key is that of the first config that has it."""
+    """A config with the keys of all these configs, for flags; the first one with a key provides its value."""
     union = configs[0].copy_and_resolve_references()
     for config in configs[1:]:
         for key, value in flat(config).items():
@@ -150,7 +150,7 @@ def together(configs: Sequence[ConfigDict]) -> ConfigDict:
 
 
 def beside(file: str, task: str) -> Callable[..., ConfigDict]:
-    """get_config of a task's file, which lies beside the study's or else in configs/."""
+    """get_config of a task's file, searched beside the study's file and then in configs/."""
     places = [Path(file.partition(":")[0]).parent, CONFIGS]
     for path in (place / f"{task}.py" for place in places):
         if path.is_file():
@@ -166,7 +166,7 @@ def _of_task(path: Path, argument: str) -> ConfigDict:
 
 
 def where(error: Exception, file: str | Path) -> str:
-    """FILE:LINE of the last line of that file that the error passed through."""
+    """FILE:LINE of the innermost line of that file in the error's traceback."""
     lines = [
         frame.lineno
         for frame in traceback.extract_tb(error.__traceback__)

@@ -1,4 +1,4 @@
-"""Configs saved as JSON: read again, and compared with one of today."""
+"""Reads configs saved as JSON and compares them with current ones."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -14,9 +14,9 @@ FIXED = ("model", "task", "eval", "train", "optim", "population", "protocol")
 
 
 def differences(saved: dict[str, Any], config: ConfigDict) -> list[str]:
-    """The keys in which `config` differs from the one saved in a workdir, of those that must agree.
+    """The keys that must agree and in which `config` differs from the one saved in a workdir.
 
-    A key that came into being after the config was saved counts as saved at its default.
+    A key added since then counts as saved at its default.
     """
     known = keys(config)
     before, after = current(saved, known), flat(ConfigDict(plain(config.to_dict())))
@@ -34,17 +34,17 @@ def differences(saved: dict[str, Any], config: ConfigDict) -> list[str]:
 
 
 def from_saved(saved: dict[str, Any]) -> ConfigDict:
-    """The config that was saved as JSON; a key that came after it counts as the default."""
+    """The config that was saved as JSON; a key added since then gets its default."""
     task, model = saved["task"], saved["model"]
     config = base(task["module"] or task["name"], model["mixer"] or model["name"])
     for key, value in current(saved, keys(config)).items():
-        if not key.startswith("study."):  # a run knows nothing of the study that it belongs to
+        if not key.startswith("study."):  # a run does not depend on its study
             put(config, key, value)
     return config
 
 
 def current(saved: dict[str, Any], known: Iterable[str]) -> dict[str, Any]:
-    """A saved config, flat, in today's keys.
+    """A saved config, flat, with the current keys.
 
     In older ones `task` and `eval` have the keys of all tasks, and `task.options` those of an external one.
     """

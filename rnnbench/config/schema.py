@@ -1,4 +1,4 @@
-"""The config keys whatever the task and the mixer: default, comment and check."""
+"""The config keys that every task and mixer share: default, comment and check."""
 
 import math
 from collections.abc import Callable
@@ -11,30 +11,30 @@ KEYS: Options = {
         "custom",
         "label of the setting; set by the argument of get_config, 'custom' once overridden",
     ),
-    "overrides": ((), "((key, value), ...) by which this config leaves its protocol; filled in by launch.py"),
+    "overrides": ((), "((key, value), ...) in which the config differs from its protocol; set automatically"),
     "model.name": (
         "deltanet",
-        "preset, set by the argument of get_config; a free label for an external mixer",
+        "preset, set by the argument of get_config; any label for an external mixer",
     ),
     "model.mixer": ("", "dotted path of an external mixer, my_package.my_module:MyMixer; '' = the preset's"),
     "model.dim": (64, "width of the residual stream"),
     "model.layers": (2, "number of blocks"),
     "model.heads": (0, "heads of the mixer; 0 = its own default, and for mixers without heads"),
-    "model.mlp_dim": (-1, "hidden units of the MLP; 0 = no MLP, -1 = as many as give the block GPT's size"),
+    "model.mlp_dim": (-1, "hidden units of the MLP; 0 = no MLP, -1 = so many that the block has GPT's size"),
     "model.conv_size": (0, "width of the short causal convolution; 0 = none"),
     "model.positions": ("none", "rope | alibi (attention only) | learned (added to the embedding) | none"),
     "model.head": (
         "linear",
-        "logits: linear (a projection of its own) | tied (products with the embeddings of the class tokens)",
+        "logits: linear (a separate projection) | tied (products with the embeddings of the class tokens)",
     ),
     "model.embedding_std": (
         0.0,
-        "standard deviation of the embeddings at the start; 0 = dim^(-1/2)",
+        "initial standard deviation of the embeddings; 0 = dim^(-1/2)",
     ),
     "model.dropout": (0.0, "dropout rate of the embedding and of both residual branches"),
-    "task.name": ("bit_parity", "the task, set by its config file; a free label for an external task"),
+    "task.name": ("bit_parity", "the task, set by its config file; any label for an external task"),
     "task.module": ("", "dotted path of an external task, my_package.my_module:MyTask; '' = task.name's"),
-    "task.examples": (0, "size of a finite training set, visited again and again; 0 = always fresh examples"),
+    "task.examples": (0, "size of a finite training set, reused in shuffled passes; 0 = always fresh ones"),
     "eval.batches": (16, "batches of train.batch_size sequences per evaluation case"),
     "eval.every": (1000, "steps between evaluations; 0 = only at the end"),
     "eval.seed": (1234, "seed of the evaluation data, the same for all members and steps"),
@@ -43,9 +43,9 @@ KEYS: Options = {
     "train.chunk": (100, "steps per dispatch to the device; metrics are logged once per chunk"),
     "train.windows": (
         1,
-        "windows that a training sequence is cut into, a step each, the state carried from one to the next",
+        "windows of a training sequence, one step each; the state is carried from one to the next",
     ),
-    "train.accumulate": (1, "gradient accumulation: pieces a batch is cut into"),
+    "train.accumulate": (1, "gradient accumulation: number of pieces of a batch"),
     "train.dtype": ("float32", "compute type, float32 | bfloat16; parameters and states stay float32"),
     "train.stop_accuracy": (
         0.0,
@@ -56,16 +56,16 @@ KEYS: Options = {
     "optim.warmup": (0.1, "share of the steps with a linearly rising learning rate"),
     "optim.weight_decay": (0.01, "decoupled weight decay; adamw only"),
     "optim.decay": ("kernels", "what weight_decay touches: kernels | all parameters"),
-    "optim.clip": (1.0, "greatest global norm of the gradient; 0 = no clipping"),
+    "optim.clip": (1.0, "maximum global norm of the gradient; 0 = no clipping"),
     "optim.b1": (0.9, "decay of Adam's first moment"),
     "optim.b2": (0.95, "decay of Adam's second moment"),
-    "population.learning_rates": ((1e-3,), "learning rates; every one is trained with every seed"),
+    "population.learning_rates": ((1e-3,), "learning rates; each is trained with every seed"),
     "population.seeds": ((0,), "seeds of initialisation and data"),
     "checkpoint.every": (0, "steps between checkpoints; 0 = at every evaluation"),
-    "checkpoint.keep": (2, "newest checkpoints kept"),
-    "mesh.seed": (0, "devices over the members; 0 = the greatest common divisor of members and devices"),
-    "mesh.data": (0, "devices over the batch; 0 = the greatest common divisor of batch and devices left"),
-    "mesh.time": (1, "devices over the sequence, not for lstm and gpt; dropout is drawn per device"),
+    "checkpoint.keep": (2, "number of newest checkpoints to keep"),
+    "mesh.seed": (0, "devices that share the members; 0 = gcd of members and devices"),
+    "mesh.data": (0, "devices that share the batch; 0 = gcd of batch and remaining devices"),
+    "mesh.time": (1, "devices that share the sequence, not for lstm and gpt; dropout is drawn per device"),
     "mesh.params": (
         "replicated",
         "parameters: replicated | sharded over the devices of mesh.data (wide models)",
@@ -73,10 +73,10 @@ KEYS: Options = {
     "mesh.members": ("auto", "how a device runs its members: map (one by one) | vmap | auto (map on CPU)"),
     "study.models": ("", "a study: its models, such as lstm,my_file:EMA; '' = those of the config file"),
     "study.tasks": ("", "a study: its tasks, such as dyck,mqar (names of config files); '' = as above"),
-    "study.table": ("", "a study: folder of finished cells, such as results/parity; they are not run again"),
+    "study.table": ("", "a study: folder of finished cells, such as results/parity; they are not rerun"),
 }
 
-# key -> (is it fine?, what it must be). Task and mixers check their own settings.
+# key -> (whether a value is valid, what it must be). Tasks and mixers check their own settings.
 CHECKS: dict[str, tuple[Callable[..., bool], str]] = {
     "model.dim": (lambda x: x >= 1, "at least 1"),
     "model.layers": (lambda x: x >= 1, "at least 1"),
@@ -107,7 +107,7 @@ CHECKS: dict[str, tuple[Callable[..., bool], str]] = {
     "optim.b1": (lambda x: 0 <= x < 1, "in [0, 1)"),
     "optim.b2": (lambda x: 0 <= x < 1, "in [0, 1)"),
     "population.learning_rates": (
-        # Six digits are what the name of a member's TensorBoard run shows.
+        # The name of a member's TensorBoard run shows six digits.
         lambda x: (
             all(type(r) is float and 0 < r < math.inf for r in x) and 0 < len(x) == len({f"{r:g}" for r in x})
         ),
