@@ -1,4 +1,4 @@
-"""The contract of a mixer or a task, checked on yours:
+"""Checks your mixer or task against its contract:
 
     python -m rnnbench.check my_package.my_module:MyMixer [--dim 16] [--length 37] [heads=2 ...]
     python -m rnnbench.check my_package.my_module:MyTask [depth=5 ...]
@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def check_task(name: str, options: dict[str, object]) -> int:
-    """Builds a task of these options as a run does, and draws from all its cases."""
+    """Builds a task with these options as a run does, and draws from all its cases."""
     keys = {tasks.key_of(option): value for option, value in options.items()}
     task = tasks.build(changed(base(name), keys))
     cases = contract.unique([*(case for case, _ in task.train_cases()), *task.cases()])
@@ -57,7 +57,7 @@ def check_task(name: str, options: dict[str, object]) -> int:
 
 
 def check_mixer(name: str, dim: int, length: int, options: dict[str, object]) -> int:
-    """Builds a mixer of these options as a run does, and holds it to all promises."""
+    """Builds a mixer with these options as a run does, and runs all checks."""
     keys = {f"model.{'' if key in SHARED else 'options.'}{key}": value for key, value in options.items()}
     sizes = {"model.dim": dim, "model.layers": 1, "mesh.seed": 1, "mesh.data": 1}
     config = changed(base(model=name), sizes | keys)
@@ -70,7 +70,7 @@ def check_mixer(name: str, dim: int, length: int, options: dict[str, object]) ->
         size = model.state_size(mixer, length)
     except ConfigError:
         raise
-    except Exception as error:  # whatever the code of a stranger raises
+    except Exception as error:  # external code may raise anything
         return refuse(f"{name} cannot be built: {told(error)}")
     parameters = model.num_params(nnx.state(mixer, nnx.Param))
     print(f"{name}: {parameters} parameters, state {size} at length {length}")
@@ -80,7 +80,7 @@ def check_mixer(name: str, dim: int, length: int, options: dict[str, object]) ->
 
 
 def trains(config: ConfigDict) -> None:
-    """The whole model, its train step and its decoding step can be traced, as a run does it."""
+    """The whole model, its train step and its decoding step can be traced, as in a run."""
     setup = population.prepare(config)
     jax.eval_shape(population.make_train_chunk(setup), population.state_shapes(setup), np.int32(1))
     step = lambda key: setup.make(key)(jnp.zeros((2, 1), jnp.int32), setup.make(key).init_state(2, 8))
@@ -88,7 +88,7 @@ def trains(config: ConfigDict) -> None:
 
 
 def report(checks: dict[str, Callable[[], None]]) -> int:
-    """A line per check; the exit code. After a failed `well_formed` the others would fail for its reason."""
+    """Prints a line per check; returns the exit code. If `well_formed` fails, the others are not run."""
     failed = 0
     for name, check in checks.items():
         try:
@@ -104,7 +104,7 @@ def report(checks: dict[str, Callable[[], None]]) -> int:
 
 
 def told(error: Exception) -> str:
-    """An error of somebody's code in one line, with the last line of that code that it passed through."""
+    """An error of external code in one line, with the innermost line of that code in its traceback."""
     text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
     others = str(Path(__file__).parent), "/site-packages/"
     lines = [
@@ -116,7 +116,7 @@ def told(error: Exception) -> str:
 
 
 def option(text: str) -> tuple[str, object]:
-    """`heads=2` -> ("heads", 2); what is no Python literal is text."""
+    """`heads=2` -> ("heads", 2); a value that is not a Python literal is text."""
     name, _, value = text.partition("=")
     try:
         return name, ast.literal_eval(value)

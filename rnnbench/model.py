@@ -29,7 +29,7 @@ class MLP(nnx.Module):
 
 
 class Block(nnx.Module):
-    """x ← x + mixer(norm x);  x ← x + MLP(norm x), the second only where there is an MLP."""
+    """x ← x + mixer(norm x);  x ← x + MLP(norm x), the second only if there is an MLP."""
 
     def __init__(self, config: ConfigDict, hidden: int, *, rngs: nnx.Rngs, dtype: Any):
         self.norm = nnx.RMSNorm(config.dim, dtype=dtype, rngs=rngs)
@@ -50,13 +50,13 @@ class Block(nnx.Module):
 class SequenceModel(nnx.Module):
     """tokens [B, T] → logits [B, T, classes] in float32, and the state after the last token.
 
-    `config` is `config.model`; `max_length` the longest sequence it will see (for learned positions). With
+    `config` is `config.model`; `max_length` the length of the longest sequence (for learned positions). With
     config.head="tied" the logit of class c is ⟨norm(x_t), embedding of the token class_tokens[c]⟩, without a
-    projection or bias of its own (Press & Wolf 2016, arXiv 1608.05859).
-    A `dropout_key` makes a training pass; without one the model is deterministic. With
+    separate projection or bias (Press & Wolf 2016, arXiv 1608.05859).
+    With a `dropout_key` dropout is active; without one the model is deterministic. With
     `positions` [B, n] there are logits [B, n, classes] at those positions only. With `axis_name` the tokens
     are this device's part of sequences split over that axis of a `jax.shard_map`, and so are positions and
-    logits; the states are those before and after the whole.
+    logits; the states are those before and after the whole sequence.
     """
 
     def __init__(
@@ -127,16 +127,16 @@ class SequenceModel(nnx.Module):
         x = lookup(self.embed.embedding[...].astype(self.embed.dtype), tokens)
         if self.positions is None:
             return x
-        # A position beyond the table gives NaN: loud, where clipping would be silently wrong.
+        # A position beyond the table gives NaN: visible, whereas clipping would be silently wrong.
         table = self.positions.embedding[...]
         return x + table.at[positions].get(mode="fill", fill_value=jnp.nan).astype(x.dtype)[None]
 
 
 @jax.custom_vjp
 def lookup(table: jax.Array, tokens: jax.Array) -> jax.Array:
-    """x_{b,t} = table[tokens_{b,t}], with a gradient that each device of a split batch sums up for its part.
+    """x_{b,t} = table[tokens_{b,t}], with a gradient that each device of a split batch sums over its part.
 
-    XLA's own would first send the gradients of all positions to all devices. A token beyond the table: NaN.
+    XLA's would first send the gradients of all positions to all devices. Tokens beyond the table give NaN.
     """
     return jnp.take(table, tokens, axis=0)
 
@@ -159,7 +159,7 @@ lookup.defvjp(_lookup_forward, _lookup_backward)
 
 
 def build_mixer(config: ConfigDict, dtype: Any, rngs: nnx.Rngs) -> nnx.Module:
-    """The mixer of `config.model`, given those shared settings that its signature has, and its options."""
+    """The mixer of `config.model`, built with its options and the shared settings that its signature has."""
     preset = mixers.find(config.mixer or config.name)
     known, name_of = preset.parameters, preset.mixer.__name__
     settings: dict[str, Any] = {"dtype": dtype, **{name: config[name] for name in SHARED}}
@@ -180,7 +180,7 @@ def build_mixer(config: ConfigDict, dtype: Any, rngs: nnx.Rngs) -> nnx.Module:
         return preset.mixer(config.dim, rngs=rngs, **settings, **config.options)
     except ConfigError:
         raise
-    except Exception as error:  # whatever somebody's mixer raises
+    except Exception as error:  # an external mixer may raise anything
         if not config.mixer:
             raise
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
@@ -188,14 +188,14 @@ def build_mixer(config: ConfigDict, dtype: Any, rngs: nnx.Rngs) -> nnx.Module:
 
 
 def _of_type(value: Any, default: Any) -> bool:
-    """Whether an option can take a value. A default that is no number, bool or text says nothing of it."""
+    """Whether an option can take a value. A default of another type is not checked."""
     if not isinstance(default, bool | int | float | str):
         return True
     return type(value) is type(default) or (type(default) is float and type(value) is int)
 
 
 def check_split(config: ConfigDict, task: Task) -> None:
-    """ConfigError unless the model can have its time split into `mesh.time` parts."""
+    """ConfigError unless the model's time axis can be split into `mesh.time` parts."""
     parts = config.mesh.time
     mixer = mixers.find(config.model.mixer or config.model.name).mixer
     if parts > 1 and "axis_name" not in inspect.signature(mixer.__call__).parameters:
@@ -209,7 +209,7 @@ def check_split(config: ConfigDict, task: Task) -> None:
 
 
 def lengths(task: Task) -> list[int]:
-    """The longest sequence of every case of a task, in evaluation and in training."""
+    """The longest length of every case of a task, in evaluation and in training."""
     cases = [*task.cases(), *(case for case, _ in task.train_cases())]
     return [bounds(case["length"])[1] for case in cases]
 
@@ -230,13 +230,13 @@ def matched_mlp_dim(config: ConfigDict) -> int:
 
 
 def num_params(params: Any) -> int:
-    """Parameters in a tree of arrays or shapes."""
+    """The number of parameters in a tree of arrays or shapes."""
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
 def state_size(model: SequenceModel, length: int) -> int:
-    """Real floats carried per sequence over all layers (a complex number is two); for GPT at `length`."""
-    graphdef, params = nnx.split(model)  # the model may be shapes only, as nnx.eval_shape gives it
+    """The number of real floats in a sequence's state over all layers (complex: two); for GPT at `length`."""
+    graphdef, params = nnx.split(model)  # the model may be shapes only, from nnx.eval_shape
     shapes = jax.eval_shape(lambda params: nnx.merge(graphdef, params).init_state(1, length), params)
     floats = [leaf for leaf in jax.tree.leaves(shapes) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
     return sum(leaf.size * (2 if jnp.iscomplexobj(leaf) else 1) for leaf in floats)

@@ -1,4 +1,4 @@
-"""Plug-ins: the files of a folder of the package, and what stands at a path such as `my_file:MyMixer`."""
+"""Plug-ins: the modules of a folder of the package, and objects at a path such as `my_file:MyMixer`."""
 
 import importlib
 import pkgutil
@@ -12,18 +12,18 @@ Options = dict[str, tuple[Any, str]]
 
 
 def modules(package: str, folder: list[str]) -> list[ModuleType]:
-    """The modules of a package's folder, imported, in the order of their names."""
+    """Imports the modules of a package's folder, in the order of their names."""
     names = sorted(module.name for module in pkgutil.iter_modules(folder))
     return [importlib.import_module(f"{package}.{name}") for name in names]
 
 
 def imported(key: str, path: str) -> Any:
-    """What stands at `my_package.my_module:Name`, the value of a key; ConfigError if nothing does."""
+    """The object at `my_package.my_module:Name`, the value of a key; ConfigError if there is none."""
     module, colon, name = path.partition(":")
     if not colon:
         raise ConfigError(key, f"must read my_package.my_module:Name; it is {path!r}")
     try:
         return getattr(importlib.import_module(module), name)
-    except Exception as error:  # whatever somebody's module raises when it is run
+    except Exception as error:  # an external module may raise anything
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ConfigError(key, f"{path!r} cannot be imported ({reason})") from error

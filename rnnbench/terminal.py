@@ -1,4 +1,4 @@
-"""What every command of the package does at its edges: refusals, and output that has no reader."""
+"""Shared by all commands: one-line refusals, and output whose reader has left."""
 
 import os
 import sys
@@ -9,10 +9,10 @@ from rnnbench.config import InputError
 
 
 def run(command: Callable[[list[str]], int], argv: list[str]) -> int:
-    """The exit code of `command(argv)`; an InputError is one line on stderr and code 2.
+    """The exit code of `command(argv)`; an InputError becomes one line on stderr and code 2.
 
-    Characters that the output's encoding lacks are shown as "?". A reader that leaves, such as `head`, ends
-    the command with the code of a process that SIGPIPE ended.
+    Characters that the output's encoding lacks are shown as "?". If the reader of the output leaves, such as
+    `head`, the command ends with the exit code of a process that SIGPIPE killed.
     """
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")
@@ -23,7 +23,7 @@ def run(command: Callable[[list[str]], int], argv: list[str]) -> int:
     except InputError as error:
         return refuse(error)
     except BrokenPipeError:
-        # Python flushes once more when it ends, and would report the same error.
+        # Python flushes once more at its exit, and would report the same error again.
         for stream in (sys.stdout, sys.stderr):
             drop(stream)
         return 141
@@ -35,6 +35,6 @@ def refuse(error: InputError) -> int:
 
 
 def drop(stream: TextIO) -> None:
-    """Sends what is still written to a stream nowhere."""
+    """Discards everything that is still written to a stream."""
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), stream.fileno())

@@ -1,10 +1,11 @@
-"""The mixers: what moves information along time. One NNX module per file, which ends with its presets.
+"""The mixers, which move information along time. One NNX module per file, which ends with its presets.
 
 `Mixer(dim, *, rngs, **options)`; `init_state(batch, max_length) -> state` of static shapes;
 `__call__(x [B, T, D], state=None) -> (y [B, T, D], state)`. One token (T = 1) is the decoding step, and a
-sequence fed in pieces with the state carried gives what it gives in one. `python -m rnnbench.check` tells
-whether a mixer of yours keeps these promises. A mixer whose call takes `axis_name` as well can be split over
-time (see ops/over_time.py): x is then this device's part of the sequence, the states are those of the whole.
+sequence fed in pieces with the state carried gives the same output as in one piece.
+`python -m rnnbench.check` checks whether your mixer satisfies this contract. A mixer whose call also takes
+`axis_name` can be split over time (see ops/over_time.py): x is then this device's part of the sequence, and
+the states are those of the whole sequence.
 """
 
 from rnnbench.errors import ConfigError
@@ -17,7 +18,7 @@ def _discovered() -> dict[str, Preset]:
     for module in modules(__name__, __path__):
         presets = getattr(module, "PRESETS", {})
         if twice := sorted(found.keys() & presets.keys()):
-            raise ValueError(f"{module.__file__}: there is another preset {twice[0]!r}")
+            raise ValueError(f"{module.__file__}: there is already a preset {twice[0]!r}")
         found |= presets
     return dict(sorted(found.items(), key=lambda item: item[1].order))
 
@@ -26,7 +27,7 @@ PRESETS = _discovered()
 
 
 def find(name: str) -> Preset:
-    """A preset by its name, or that of a mixer of your own by its path, `my_package.my_module:MyMixer`."""
+    """A preset by its name, or that of an external mixer by its path, `my_package.my_module:MyMixer`."""
     if ":" in name:
         return external(name)
     if name not in PRESETS:

@@ -10,8 +10,8 @@ from rnnbench.mixers.common import QKV, linear, merge_heads
 from rnnbench.mixers.preset import Preset
 
 POSITIONS = ("rope", "alibi", "none")
-# Scores are formed for this many queries at a time (64 was among the fastest on CPU), or for a 16th of a long
-# sequence, as every block is compiled by itself.
+# Scores are computed for this many queries at a time (64 was among the fastest on CPU), or for a 16th of a
+# long sequence, because every block is compiled separately.
 BLOCK, MOST_BLOCKS = 64, 16
 
 
@@ -19,16 +19,16 @@ class Attention(nnx.Module):
     """y_t = W_o [ Σ_{s≤t} p_ts v_s ]_heads,  p_t = softmax_{s≤t}(q_t·k_s / √K + bias(t − s)), per head.
 
     q, k, v = QKV(x), with a short convolution if `conv_size` > 0. `positions`:
-    "rope"   q_t and k_s turned by angles t·10000^(−i/(K/2)), pair i of the head's two halves (Su et al. 2021)
+    "rope"   q_t and k_s rotated by t·10000^(−i/(K/2)), pair i of the head's two halves (Su et al. 2021)
     "alibi"  bias(t − s) = −2^(−8h/H)·(t − s) for head h = 1…H (Press et al. 2021)
     "none"   no bias (learned positions are added to the embedding by the backbone)
     The softmax is in float32.
 
     Parameters: `qkv` (see QKV), `output.kernel` [D, D].
     State: from `init_state`, a cache of static shape {"k", "v" [B, L, H, K], "position" int32, the number of
-    tokens seen}: writing beyond L turns the output into NaN. From a call without state, {"k", "v"} of just
-    the tokens seen, which grows with each call. Either has "conv" too with a convolution. Keys are stored as
-    they are compared (turned, for rope).
+    tokens seen}: writing beyond L makes the output NaN. From a call without state, {"k", "v"} of only the
+    tokens seen, which grows with each call. With a convolution both have "conv" too. Keys are stored as they
+    are compared (rotated, for rope).
     Source: Vaswani et al. 2017, arXiv 1706.03762; rope 2104.09864; alibi 2108.12409.
     """
 
@@ -42,7 +42,7 @@ class Attention(nnx.Module):
         self.heads, self.head_dim, self.positions, self.dtype = heads, dim // heads, positions, dtype
         if positions == "rope" and self.head_dim % 2:
             raise ConfigError(
-                "model.heads", f"rope turns pairs: dim {dim} / {heads} heads = {self.head_dim} is odd"
+                "model.heads", f"rope rotates pairs: dim {dim} / {heads} heads = {self.head_dim} is odd"
             )
         self.output = linear(dim, dim, rngs=rngs, dtype=dtype)
 
@@ -67,13 +67,13 @@ class Attention(nnx.Module):
         state_out |= {"k": k, "v": v}
         if state is not None and "position" in state:
             state_out["position"] = offset + x.shape[1]
-            # Past the end the writing slid back over valid keys: nothing read from this cache is right.
+            # A write past the end is moved back over valid keys, so that the cache is no longer correct.
             y = jnp.where(state_out["position"] <= k.shape[1], y, jnp.nan)
         return self.output(merge_heads(y)), state_out
 
 
 def rotate(x: jax.Array, offset) -> jax.Array:
-    """RoPE on x [B, T, H, K], whose first token stands at position `offset`."""
+    """RoPE on x [B, T, H, K], whose first token is at position `offset`."""
     half = x.shape[-1] // 2
     frequency = 10000.0 ** (-jnp.arange(half, dtype=jnp.float32) / half)
     angle = (offset + jnp.arange(x.shape[1]))[None, :, None, None] * frequency[None, None, None]
@@ -83,7 +83,7 @@ def rotate(x: jax.Array, offset) -> jax.Array:
 
 
 def extend(past: jax.Array, new: jax.Array, offset) -> jax.Array:
-    """`new` [B, T, H, K] written at `offset` into a cache, or appended if `past` ends right there."""
+    """`new` [B, T, H, K] written at `offset` into a cache, or appended if `past` ends exactly there."""
     if isinstance(offset, int):
         return jnp.concatenate([past, new.astype(past.dtype)], axis=1)
     if new.shape[1] > past.shape[1]:  # cannot be written at all; the caller turns the output into NaN
@@ -95,8 +95,8 @@ def causal_attention(q, k, v, offset, slopes=None) -> jax.Array:
     """y_t = Σ_{s ≤ offset+t} softmax_s(q_t·k_s/√K − slope·(offset + t − s)) v_s.
 
     q: [B, T, H, K], k, v: [B, S, H, K]; offset: position of the first query, int or traced int32;
-    slopes: [H] or None. Keys beyond a query's position are never seen, whatever they hold. Memory stays at
-    the scores of one block of queries; where the offset is known, keys of the future are skipped.
+    slopes: [H] or None. Keys beyond a query's position never affect the result. Memory is limited to the
+    scores of one block of queries; if the offset is known, future keys are skipped.
     """
     length, heads = q.shape[1:3]
     size = max(BLOCK, -(-length // MOST_BLOCKS))
@@ -111,7 +111,7 @@ def causal_attention(q, k, v, offset, slopes=None) -> jax.Array:
             blocks.append(attend(q[:, start:stop], k[:, :seen], v[:, :seen], offset + start, slope))
         return jnp.concatenate(blocks, axis=1)
 
-    # One head after another keeps a CPU's scores near its cache. Not over the batch, which may be sharded.
+    # Processing one head at a time keeps a CPU's scores in cache. Not over the batch, which may be sharded.
     one_by_one = jax.default_backend() == "cpu" and length > size
     q, k, v = (jnp.moveaxis(x, 2, 0) for x in (q, k, v))
     y = (jax.lax.map if one_by_one else lambda f, xs: jax.vmap(f)(xs))(one_head, (q, k, v, slopes))
@@ -135,13 +135,13 @@ def _attend_forward(q, k, v, first, slope):
     largest = scores.max(axis=-1, keepdims=True)
     weights = jnp.exp(scores - largest)
     total = weights.sum(axis=-1, keepdims=True)
-    # Divided after the sum over keys: one pass less over [B, T, S].
+    # Divided after the sum over keys, which saves a pass over [B, T, S].
     y = (_product("bts,bsk->btk", weights.astype(v.dtype), v) / total).astype(v.dtype)
     return y, (q, k, v, first, slope, y, largest + jnp.log(total))
 
 
 def _attend_backward(residuals, dy):
-    """p = exp(s − log Σ exp s) again;  ds = p ⊙ (dy vᵀ − dy·y)  (Dao et al. 2022, arXiv 2205.14135)."""
+    """Recomputes p = exp(s − log Σ exp s);  ds = p ⊙ (dy vᵀ − dy·y)  (Dao et al. 2022, arXiv 2205.14135)."""
     q, k, v, first, slope, y, log_total = residuals
     weights = jnp.exp(_scores(q, k, first, slope) - log_total)
     inner = jnp.sum(dy.astype(jnp.float32) * y, axis=-1, keepdims=True)

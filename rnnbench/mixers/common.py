@@ -1,4 +1,4 @@
-"""What several mixers share: option checks, plain projections, heads and the norm over one head."""
+"""Code that several mixers share: option checks, plain projections, heads and the norm over one head."""
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ from rnnbench.mixers.short_conv import ShortConv
 
 
 def require(condition: bool, option: str, message: str) -> None:
-    """Refuse an option of a mixer (`option` is its keyword) before anything is built."""
+    """Refuses an option of a mixer (`option` is its keyword) before anything is built."""
     if not condition:
         raise ConfigError(f"model.options.{option}", message)
 
@@ -19,7 +19,7 @@ def check_heads(dim: int, heads: int) -> None:
         raise ConfigError("model.heads", f"{heads} heads: at least 1 is needed")
     if dim % heads:
         fits = [n for n in range(1, dim + 1) if dim % n == 0 and n <= 2 * heads]
-        raise ConfigError("model.heads", f"dim {dim} is not divisible by {heads} heads; {fits} would do")
+        raise ConfigError("model.heads", f"dim {dim} is not divisible by {heads} heads; possible: {fits}")
 
 
 def linear(inputs: int, outputs: int, *, rngs: nnx.Rngs, dtype, bias: bool = False) -> nnx.Linear:
@@ -32,15 +32,15 @@ def linear(inputs: int, outputs: int, *, rngs: nnx.Rngs, dtype, bias: bool = Fal
 def flat_dot(x: jax.Array, kernel: jax.Array, dimension_numbers=None, **options) -> jax.Array:
     """x [..., D] times kernel [D, E], as one product of matrices.
 
-    With more than one leading axis, XLA on a CPU would gather x and the cotangent into transposed copies for
-    the gradient of the kernel, at more than the cost of all three products.
+    With more than one leading axis, XLA on a CPU would make transposed copies of x and the cotangent for the
+    gradient of the kernel, which cost more than all three products.
     """
     rows = x.reshape(-1, x.shape[-1])
     return jax.lax.dot_general(rows, kernel, (((1,), (0,)), ((), ())), **options).reshape(*x.shape[:-1], -1)
 
 
 def head_norm(head_dim: int, *, rngs: nnx.Rngs, dtype) -> nnx.RMSNorm:
-    """RMSNorm over the last axis of [B, T, H, V]: each head on its own, one scale [V] for all heads."""
+    """RMSNorm over the last axis of [B, T, H, V]: each head separately, one scale [V] for all heads."""
     return nnx.RMSNorm(head_dim, epsilon=1e-5, dtype=dtype, param_dtype=jnp.float32, rngs=rngs)
 
 
@@ -57,8 +57,8 @@ def merge_heads(x: jax.Array) -> jax.Array:
 class QKV(nnx.Module):
     """q_t, k_t, v_t = split(W_qkv x_t), or split(ShortConv(W_qkv x)_t) with `conv_size` > 0.
 
-    q, k, v: [B, T, H, K] each, K = dim / heads. One matrix product serves all three, and as the convolution
-    works on each channel alone, one convolution does so too.
+    q, k, v: [B, T, H, K] each, K = dim / heads. One matrix product serves all three, and because the
+    convolution treats each channel separately, one convolution serves all three as well.
 
     Parameters: `linear.kernel` [D, 3·D] (columns: all of q, all of k, all of v), `conv` if there is one.
     State: {"conv": see ShortConv} with a convolution, else {}.

@@ -1,8 +1,8 @@
-"""What every mixer promises, as checks: `python -m rnnbench.check` runs them on yours.
+"""The contract of every mixer, as checks: `python -m rnnbench.check` runs them on yours.
 
 Each check is a function `check(build, x)`: `build(**options)` makes the mixer (`dtype` is the only option
-that a check adds), x is an input [B, T, D] with B ≥ 2 and T ≥ 4. A failure is a ContractError that says in
-plain words what is wrong, and where.
+that a check adds), x is an input [B, T, D] with B ≥ 2 and T ≥ 4. A failure is a ContractError that names
+the violation and its position.
 """
 
 import functools
@@ -33,7 +33,7 @@ def functional(mixer: nnx.Module):
 
 
 def causal(build: Build, x: jax.Array) -> None:
-    """The output at t has no gradient to inputs after t, and some gradient to inputs before t."""
+    """The output at t has no gradient to inputs after t, and a gradient to some input before t."""
     forward, params = functional(build())
     direction = jax.random.normal(jax.random.key(1), x.shape)
     gradient = jax.jit(jax.grad(lambda x, t: jnp.sum((forward(params, x, None)[0] * direction)[:, t])))
@@ -65,7 +65,7 @@ def sequences_stay_apart(build: Build, x: jax.Array) -> None:
 
 
 def step_equals_parallel(build: Build, x: jax.Array) -> None:
-    """One token at a time from `init_state` gives what the whole sequence gives."""
+    """One token at a time from `init_state` gives the same output as the whole sequence."""
     mixer = build()
     forward, params = functional(mixer)
     whole, _ = forward(params, x, None)
@@ -85,7 +85,7 @@ def step_equals_parallel(build: Build, x: jax.Array) -> None:
 
 
 def _cause(forward: Callable, params: nnx.State, x: jax.Array, states: list, first: int) -> str:
-    """What is wrong with the states of single steps, where the output of step `first` is."""
+    """Explains a wrong output at step `first` by the state of single steps."""
     ignored, token = [], x[:, first : first + 1]
     leaves, structure = jax.tree.flatten(states[first])
     paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(states[first])]
@@ -97,7 +97,7 @@ def _cause(forward: Callable, params: nnx.State, x: jax.Array, states: list, fir
                 ignored.append(leaf_name(paths[i]))
     if ignored:
         return f"__call__ ignores {' and '.join(ignored)}"
-    for t in range(2, first + 2):  # a single token at once is a single step
+    for t in range(2, first + 2):  # one token at once is the same as a single step
         _, at_once = forward(params, x[:, :t], states[0])
         for path, a, b in zip(paths, jax.tree.leaves(states[t]), jax.tree.leaves(at_once)):
             if _apart(a, b):
@@ -106,7 +106,7 @@ def _cause(forward: Callable, params: nnx.State, x: jax.Array, states: list, fir
 
 
 def pieces_equal_whole(build: Build, x: jax.Array) -> None:
-    """A sequence in three uneven pieces with the state carried gives what it gives in one."""
+    """A sequence in three uneven pieces with the state carried gives the same output as in one piece."""
     mixer = build()
     forward, params = functional(mixer)
     length = x.shape[1]
@@ -117,20 +117,20 @@ def pieces_equal_whole(build: Build, x: jax.Array) -> None:
         for begin, end in itertools.pairwise(cuts):
             y, state = forward(params, x[:, begin:end], state)
             pieces.append(y)
-            what = f"begun with {name} and cut at {begin}, the output differs from the whole"
+            what = f"started with {name} and cut at {begin}, the output differs from the whole"
             _close(y, whole[:, begin:end], what)
         require(
             jax.tree.structure(state) == jax.tree.structure(state_whole),
-            f"begun with {name}, the final state has another structure in pieces than in one",
+            f"started with {name}, the final state has another structure in pieces than in one",
         )
         for (path, piecewise), at_once in zip(
             jax.tree_util.tree_leaves_with_path(state), jax.tree.leaves(state_whole)
         ):
-            _close(piecewise, at_once, f"begun with {name}, {leaf_name(path)} differs from that of the whole")
+            _close(piecewise, at_once, f"started with {name}, {leaf_name(path)} differs from the whole")
 
 
 def fresh_state_equals_none(build: Build, x: jax.Array) -> None:
-    """`init_state` is the state of a sequence that has not begun."""
+    """`init_state` is the state before a sequence starts."""
     mixer = build()
     forward, params = functional(mixer)
     with_state, _ = forward(params, x, mixer.init_state(x.shape[0], x.shape[1]))
@@ -138,7 +138,7 @@ def fresh_state_equals_none(build: Build, x: jax.Array) -> None:
 
 
 def gradients_reach_parameters(build: Build, x: jax.Array) -> None:
-    """Every parameter has a finite gradient that is not zero throughout."""
+    """Every parameter has a finite gradient that is not zero everywhere."""
     forward, params = functional(build())
     direction = jax.random.normal(jax.random.key(1), x.shape)
     gradients = jax.jit(jax.grad(lambda params: jnp.sum(forward(params, x, None)[0] * direction)))(params)

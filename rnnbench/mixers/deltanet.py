@@ -15,8 +15,8 @@ class DeltaNet(nnx.Module):
     """S_t = (I − β_t k_t k_tᵀ) S_{t-1} + β_t k_t v_tᵀ,  y_t = W_o [ RMSNorm(S_tᵀ q_t) ]_heads.
 
     q̂, k̂, v = QKV(x), with a short convolution if `conv_size` > 0; q = SiLU(q̂)/‖SiLU(q̂)‖ and likewise k,
-    where the convolution's own SiLU stands for this one if there is a convolution (v has a SiLU only from
-    there). β_t = σ(w_β x_t + b_β), one per head, or 2σ(·) with `negative_eigenvalues`: as ‖k‖ = 1 the
+    where the SiLU is that of the convolution if there is one (v has a SiLU only with a convolution).
+    β_t = σ(w_β x_t + b_β), one per head, or 2σ(·) with `negative_eigenvalues`: as ‖k‖ = 1 the
     eigenvalue of the step along k is 1 − β, in (0, 1) or in (−1, 1). b_β starts at `beta_bias`.
 
     Parameters: `qkv` (see QKV), `beta.kernel` [D, H], `beta.bias` [H], `norm.scale` [K], `output.kernel`
@@ -35,9 +35,7 @@ class DeltaNet(nnx.Module):
         negative_eigenvalues: Annotated[
             bool, "β in (0, 2), so that eigenvalues reach -1; False: β in (0, 1)"
         ] = False,
-        beta_bias: Annotated[
-            float, "start of the bias of β before its sigmoid; higher = stronger writing"
-        ] = 0.0,
+        beta_bias: Annotated[float, "initial bias of β before its sigmoid; higher = stronger writing"] = 0.0,
         dtype: jnp.dtype = jnp.float32,
     ):
         self.qkv = QKV(dim, heads, conv_size, rngs=rngs, dtype=dtype)

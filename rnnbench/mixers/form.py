@@ -1,4 +1,4 @@
-"""The form of a mixer: what its attributes, its call and its state have to be, whatever it computes."""
+"""The form of a mixer: the requirements on its attributes, its call and its state."""
 
 import inspect
 import re
@@ -21,7 +21,7 @@ def require(condition: object, message: str) -> None:
 
 
 def well_formed(build: Build, x: jax.Array) -> None:
-    """Arrays are parameters, the call returns (y, state), y has the shape of x, and so has the state its own.
+    """Arrays are parameters, the call returns (y, state), and y has the shape of x.
 
     The state keeps structure, shapes and dtypes; its leaves are floats [B, …], or an integer scalar.
     """
@@ -31,12 +31,12 @@ def well_formed(build: Build, x: jax.Array) -> None:
             where = line_of(type(node), rf"self\.{name}\b")
             require(
                 not isinstance(value, jax.Array | np.ndarray),
-                f"{where}: self.{name} is a plain array; wrap it in nnx.Param, or make it where it is used",
+                f"{where}: self.{name} is a plain array; wrap it in nnx.Param, or create it where it is used",
             )
             require(
                 not isinstance(value, nnx.Variable) or isinstance(value, nnx.Param),
-                f"{where}: self.{name} is a {type(value).__name__}; a mixer has nnx.Param only, its state is "
-                "what it returns",
+                f"{where}: self.{name} is a {type(value).__name__}; a mixer has nnx.Param only, and its call "
+                "returns its state",
             )
     where = line_of(type(mixer), r"def __call__")
     start = jax.eval_shape(lambda: mixer.init_state(x.shape[0], x.shape[1]))
@@ -44,7 +44,7 @@ def well_formed(build: Build, x: jax.Array) -> None:
         found = jax.eval_shape(mixer, x, state)
         pair = isinstance(found, tuple) and len(found) == 2
         what = "y alone" if hasattr(found, "shape") else f"a {type(found).__name__}"
-        require(pair, f"{where}: __call__ with {name} returns {what}, must return the pair (y, state)")
+        require(pair, f"{where}: __call__ with {name} returns {what}; it must return the pair (y, state)")
         shape = getattr(found[0], "shape", None)
         require(shape == x.shape, f"{where}: the output is of shape {shape}, the input of {x.shape}")
     after = found[1]
@@ -76,11 +76,11 @@ def modules(mixer: nnx.Module) -> list[nnx.Module]:
 
 
 def line_of(kind: type, pattern: str) -> str:
-    """FILE:LINE of the first line that matches in the source of a class or of one that it inherits from."""
+    """FILE:LINE of the first matching line in the source of a class or of a class that it inherits from."""
     for each in kind.__mro__:
         try:
             lines, start = inspect.getsourcelines(each)
-        except (OSError, TypeError):  # built in, or typed at a prompt
+        except (OSError, TypeError):  # built in, or defined at a prompt
             continue
         for number, line in enumerate(lines):
             if re.search(pattern, line):

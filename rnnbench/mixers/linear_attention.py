@@ -13,7 +13,7 @@ class LinearAttention(nnx.Module):
     """S_t = S_{t-1} + φ(k_t) v_tᵀ,  z_t = z_{t-1} + φ(k_t),  y_t = W_o [ S_tᵀφ(q_t) / z_tᵀφ(q_t) ]_heads.
 
     q, k, v = QKV(x), with a short convolution if `conv_size` > 0; φ(x) = elu(x) + 1, so that the normaliser
-    z_tᵀφ(q_t) is positive. z is carried as a last column of S: a one is appended to v.
+    z_tᵀφ(q_t) is positive. z is stored as the last column of S: a one is appended to v.
 
     Parameters: `qkv` (see QKV), `output.kernel` [D, D].
     State: {"memory": [B, H, K, K + 1] float32}, and "conv" with a convolution.
@@ -37,7 +37,7 @@ class LinearAttention(nnx.Module):
         memory = None if state is None else state["memory"]
         q, k = jax.nn.elu(q) + 1, jax.nn.elu(k) + 1
         y, state_out["memory"] = linear_attention(q, k, v, state=memory, axis_name=axis_name)
-        # elu + 1 is above zero in theory and can be zero in floating point.
+        # elu + 1 is positive in theory, but can be zero in floating point.
         y = y[..., :-1] / (y[..., -1:] + 1e-6)
         return self.output(merge_heads(y)), state_out
 

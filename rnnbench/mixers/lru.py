@@ -15,9 +15,9 @@ from rnnbench.ops.linear_scan import linear_scan
 class LRU(nnx.Module):
     """h_t = λ ⊙ h_{t-1} + exp(γ_log) ⊙ (B x_t),  u_t = Re(C h_t) + d ⊙ x_t,  y_t = W_1 g_t ⊙ σ(W_2 g_t).
 
-    λ = exp(−exp(ν_log) + i·exp(θ_log)), so |λ| < 1 whatever is learned; h, B, C complex; g_t = GELU(u_t).
+    λ = exp(−exp(ν_log) + i·exp(θ_log)), so |λ| < 1 for all parameters; h, B, C complex; g_t = GELU(u_t).
     Start: λ uniform on the ring r_min ≤ |λ| ≤ r_max with phase in (0, max_phase]; γ = √(1 − |λ|²), which
-    keeps the size of h at that of its input; γ_log is then learned on its own. B, C, d: Gaussian,
+    keeps the size of h at that of its input; γ_log is then learned freely. B, C, d: Gaussian,
     E|B|² = 1/D, E|C|² = 2/N, E d² = 1. W_1 and W_2 have biases; GELU in its tanh form. N = `state_dim`,
     or dim if that is 0.
 
@@ -33,9 +33,9 @@ class LRU(nnx.Module):
         *,
         rngs: nnx.Rngs,
         state_dim: Annotated[int, "complex states per layer; 0 = model.dim"] = 0,
-        r_min: Annotated[float, "smallest radius |λ| of an eigenvalue at the start"] = 0.9,
-        r_max: Annotated[float, "largest radius |λ| of an eigenvalue at the start, below 1"] = 0.999,
-        max_phase: Annotated[float, "largest phase of an eigenvalue at the start, in (0, 2π]"] = 2 * np.pi,
+        r_min: Annotated[float, "smallest initial radius |λ| of an eigenvalue"] = 0.9,
+        r_max: Annotated[float, "largest initial radius |λ| of an eigenvalue, below 1"] = 0.999,
+        max_phase: Annotated[float, "largest initial phase of an eigenvalue, in (0, 2π]"] = 2 * np.pi,
         dtype: jnp.dtype = jnp.float32,
     ):
         require(state_dim >= 0, "state_dim", f"{state_dim}: 0 (= dim) or a positive number of states")
@@ -72,7 +72,7 @@ class LRU(nnx.Module):
 def ring(key: jax.Array, n: int, r_min: float, r_max: float, max_phase: float):
     """ν_log, θ_log, γ_log of n eigenvalues uniform by area on r_min ≤ |λ| ≤ r_max, phase ≤ max_phase."""
     for_radius, for_phase = jax.random.split(key)
-    # 0 would be the logarithm of zero, for the radius (if r_min = 0) and for the phase.
+    # Excludes 0, whose logarithm is infinite, for the radius (if r_min = 0) and for the phase.
     share = lambda key: jax.random.uniform(key, (n,), jnp.float32, minval=1e-5)
     radius_squared = r_min**2 + (r_max**2 - r_min**2) * share(for_radius)
     phase = max_phase * share(for_phase)

@@ -28,7 +28,7 @@ class LSTM(nnx.Module):
         dim: int,
         *,
         rngs: nnx.Rngs,
-        forget_bias: Annotated[float, "start of the forget gate's bias; higher = longer memory"] = 1.0,
+        forget_bias: Annotated[float, "initial bias of the forget gate; higher = longer memory"] = 1.0,
         dtype: jnp.dtype = jnp.float32,
     ):
         self.dim, self.dtype = dim, dtype
@@ -44,7 +44,7 @@ class LSTM(nnx.Module):
 
     def __call__(self, x: jax.Array, state: dict | None = None):
         state = self.init_state(x.shape[0], 0) if state is None else state
-        # Projected with time first, as the recurrence wants it: x is a quarter of the size to turn.
+        # Time first, as the recurrence needs it: transposing x costs a quarter of transposing its projection.
         x = jnp.swapaxes(self.input(jnp.swapaxes(x, 0, 1)), 0, 1)
         return lstm(self.recurrent_kernel[...], x, state)
 

@@ -40,8 +40,8 @@ class Mamba(nnx.Module):
         dt_rank: Annotated[
             int, "rank of the projection to the step sizes; 0 = model.dim / 16, rounded up"
         ] = 0,
-        dt_min: Annotated[float, "smallest step size at the start"] = 1e-3,
-        dt_max: Annotated[float, "largest step size at the start"] = 1e-1,
+        dt_min: Annotated[float, "smallest initial step size"] = 1e-3,
+        dt_max: Annotated[float, "largest initial step size"] = 1e-1,
         negative_eigenvalues: Annotated[
             bool, "eigenvalues in (-1, 1): 2 exp(ΔA) - 1; False: exp(ΔA) in (0, 1)"
         ] = False,

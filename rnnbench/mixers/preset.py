@@ -10,7 +10,7 @@ from rnnbench.plugins import Options, imported
 
 # The settings of `config.model` that mixers share, and their values for a mixer whose constructor lacks them.
 SHARED: dict[str, Any] = {"heads": 0, "conv_size": 0, "positions": "none"}
-# What a flag can set: an argument with another default keeps that.
+# Types that a flag can set; an argument with a default of another type keeps it.
 PLAIN = (bool, int, float, str, tuple)
 
 
@@ -20,7 +20,7 @@ class Preset:
     A mixer is `Mixer(dim, *, rngs, **settings)`. The keyword arguments of its constructor are its settings:
     those in SHARED come from `config.model`, the others are its options, `config.model.options`, each with a
     default and explained by `Annotated[type, "text"]`. A setting that a preset fixes overrides a protocol's.
-    In tables presets come by `order`, then by the name of their file, then as they stand in it.
+    In tables presets are sorted by `order`, then by the name of their file, then by their place in it.
     """
 
     def __init__(self, mixer: type, *, order: int = 100, **settings: Any):
@@ -30,7 +30,7 @@ class Preset:
             raise TypeError(f"{mixer.__name__} has no argument {unknown[0]!r}")
 
     def build(self, dim: int, **settings: Any) -> nnx.Module:
-        """The mixer; `settings` come before the preset's own. `rngs` are needed."""
+        """Builds the mixer; `settings` override the preset's own. `rngs` are required."""
         return self.mixer(dim, **self.settings | settings)
 
     def options(self) -> Options:
@@ -52,7 +52,7 @@ class Preset:
 
 
 def external(path: str) -> Preset:
-    """The preset of a mixer from outside, at `my_package.my_module:MyMixer`."""
+    """The preset of an external mixer, `my_package.my_module:MyMixer`."""
     mixer = imported("model.mixer", path)
     if not isinstance(mixer, type):
         raise ConfigError("model.mixer", f"{path!r} is not a class")

@@ -34,7 +34,7 @@ class QLSTM(nnx.Module):
         rngs: nnx.Rngs,
         heads: int = 4,
         conv_size: int = 0,
-        forget_bias: Annotated[float, "start of the forget gate's bias; 0: f = 0.5, 1: 0.73, 4: 0.98"] = 1.0,
+        forget_bias: Annotated[float, "initial bias of the forget gate; 0: f = 0.5, 1: 0.73, 4: 0.98"] = 1.0,
         dtype: jnp.dtype = jnp.float32,
     ):
         check_heads(dim, heads)
@@ -60,5 +60,5 @@ class QLSTM(nnx.Module):
         return self.output(merge_heads(self.norm(split_heads(h, self.heads)))), state_out
 
 
-# Without a convolution whatever the protocol: its gates see this token only.
+# Without a convolution in every protocol, so that its gates see the current token only.
 PRESETS = {"qlstm": Preset(QLSTM, order=4, conv_size=0)}

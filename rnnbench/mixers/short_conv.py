@@ -11,7 +11,7 @@ from rnnbench.ops import over_time
 class ShortConv(nnx.Module):
     """y_t = SiLU(b + Σ_{i<w} kernel_i ⊙ x_{t-w+1+i}),  x before the start = 0.
 
-    Depthwise (each channel alone), causal, w = `conv_size`; b only with `use_bias`.
+    Depthwise (each channel separately), causal, w = `conv_size`; b only with `use_bias`.
 
     Parameters: `kernel` [w, channels], `bias` [channels].
     State: the last w − 1 inputs, [B, w − 1, channels], float32.

@@ -214,7 +214,7 @@ BROKEN = [
     (Forgets, "step_equals_parallel", r"from step 1 on, by .*; __call__ ignores state\['sum'\]"),
     (IgnoresOneLeaf, "step_equals_parallel", r"from step 1 on, by .*; __call__ ignores state\['last'\]"),
     (WrongLeaf, "step_equals_parallel", r"from step 1 on.*; state\['sum'\] after 2 single steps is not"),
-    (Forgets, "pieces_equal_whole", "begun with no state and cut at 3, the output differs from the whole"),
+    (Forgets, "pieces_equal_whole", "started with no state and cut at 3, the output differs from the whole"),
     (LastChunkOnly, "pieces_equal_whole", "differs from the whole"),
     (StartsElsewhere, "fresh_state_equals_none", "another output than state=None"),
     (DeadParameter, "gradients_reach_parameters", "no gradient reaches .*unused"),

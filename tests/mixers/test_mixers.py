@@ -65,7 +65,7 @@ def test_the_projections_are_the_kernels(name):
 
 REFUSED = [
     ("gpt", {"heads": 3}, "model.heads"),
-    ("gpt", {"heads": 16}, "model.heads"),  # rope turns pairs
+    ("gpt", {"heads": 16}, "model.heads"),  # rope rotates pairs
     ("gpt", {"heads": 0}, "model.heads"),
     ("gpt", {"positions": "learned"}, "model.positions"),
     ("gpt", {"conv_size": 1}, "model.conv_size"),
