@@ -1,7 +1,7 @@
 """The tasks: a frozen dataclass per file, whose fields are the task's options (see contract.py).
 
-A file's name is the task's. `config.task` holds the fields of the chosen one; a field `eval_lengths` is
-`config.eval.lengths`.
+The name of its file is the task's name. `config.task` holds the fields of the chosen task; a field
+`eval_lengths` is `config.eval.lengths`.
 """
 
 from dataclasses import is_dataclass
@@ -12,7 +12,7 @@ from rnnbench.errors import ConfigError, ContractError
 from rnnbench.plugins import Options, imported, modules
 from rnnbench.tasks.contract import Task, check, fields_of, key_of
 
-# What `config.task` has beside the fields of the task.
+# The keys of `config.task` other than the fields of the task.
 COMMON = ("name", "module", "examples")
 
 
@@ -31,14 +31,14 @@ TASKS = _discovered()
 
 
 def find(name: str) -> type[Task]:
-    """A task by its name in TASKS, or one of your own by its path, `my_package.my_module:MyTask`."""
+    """A task by its name in TASKS, or an external one by its path, `my_package.my_module:MyTask`."""
     if ":" in name:
         kind = imported("task.module", name)
         if not (isinstance(kind, type) and is_dataclass(kind)):
             raise ConfigError("task.module", f"{name!r} is not a dataclass")
         return kind
     if name not in TASKS:
-        raise ConfigError("task.name", f"no task {name!r}, choose one of {', '.join(TASKS)}")
+        raise ConfigError("task.name", f"unknown task {name!r}; choose one of: {' '.join(TASKS)}")
     return TASKS[name]
 
 
@@ -49,14 +49,14 @@ def options(name: str) -> Options:
         key = key_of(field.name)
         if field.name in COMMON or key in ("eval.batches", "eval.every", "eval.seed"):
             raise ConfigError(
-                "task.module", f"{name!r} cannot have a field {field.name}: {key} is every task's"
+                "task.module", f"{name!r} cannot have a field {field.name}: every task has {key}"
             )
         found[key] = field.default, field.metadata.get("help", "")
     return found
 
 
 def build(config: ConfigDict) -> Task:
-    """The task that `config.task` names, of the settings in `config.task` and `config.eval`, checked."""
+    """Builds and checks the task of a config, from the settings in `config.task` and `config.eval`."""
     path = config.task["module"]
     kind = find(path or config.task["name"])
     own = {key_of(field.name): field.name for field in fields_of(kind)}
@@ -74,7 +74,7 @@ def build(config: ConfigDict) -> Task:
         raise ConfigError(
             "task.module" if path else "task.name", f"{path or kind.__name__!r} {error}"
         ) from None
-    except Exception as error:  # whatever somebody's task raises
+    except Exception as error:  # an external task may raise anything
         if not path:
             raise
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
@@ -83,5 +83,5 @@ def build(config: ConfigDict) -> Task:
 
 
 def no_such_setting(name: str) -> str:
-    """What to say of a key that the task `name` lacks."""
+    """The message about a key that the task `name` lacks."""
     return f"{name} has no such setting; it has: {' '.join(options(name))}"

@@ -69,7 +69,7 @@ class BitParity:
 
 
 def parity(bits: jax.Array, length: jax.Array, supervision: str) -> Batch:
-    """The batch of bits [T], of which the first `length` count."""
+    """The `Batch` of bits [T], of which the first `length` are used."""
     position = jnp.arange(bits.shape[0])
     inside = position < length
     bits = jnp.where(inside, bits, 0)

@@ -1,4 +1,4 @@
-"""The contract of a task: its `Batch`, its cases, its members, and the check that a task keeps it.
+"""The contract of a task: its `Batch`, its cases, its members, and the check of a task against it.
 
 A *case* is a JSON-able dict that says which sequences to draw: `{"length": 64}`, `{"length": [3, 40]}`.
 """
@@ -17,7 +17,7 @@ HEADLINES = ("accuracy", "last_accuracy", "last_quarter_accuracy", "sequence_acc
 
 
 class Batch(NamedTuple):
-    """One sequence (or, vmapped, a batch of them) with what to predict and where.
+    """One sequence (or, vmapped, a batch of them) with its targets and their positions.
 
     inputs:  [T] int32 token ids in [0, vocab_size); 0 after the end of a sequence shorter than T
     targets: [T] int32 class ids in [0, num_classes); 0 where `mask` is off
@@ -37,7 +37,7 @@ class Task(Protocol):
     cases()             the evaluation cases, each once
     train_cases()       ((case, weight), …): a step draws its case by the weights
     selection_case()    the one of cases() that chooses the learning rate, at the longest training length
-    supervised(case)    the greatest number of positions that a sequence of the case asks
+    supervised(case)    the largest number of supervised positions in a sequence of the case
     chance(case)        the headline of a guess, in [0, 1)
     """
 
@@ -59,7 +59,7 @@ MEMBERS = tuple(name for name in vars(Task) if not name.startswith("_"))
 
 
 def option(default: Any, help: str, unless: str = "") -> Any:
-    """A field of a task: its default, what it means, and the field that makes it meaningless once set."""
+    """A field of a task: its default, its meaning, and the field that, once set, makes it meaningless."""
     return field(default=default, metadata={"help": help, "unless": unless})
 
 
@@ -95,20 +95,20 @@ def unique(cases: Iterable[Case]) -> tuple[Case, ...]:
 
 
 def check(task: Task) -> None:
-    """ContractError for the first thing in which a task does not keep the contract; draws nothing."""
+    """ContractError for a task's first violation of the contract; draws no samples."""
     if missing := [name for name in MEMBERS if not hasattr(task, name)]:
         raise ContractError(f"has no {missing[0]}; a task has {', '.join(MEMBERS)}")
     if task.headline not in HEADLINES:
-        raise ContractError(f"has the headline {task.headline!r}; choose one of {' '.join(HEADLINES)}")
+        raise ContractError(f"has headline {task.headline!r}; choose one of: {' '.join(HEADLINES)}")
     cases, trained = list(task.cases()), [case for case, _ in task.train_cases()]
     if len(unique(cases)) < len(cases):
         raise ContractError(f"has the same case twice among its cases(): {cases}")
     if task.selection_case() not in cases:
-        raise ContractError(f"has the selection case {task.selection_case()}, not one of its cases()")
+        raise ContractError(f"has selection case {task.selection_case()}, which is not one of its cases()")
     for case in unique([*trained, *cases]):
         length, asked = bounds(case["length"])[1], task.supervised(case)
         if not 1 <= asked <= length:
-            raise ContractError(f"has {asked} supervised positions for {case}, must be 1 to {length}")
+            raise ContractError(f"has {asked} supervised positions for {case}; it must be 1 to {length}")
         batch = jax.eval_shape(
             lambda key, case=case: task.sample(key, case), jax.eval_shape(jax.random.key, 0)
         )
@@ -117,13 +117,13 @@ def check(task: Task) -> None:
             if leaf.shape != (length,) or not np.issubdtype(leaf.dtype, kind):
                 wanted = f"{kind.__name__.rstrip('_')} of shape {(length,)}"
                 found = f"{leaf.dtype} of shape {leaf.shape}"
-                raise ContractError(f"samples {name} that are {found} for {case}, must be {wanted}")
+                raise ContractError(f"samples {name} that are {found} for {case}; they must be {wanted}")
         if not 0 <= float(task.chance(case)) < 1:
-            raise ContractError(f"has the chance level {task.chance(case)} for {case}, must be in [0, 1)")
+            raise ContractError(f"has chance level {task.chance(case)} for {case}; it must be in [0, 1)")
 
 
 def check_draws(task: Task, count: int = 64) -> None:
-    """ContractError for the first case of which a sample is not what the contract says."""
+    """ContractError for the first case with a sample that violates the contract."""
     for case in unique([*(case for case, _ in task.train_cases()), *task.cases()]):
         keys = jax.random.split(jax.random.key(0), count)
         batch = jax.jit(jax.vmap(lambda key, case=case: task.sample(key, case)))(keys)
@@ -133,9 +133,11 @@ def check_draws(task: Task, count: int = 64) -> None:
             ("targets", targets[mask], task.num_classes),
         ):
             if wrong := sorted({*values[(values < 0) | (values >= size)].tolist()}):
-                raise ContractError(f"samples {name} such as {wrong[0]} for {case}, must be 0 to {size - 1}")
+                raise ContractError(
+                    f"samples {name} such as {wrong[0]} for {case}; they must be 0 to {size - 1}"
+                )
         most, told = int(mask.sum(axis=1).max()), task.supervised(case)
         if not 1 <= most <= told:
-            raise ContractError(f"asks {most} positions of a sequence of {case}; supervised() says {told}")
+            raise ContractError(f"has {most} targets in a sequence of {case}; supervised() returns {told}")
         if targets[~mask].any():
-            raise ContractError(f"samples targets other than 0 where nothing is asked, for {case}")
+            raise ContractError(f"samples targets other than 0 where the mask is off, for {case}")

@@ -30,27 +30,27 @@ class ControlledBitParity:
         inputs   0 1 0 0 1 1 0
         targets  0 1 1 1 0 1 1
 
-    Each length is evaluated twice: with the same number of ones, {"length": 64, "ones": 12}, which a counter
-    that saturates at 12 passes without knowing parity, and with coin flips, {"length": 64, "ones": "any"},
-    which it fails.
+    Each length is evaluated twice: with the same number of ones, {"length": 64, "ones": 12}, where a counter
+    that saturates at 12 succeeds without computing parity, and with coin flips,
+    {"length": 64, "ones": "any"}, where it fails.
 
     Options
         supervision    "every"; "last" is refused, because the last target would always be num_ones mod 2
-        num_ones       in each training sequence
+        num_ones       number of ones in each training sequence
         train_lengths  (low, high): a training sequence's length is drawn uniformly from low…high
         eval_lengths   integers, or (low, high) for one mixture of lengths
-        eval_cases     further cases; one without "ones" stands for both
+        eval_cases     further cases; one without "ones" is evaluated both ways
 
     Chance is the accuracy of the best guess from the position alone. For coin flips that is .5. For a fixed
-    count it is Σ_t max(p_t, 1 - p_t) / L, with p_t the odds (hypergeometric) that the number of ones up to
-    t is odd, as the position tells the parity near both ends of a sequence: .54 for 12 ones at length 320.
-    For 12 ones in 32 places or more a constant guess reaches the same within .001; an odd count leaves it
-    at .50.
+    count it is Σ_t max(p_t, 1 - p_t) / L, with p_t the probability (hypergeometric) that the number of ones
+    up to t is odd, because the position reveals the parity near both ends of a sequence: .54 for 12 ones at
+    length 320. For 12 ones in 32 places or more a constant guess reaches the same within .001; with an odd
+    count it stays at .50.
 
     Source: the course project that this benchmark grew from.
     """
 
-    supervision: str = option("every", "targets at every position; last is refused")
+    supervision: str = option("every", "every: a target at each position; last is refused")
     num_ones: int = option(12, "ones in every training sequence")
     train_lengths: tuple[int, int] = option((32, 32), "shortest and longest training sequence, both included")
     eval_lengths: tuple = option((64, 128, 256), "lengths of the evaluation cases; (low, high) for a mixture")
@@ -125,7 +125,7 @@ class ControlledBitParity:
 
 @lru_cache(maxsize=4096)
 def odd_counts(length: int, ones: int) -> np.ndarray:
-    """[length]: the odds that the number of ones up to and including t is odd."""
+    """[length]: the probability that the number of ones up to and including t is odd."""
     seen, odd = np.zeros(ones + 1), np.zeros(length)
     seen[0] = 1.0
     left = np.arange(ones, -1, -1)

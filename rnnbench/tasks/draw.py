@@ -1,6 +1,6 @@
-"""What tasks draw with and read their settings with: samplers, spans, checks of options.
+"""Samplers, and checks of options, shared by the tasks.
 
-A *span* is how a case spells a number that may vary: `64`, or `[3, 40]` for "uniformly from 3…40".
+A *span* is the form of a number in a case that may vary: `64`, or `[3, 40]` for "uniformly from 3…40".
 """
 
 from math import gcd
@@ -25,14 +25,14 @@ def coins(key: jax.Array, count: int) -> jax.Array:
 def choose(key: jax.Array, count: int, size: int | jax.Array) -> jax.Array:
     """[count] different integers below `size` (which may be traced), every ordered choice equally likely.
 
-    The first `count` steps of a Fisher–Yates shuffle of 0…size-1 that keeps only the places it has touched:
-    the cost is count², whatever the size. Its first n entries are a fair choice of n.
+    The first `count` steps of a Fisher–Yates shuffle of 0…size-1 that stores only the places it has touched:
+    the cost is count², independent of the size. Its first n entries are a uniform choice of n.
     """
     step = jnp.arange(count, dtype=jnp.int32)
     partner = jax.random.randint(key, (count,), step, size, dtype=jnp.int32)
 
     def swap(content, step_and_partner):
-        # content[i] is what step i left behind at the place partner[i]; the last to touch a place counts.
+        # content[i] is what step i wrote to the place partner[i]; the last write to a place counts.
         i, j = step_and_partner
 
         def at(place):
@@ -60,12 +60,15 @@ def random_ranks(key: jax.Array, loose: jax.Array) -> jax.Array:
 
 
 def supervise(inputs: jax.Array, targets: jax.Array, mask: jax.Array) -> Batch:
-    """The `Batch` of these, with the targets cleared where nothing is asked."""
+    """The `Batch` of these arrays, with the targets set to 0 where the mask is off."""
     return Batch(inputs.astype(jnp.int32), jnp.where(mask, targets, 0).astype(jnp.int32), mask)
 
 
 def supervised_positions(mask: jax.Array, most: int) -> tuple[jax.Array, jax.Array]:
-    """Where a [T] mask is on: ([most] positions in order, [most] which of them count); `most` is enough."""
+    """Where a [T] mask is on: ([most] positions in order, [most] which of them are valid).
+
+    `most` is at least the number of positions that are on.
+    """
     rank = jnp.cumsum(mask, dtype=jnp.int32) - 1
     place = jnp.where(mask, rank, most)
     positions = jnp.zeros(most, jnp.int32).at[place].set(jnp.arange(mask.size, dtype=jnp.int32), mode="drop")
@@ -73,10 +76,10 @@ def supervised_positions(mask: jax.Array, most: int) -> tuple[jax.Array, jax.Arr
 
 
 def shuffled_index(key: jax.Array, visit: jax.Array, size: int) -> jax.Array:
-    """The example that visit number `visit` sees in endless shuffled passes over `size` examples.
+    """The example of visit number `visit` in endless shuffled passes over `size` examples.
 
-    A pass visits every example once, in the order (a·i + c) mod size, with a prime to size, both drawn anew
-    per pass: a permutation that costs nothing to look up.
+    A pass visits every example once, in the order (a·i + c) mod size, with a coprime to size, both drawn anew
+    per pass: a permutation that needs no table.
     """
     pass_key = jax.random.fold_in(key, visit // size)
     a_key, c_key = jax.random.split(pass_key)
@@ -86,7 +89,7 @@ def shuffled_index(key: jax.Array, visit: jax.Array, size: int) -> jax.Array:
 
 
 def _coprimes(size: int, count: int = 64) -> list[int]:
-    """Up to `count` numbers prime to `size`, so small that their product with an index fits into 32 bits."""
+    """Up to `count` numbers coprime to `size`, whose product with an index fits into 32 bits."""
     top = min(size, (2**32 - 1) // size)
     found = [a for a in range(max(1, top - 20 * count), top + 1) if gcd(a, size) == 1]
     return found[-count:]
@@ -97,52 +100,52 @@ def is_int(value) -> bool:
 
 
 def span(key: str, value, least: int = 1) -> int | list[int]:
-    """`value` (an integer or a pair) as a case spells it; ConfigError of `key` if neither or empty."""
+    """`value` (an integer or a pair) in the form of a case; ConfigError of `key` if neither or empty."""
     pair = (value, value) if is_int(value) else value
     if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not all(map(is_int, pair)):
-        raise ConfigError(key, f"needs an integer or a pair (low, high), got {value!r}")
+        raise ConfigError(key, f"must be an integer or a pair (low, high); it is {value!r}")
     low, high = pair
     if low < least:
-        raise ConfigError(key, f"must be at least {least}, got {value!r}")
+        raise ConfigError(key, f"must be at least {least}; it is {value!r}")
     if low > high:
-        raise ConfigError(key, f"the range {value!r} is empty, needs low <= high")
+        raise ConfigError(key, f"the range {value!r} is empty; low must be <= high")
     return low if low == high else [low, high]
 
 
 def entries(key: str, value) -> tuple:
-    """`value` as the tuple it has to be; `(64)` instead of `(64,)` is the usual slip."""
+    """`value` as a tuple; ConfigError if it is none, as with the common mistake `(64)` for `(64,)`."""
     if not isinstance(value, (tuple, list)):
-        raise ConfigError(key, f"needs a tuple such as (64,), got {value!r}")
+        raise ConfigError(key, f"must be a tuple such as (64,); it is {value!r}")
     return tuple(value)
 
 
 def read_cases(value, allowed: tuple[str, ...]) -> list[dict]:
-    """`eval.cases` as dicts with a `length` and otherwise only keys among `allowed`; values unchecked."""
+    """`eval.cases` as dicts with a `length` and only keys among `allowed`; the values are not checked."""
     cases = []
     for case in entries("eval.cases", value):
         if not hasattr(case, "keys") or "length" not in case:
-            raise ConfigError("eval.cases", f"a case looks like {{'length': 64}}, got {case!r}")
+            raise ConfigError("eval.cases", f"must hold cases such as {{'length': 64}}; one is {case!r}")
         if unknown := sorted(set(case) - set(allowed)):
-            raise ConfigError("eval.cases", f"unknown {unknown[0]!r} in {case!r}, use {', '.join(allowed)}")
+            raise ConfigError("eval.cases", f"unknown {unknown[0]!r} in {case!r}; use {', '.join(allowed)}")
         cases.append(dict(case))
     return cases
 
 
 def check_choice(key: str, value, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise ConfigError(key, f"must be one of {', '.join(choices)}, got {value!r}")
+        raise ConfigError(key, f"must be one of {', '.join(choices)}; it is {value!r}")
 
 
 def check_integer(key: str, value, least: int) -> None:
     if not is_int(value) or value < least:
-        raise ConfigError(key, f"must be an integer of at least {least}, got {value!r}")
+        raise ConfigError(key, f"must be an integer of at least {least}; it is {value!r}")
 
 
 def check_flag(key: str, value) -> None:
     if not isinstance(value, bool):
-        raise ConfigError(key, f"must be True or False, got {value!r}")
+        raise ConfigError(key, f"must be True or False; it is {value!r}")
 
 
 def check_number(key: str, value, low: float, high: float) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-        raise ConfigError(key, f"must be a number from {low} to {high}, got {value!r}")
+        raise ConfigError(key, f"must be a number from {low} to {high}; it is {value!r}")

@@ -1,4 +1,4 @@
-"""Dyck: bracket words of bounded depth, asking where they are balanced or which bracket closes next."""
+"""Dyck: bracket words of bounded depth; targets are where they are balanced, or which bracket closes next."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -29,7 +29,7 @@ from rnnbench.tasks.dyck_odds import balanced_prefixes
 class Dyck:
     """Words over `num_types` kinds of brackets, nested at most `depth` deep, every such word equally likely.
 
-    mode "balanced": target_t = 1 if x_1 … x_t is balanced, else 0; after the first mismatch 0 for good.
+    mode "balanced": target_t = 1 if x_1 … x_t is balanced, else 0; 0 for the rest after the first mismatch.
 
         inputs   { [ ( ) ] ( ) } [ ] ( )
         targets  0 0 0 0 0 0 0 1 0 1 0 1
@@ -37,11 +37,12 @@ class Dyck:
         inputs   ( ) [ ) ] ( )
         targets  0 1 0 0 0 0 0
 
-    A share `corruption` of the words is spoilt, by one of two means with equal odds: a tail that starts at a
-    balanced point is shuffled (it may then close too early, exceed `depth`, or at times stay valid), or one
-    bracket changes its type, else types would never matter (with one type: always the shuffle).
+    A share `corruption` of the words is corrupted in one of two ways, with equal probability: a tail that
+    starts at a balanced point is shuffled (it may then close too early, exceed `depth`, or by chance stay
+    valid), or one bracket changes its type, since types would not matter otherwise (with one type: always the
+    shuffle).
 
-    mode "close": before each closing bracket, target_t = the type of that bracket; words are never spoilt.
+    mode "close": before each closing bracket, target_t = the type of that bracket; words are never corrupted.
 
         inputs   { [ ( ) ] ( ) }
         targets  . . ( [ . ( { .
@@ -50,26 +51,26 @@ class Dyck:
 
     Options
         num_types, depth, corruption, mode   as above
-        train_lengths  (low, high): a training word's length is drawn uniformly from the even ones of low…high
+        train_lengths  (low, high): a training word's length is drawn uniformly from the even numbers low…high
         eval_lengths   even integers, or (low, high) for one mixture of lengths
         eval_cases     further cases, {"length": 128} or {"length": 128, "depth": 15}
 
-    Chance is what the best guess from the position alone reaches. In mode "balanced" that is a balanced
-    accuracy of ½ Σ_t max(p_t / P, (1 - p_t) / Q), with p_t the odds that the prefix up to t is balanced, P
-    = Σ p_t and Q = Σ (1 - p_t). Only even prefixes can be balanced, so it is .77 at lengths 40 and 320 (two
-    types, depth 4), where a constant guess has .5. In mode "close" it is 1/num_types, as for a constant
-    guess.
+    Chance is the score of the best guess from the position alone. In mode "balanced" that is a balanced
+    accuracy of ½ Σ_t max(p_t / P, (1 - p_t) / Q), with p_t the probability that the prefix up to t is
+    balanced, P = Σ p_t and Q = Σ (1 - p_t). Only even prefixes can be balanced, so it is .77 at lengths 40
+    and 320 (two types, depth 4), where a constant guess has .5. In mode "close" it is 1/num_types, as for a
+    constant guess.
 
-    The current bracket tells more, still without memory of those before it. In mode "balanced", 1 at every
-    closing bracket at an even position reaches .90 at length 320. In mode "close", an opening bracket just
-    before the target is the answer.
+    The current bracket alone, without memory of earlier ones, allows a better guess. In mode "balanced", 1 at
+    every closing bracket at an even position reaches .90 at length 320. In mode "close", an opening bracket
+    just before the target is the answer.
 
     Source: "close" on bounded Dyck is the setting of Sarrof et al. 2024 (arXiv 2405.17394); "balanced" comes
     from the course project that this benchmark grew from.
     """
 
     num_types: int = option(3, "bracket types")
-    depth: int = option(3, "greatest nesting depth in training")
+    depth: int = option(3, "maximum nesting depth in training")
     corruption: float = option(0.5, "share of corrupted sequences")
     mode: str = option("balanced", "balanced (is the prefix balanced?) | close (which bracket closes next?)")
     train_lengths: tuple[int, int] = option((32, 32), "shortest and longest training sequence, both included")
@@ -82,14 +83,14 @@ class Dyck:
         check_number("task.corruption", self.corruption, 0, 1)
         check_choice("task.mode", self.mode, ("balanced", "close"))
         if self.mode == "close" and self.num_types == 1:
-            raise ConfigError("task.num_types", "mode close asks for the type, needs at least 2")
+            raise ConfigError("task.num_types", "must be at least 2 in mode close; it is 1")
         self.train_cases()
         self.cases()
         self._check_chance()
 
     @staticmethod
     def bench(length: int) -> dict[str, Any]:
-        """What the bench times."""
+        """The settings that the bench times."""
         return {"task.num_types": 3, "task.depth": 6}
 
     @property
@@ -106,7 +107,7 @@ class Dyck:
 
     @property
     def class_tokens(self) -> range | None:
-        """The closing brackets, in mode "close"; nothing stands for balanced or not."""
+        """The closing brackets in mode "close"; no tokens stand for balanced or not."""
         return range(self.num_types, 2 * self.num_types) if self.mode == "close" else None
 
     def chance(self, case: Case) -> float:
@@ -134,13 +135,13 @@ class Dyck:
         return unique(cases)
 
     def _check_chance(self) -> None:
-        """Words of one shape, none of them spoilt, ask for nothing."""
+        """Refuses uncorrupted words of a single shape, whose targets follow from the position."""
         if self.mode == "close" or self.corruption:
             return
         for case in (self.train_cases()[0][0], *self.cases()):
             if case.get("depth", self.depth) == 1 or bounds(case["length"])[1] == 2:
                 raise ConfigError(
-                    "task.corruption", f"must be above 0: the position alone tells all in words of {case}"
+                    "task.corruption", f"must be above 0: the position alone determines the targets of {case}"
                 )
 
     def supervised(self, case: Case) -> int:
@@ -174,7 +175,7 @@ class Dyck:
         starts = opens & (height(opens) == 1)
         start = jnp.argmax(jnp.where(starts, jax.random.uniform(tail_key, starts.shape, jnp.float32), -1.0))
         start = jnp.where(spoil & shuffle, start, length)
-        # The head keeps its place before the tail, and what follows the word its place behind.
+        # The head stays before the tail, and the padding stays after the word.
         tail = (position >= start) & (position < length)
         order = order_by(jnp.where(position < start, -1, random_ranks(order_key, tail)))
 
@@ -186,16 +187,16 @@ class Dyck:
 def even_span(key: str, value) -> int | list[int]:
     length = span(key, value)
     if any(bound % 2 for bound in bounds(length)):
-        raise ConfigError(key, f"brackets come in pairs, so lengths are even, got {value!r}")
+        raise ConfigError(key, f"must be even, because brackets come in pairs; it is {value!r}")
     return length
 
 
 @lru_cache(maxsize=64)
 def up_probability(length: int, depth: int) -> np.ndarray:
-    """[length + 1, depth + 1]: the odds of going up with r steps left at height h, all paths equally likely.
+    """[length + 1, depth + 1]: the probability of a step up, r steps left at height h, uniform over paths.
 
     N(r, h) = N(r-1, h+1) + N(r-1, h-1) paths lead from there to 0 without leaving 0…depth, and the first term
-    counts those that go up. Counted in whole numbers, because they outgrow any float.
+    counts those that go up. The counts are Python integers, because they exceed the range of floats.
     """
     odds = np.zeros((length + 1, depth + 1), np.float32)
     paths = [1] + [0] * (depth + 1)  # the last entry is above the bound
@@ -226,9 +227,9 @@ def height(opens: jax.Array) -> jax.Array:
 
 
 def partners(opens: jax.Array) -> jax.Array:
-    """[T]: the position of the bracket that each closing one matches, right as long as none closes too early.
+    """[T]: the position of the bracket that each closing one matches, correct until one closes too early.
 
-    On one level, openings and closings take turns: sorted by level, a closing bracket follows its partner.
+    On one level, openings and closings alternate: sorted by level, a closing bracket follows its partner.
     """
     level = height(opens) - opens
     order = order_by(level)

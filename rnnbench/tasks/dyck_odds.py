@@ -1,4 +1,4 @@
-"""How often a prefix of a Dyck word is balanced, spoilt words included: for the task's chance level."""
+"""How often a prefix of a Dyck word is balanced, corrupted words included: for the task's chance level."""
 
 import math
 from functools import lru_cache
@@ -12,12 +12,12 @@ MOST_NODES = 64
 def balanced_prefixes(
     low: int, high: int, depth: int, num_types: int, corruption: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """([high], [high]): of one word of each even length low…high, how many are balanced up to and including
-    position t on average, and how many reach that far.
+    """([high], [high]): among one word of each even length low…high, the expected number that are balanced up
+    to and including position t, and the number of words that reach that far.
 
-    N(n) paths of 2n steps lead from 0 to 0 within 0…depth. So a word of 2n brackets that is not spoilt is
-    balanced after 2k of them with probability N(k) N(n - k) / N(n). One with a changed type is, if the
-    change comes later.
+    N(n) paths of 2n steps lead from 0 to 0 within 0…depth. So an uncorrupted word of 2n brackets is
+    balanced after 2k of them with probability N(k) N(n - k) / N(n). A word with a changed type is balanced
+    there too, if the change comes later.
 
     A shuffled tail starts at each of the word's a components with probability 1/a = ∫ x^(a-1) dx, x from 0
     to 1. So paths are counted by G_n(x) = Σ_a (paths of a components) x^a, and the integral is a Gauss sum
@@ -25,7 +25,7 @@ def balanced_prefixes(
     `tail_odds`.
     """
     longest = high // 2
-    # N grows by this factor from n to n + 1 in the limit; without it long words would leave any float.
+    # In the limit N grows by this factor from n to n + 1; dividing by it keeps long words in a float's range.
     growth = 4 * math.cos(math.pi / (depth + 2)) ** 2
     paths, component = _paths(longest, depth, growth), _paths(longest, depth - 1, growth)[:-1] / growth
     nodes, weights = np.polynomial.legendre.leggauss(min(longest // 2 + 1, MOST_NODES))
@@ -52,13 +52,13 @@ def balanced_prefixes(
 
 @lru_cache(maxsize=4096)
 def tail_odds(m: int, num_types: int) -> np.ndarray:
-    """[m]: the odds that the first 2k of 2m shuffled brackets are balanced, k = 1 … m.
+    """[m]: the probability that the first 2k of 2m shuffled brackets are balanced, k = 1 … m.
 
-    There are Catalan(k) shapes, and each is met by C(2m - 2k, m - k) / C(2m, m) of the orders of opening
-    and closing. The types then fit with probability Π_r (m - r + types) / ((m - r + 1) types), r = 1 … k.
-    For the r-th pair joins an opening bracket to one of m - r + 1 closing ones; one of these closes a
-    circle of pairs that were drawn together, so that it fits for sure, and any other fits with probability
-    1 / types. The result is the product of the ratios of k to k - 1.
+    There are Catalan(k) shapes, and each occurs in C(2m - 2k, m - k) / C(2m, m) of the orders of opening
+    and closing. The types then match with probability Π_r (m - r + types) / ((m - r + 1) types), r = 1 … k:
+    the r-th pair joins an opening bracket to one of m - r + 1 closing ones; one of these closes a
+    circle of pairs that were drawn together, so that it always matches, and any other matches with
+    probability 1 / types. The result is the product of the ratios of k to k - 1.
     """
     k = np.arange(1, m + 1)
     return np.cumprod((2 * k - 1) / (k + 1) * (m - k + num_types) / ((2 * m - 2 * k + 1) * num_types))

@@ -39,20 +39,20 @@ class MQAR:
         inputs   c 3 | d 1 | b 2 | d _
         targets  . . . . . . . . . 1 .
 
-    queries "spread": every key once, in slots of two tokens behind the records. A query takes the x-th of the
-    free slots with probability ∝ x^(query_power - 1), without replacement: most come soon, some late.
+    queries "spread": every key once, in slots of two tokens after the records. A query takes the x-th of the
+    free slots with probability ∝ x^(query_power - 1), without replacement: most come early, some late.
 
         inputs   c 3 d 1 c _ _ _ d _ _ _
         targets  . . . . 3 . . . 1 . . .
 
-    Tokens: 0 is filler, then come the separator if any, the keys, the values. Target 0 is the first value.
+    Tokens: 0 is filler, followed by the separator if any, the keys, the values. Target 0 is the first value.
 
     Options
-        num_keys, num_values   how many there are to draw from
+        num_keys, num_values   sizes of the vocabularies of keys and values
         train_pairs    (low, high): the number of records is drawn uniformly from low…high
         train_lengths  (low, high), drawn likewise; one length, low = high, unless the queries are spread
-        train_mix      in place of those two, several cases: (length, pairs) or (length, pairs, weight)
-        unique_keys    True: the keys of a sequence differ; False: drawn independently, one may be bound anew
+        train_mix      instead of those two, several cases: (length, pairs) or (length, pairs, weight)
+        unique_keys    True: the keys of a sequence differ; False: drawn independently, a key may be rebound
         queries, query_power, separator   as above; no separator with spread queries
         eval_lengths, eval_pairs   together, entry by entry: integers or (low, high)
         eval_cases     further cases, {"length": 512, "pairs": 64}
@@ -94,13 +94,13 @@ class MQAR:
         check_number("task.query_power", self.query_power, 0, 10)
         check_flag("task.separator", self.separator)
         if self.separator and self.queries == "spread":
-            raise ConfigError("task.separator", "spread queries come in slots of two tokens, must be False")
+            raise ConfigError("task.separator", "must be False with spread queries, in slots of two tokens")
         self.train_cases()
         self.cases()
 
     @staticmethod
     def bench(length: int) -> dict[str, Any]:
-        """What the bench times: keys out of 4095, as in the literature."""
+        """The settings that the bench times: keys out of 4095, as in the literature."""
         pairs = max(1, length // 16)
         sizes = {"task.num_keys": 4095, "task.num_values": 4096}
         return sizes | {"task.train_pairs": (pairs, pairs), "eval.pairs": (pairs,)}
@@ -134,10 +134,10 @@ class MQAR:
     def _mixed_case(self, entry) -> tuple[Case, float]:
         key = "task.train_mix"
         if not isinstance(entry, (tuple, list)) or len(entry) not in (2, 3):
-            raise ConfigError(key, f"needs entries (length, pairs) or (length, pairs, weight), got {entry!r}")
+            raise ConfigError(key, f"entries must be (length, pairs[, weight]); one is {entry!r}")
         length, pairs, weight = (*entry, 1.0)[:3]
         if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 < weight < float("inf"):
-            raise ConfigError(key, f"a weight must be a positive number, got {entry!r}")
+            raise ConfigError(key, f"weights must be positive numbers; one entry is {entry!r}")
         return self._case(key, length, pairs, key), float(weight)
 
     def selection_case(self) -> Case:
@@ -148,13 +148,13 @@ class MQAR:
         lengths, pairs = entries("eval.lengths", self.eval_lengths), entries("eval.pairs", self.eval_pairs)
         if len(lengths) != len(pairs):
             raise ConfigError(
-                "eval.pairs", f"needs one entry for each of eval.lengths {lengths}, got {pairs}"
+                "eval.pairs", f"must have one entry for each of eval.lengths {lengths}; it is {pairs}"
             )
         cases = [self._case("eval.lengths", *both, "eval.pairs") for both in zip(lengths, pairs)]
         for case in read_cases(self.eval_cases, ("length", "pairs")):
             if "pairs" not in case:
                 raise ConfigError(
-                    "eval.cases", f"a case looks like {{'length': 64, 'pairs': 8}}, got {case!r}"
+                    "eval.cases", f"must hold cases such as {{'length': 64, 'pairs': 8}}; one is {case!r}"
                 )
             cases.append(self._case("eval.cases", case["length"], case["pairs"], "eval.cases"))
         return unique([self.selection_case(), *cases])
@@ -165,13 +165,13 @@ class MQAR:
         most = bounds(pairs)[1]
         if self.unique_keys and most > self.num_keys:
             raise ConfigError(
-                "task.num_keys", f"{most} pairs with unique keys need {most} keys, got {self.num_keys}"
+                "task.num_keys", f"{most} pairs with unique keys need {most} keys; it is {self.num_keys}"
             )
         if self.queries != "spread" and not is_int(length):
             raise ConfigError(length_key, f"queries={self.queries} needs one length, not the range {length}")
         queries = {"one": 1, "all": min(most, self.num_keys), "spread": 2 * most}[self.queries]
         if (needed := self.record_width * most + queries) > bounds(length)[0]:
-            raise ConfigError(length_key, f"{most} pairs need a length of at least {needed}, got {length}")
+            raise ConfigError(length_key, f"{most} pairs need a length of at least {needed}; it is {length}")
         return {"length": length, "pairs": pairs}
 
     def supervised(self, case: Case) -> int:
@@ -202,7 +202,7 @@ class MQAR:
         return supervise(inputs, values[query], query >= 0)
 
     def _records(self, keys: jax.Array, values: jax.Array, pairs: jax.Array, longest: int) -> jax.Array:
-        """[longest] tokens: the first `pairs` records, one after the other, then filler."""
+        """[longest] tokens: the first `pairs` records, one after another, then filler."""
         first_key = 1 + self.separator
         columns = [first_key + keys, first_key + self.num_keys + values]
         columns += [jnp.ones_like(keys)] * self.separator
@@ -224,10 +224,10 @@ class MQAR:
 
 
 def draw_gaps(key: jax.Array, count: int, free: jax.Array, most_free: int, power: float) -> jax.Array:
-    """[count] different integers x below `free`, drawn one after the other with weight (x + 1)^(power - 1).
+    """[count] different integers x below `free`, drawn one after another with weight (x + 1)^(power - 1).
 
-    The largest of log-weights with Gumbel noise are such a draw (Efraimidis & Spirakis 2006). Where `free` is
-    below `count`, the entries from there on mean nothing.
+    The largest of log-weights with Gumbel noise are such a draw (Efraimidis & Spirakis 2006). If `free` is
+    below `count`, the entries from `free` on are meaningless.
     """
     slot = jnp.arange(most_free)
     score = (power - 1) * jnp.log1p(slot.astype(jnp.float32)) + jax.random.gumbel(

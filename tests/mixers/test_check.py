@@ -297,5 +297,6 @@ def test_a_task_on_the_command_line(capsys):
     assert lines == ["external_task:Copy: 5 tokens, 5 classes, 3 cases", "  ok    draws"]
     assert main([f"{__name__}:TooLarge"]) == 1
     assert (
-        "FAIL  draws: samples tokens such as 4 for {'length': 8}, must be 0 to 3" in capsys.readouterr().out
+        "FAIL  draws: samples tokens such as 4 for {'length': 8}; they must be 0 to 3"
+        in capsys.readouterr().out
     )

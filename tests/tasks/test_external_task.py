@@ -112,10 +112,10 @@ class Everywhere(Copy):
 
 
 BAD_DRAWS = [
-    (Beyond, r"tokens such as 4 for {'length': 8}, must be 0 to 3"),
-    (WrongTargets, r"targets such as -1 for {'length': 8}, must be 0 to 3"),
-    (AsksMore, r"asks 7 positions of a sequence of {'length': 8}; supervised\(\) says 3"),
-    (Everywhere, "targets other than 0 where nothing is asked"),
+    (Beyond, r"tokens such as 4 for {'length': 8}; they must be 0 to 3"),
+    (WrongTargets, r"targets such as -1 for {'length': 8}; they must be 0 to 3"),
+    (AsksMore, r"has 7 targets in a sequence of {'length': 8}; supervised\(\) returns 3"),
+    (Everywhere, "targets other than 0 where the mask is off"),
 ]
 
 
@@ -145,20 +145,20 @@ HERE = "test_external_task"
 REFUSED = [
     ("no_such_module:Task", {}, "task.module", "cannot be imported .*no_such_module"),
     ("external_task:Missing", {}, "task.module", "cannot be imported .*Missing"),
-    ("external_task", {}, "task.name", "no task 'external_task', choose one of bit_parity"),
+    ("external_task", {}, "task.name", "unknown task 'external_task'; choose one of: bit_parity"),
     (f"{HERE}:NOT_A_TASK", {}, "task.module", "is not a dataclass"),
     (f"{HERE}:Long", {}, "task.module", r"inputs that are int32 of shape \(40,\).*must be integer.*\(9,\)"),
     (f"{HERE}:Soft", {}, "task.module", "mask that are float32.*must be bool"),
     (f"{HERE}:Failing", {}, "task.module", r"cannot be used \(RuntimeError: two lines\)"),
     (f"{HERE}:Homeless", {}, "task.module", "selection case"),
     (f"{HERE}:Twice", {}, "task.module", "the same case twice"),
-    (f"{HERE}:Proud", {}, "task.module", "headline 'f2'; choose one of accuracy"),
+    (f"{HERE}:Proud", {}, "task.module", "headline 'f2'; choose one of: accuracy"),
     (f"{HERE}:Sure", {}, "task.module", "chance level 1.0"),
     ("external_task:Copy", {"delay": 9}, "task.module", "0 supervised positions"),
     ("external_task:Copy", {"delay": "x"}, "task.delay", "'x' is not of the type of 1"),
     ("external_task:Copy", {"dealy": 3}, "task.dealy", "no such key; did you mean --config.task.delay"),
     ("external_task:Copy", {"depth": 3}, "task.depth", "Copy has no such setting; it has: task.symbols"),
-    (f"{HERE}:Greedy", {}, "task.module", "cannot have a field examples: task.examples is every task's"),
+    (f"{HERE}:Greedy", {}, "task.module", "cannot have a field examples: every task has task.examples"),
     (f"{HERE}:Undecided", {}, "task.module", "Undecided.colours has no default"),
 ]
 
