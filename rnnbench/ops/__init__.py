@@ -1,6 +1,6 @@
 """The recurrences as pure functions. No Flax, no input projections, no normalisation; gating in `lstm` only.
 
 Letters: B batch, T time, D model dim, H heads, K key dim, V value dim, N state dim, C chunk length.
-Every op returns `(y, final_state)`, so that a sequence may be fed in pieces. `state=None` is zeros, but
-`lstm` and `recurrent` must be given one.
+Every op returns `(y, final_state)`, so that a sequence may be fed in pieces. `state=None` means zeros; `lstm`
+and `recurrent` require a state.
 """

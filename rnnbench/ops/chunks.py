@@ -1,16 +1,16 @@
-"""What the chunked ops share: choosing an implementation, cutting time into chunks, decays inside a chunk."""
+"""Shared by the chunked ops: choosing an implementation, cutting time into chunks, decays inside a chunk."""
 
 import functools
 
 import jax
 import jax.numpy as jnp
 
-# A unit lower triangular inverse with |β| near 2 does not forgive TF32 or bfloat16 passes.
+# The inverse of a unit lower triangular matrix with |β| near 2 is inaccurate with TF32 or bfloat16.
 matmul = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 
 
 def accumulator_dtype(*arrays):
-    """float32 at least; complex64 for complex inputs."""
+    """At least float32; complex64 for complex inputs."""
     return jnp.promote_types(jnp.result_type(*arrays), jnp.float32)
 
 
@@ -23,14 +23,14 @@ def choose(op, defaults, impl):
 
 
 def chunk_length(op, chunk, length):
-    """`chunk`, or the least power of two that holds a shorter sequence."""
+    """`chunk`, or the smallest power of two that holds a shorter sequence."""
     if chunk < 1 or chunk & (chunk - 1):
         raise ValueError(f"{op}: chunk must be a power of two, got {chunk}")
     return min(chunk, 1 << (length - 1).bit_length())
 
 
 def split_time(x, chunk, group=1):
-    """[B, T, ...] -> [groups, group, B, chunk, ...], padded with zeros, which change no state of ours."""
+    """[B, T, ...] -> [groups, group, B, chunk, ...], padded with zeros, which leave every state unchanged."""
     batch, length, *rest = x.shape
     padding = -length % (chunk * group)
     x = jnp.pad(x, [(0, 0), (0, padding)] + [(0, 0)] * len(rest))
@@ -39,16 +39,16 @@ def split_time(x, chunk, group=1):
 
 
 def join_time(x, length):
-    """The inverse of `split_time`, padding cut off."""
+    """The inverse of `split_time`, with the padding removed."""
     x = jnp.moveaxis(x, 2, 0)
     return x.reshape(x.shape[0], -1, *x.shape[4:])[:, :length]
 
 
 def scan_chunks(body, state, xs, kept=()):
-    """`lax.scan` whose backward keeps the states between the bodies and what a body gave one of the `kept`
-    names (`checkpoint_name`), and recomputes all else inside them.
+    """`lax.scan` whose backward pass keeps the states between the bodies and the values that a body gave one
+    of the `kept` names (`checkpoint_name`), and recomputes everything else inside them.
 
-    Gradients written by hand to the same plan took, forward and backward on 2 CPU cores, 0.91 to 1.15 of the
+    Hand-written gradients of the same design took, forward and backward on 2 CPU cores, 0.91 to 1.15 of the
     time of this one for the selective scan (by chunk) and 0.85 to 0.98 for linear attention (T 256, 1024).
     """
     if jax.tree.leaves(xs)[0].shape[0] > 1:
@@ -58,10 +58,10 @@ def scan_chunks(body, state, xs, kept=()):
 
 
 def scan_heads(body, state, xs, chunk, max_group, kept=()):
-    """Run a matrix-state recurrence over time in chunks.
+    """Runs a matrix-state recurrence over time in chunks.
 
-    xs: pytree of [B, T, H, ·]. `body(state, xs) -> (state, y)` sees a group of up to `max_group` chunks,
-    [group, B, H, C, ·], to work on them side by side where it need not wait for the state; kept as in
+    xs: pytree of [B, T, H, ·]. `body(state, xs) -> (state, y)` gets a group of up to `max_group` chunks,
+    [group, B, H, C, ·], which it processes in parallel wherever it does not need the state; kept as in
     `scan_chunks`.
     """
     length = jax.tree.leaves(xs)[0].shape[1]
@@ -79,7 +79,7 @@ def decay_since_start(log_decay):
 
 
 def decay_until_end(log_decay):
-    """exp of the sum of log-decays after each step: a sum of its own, since differences of sums cancel."""
+    """exp of the sum of log-decays after each step: summed separately, since differences of sums cancel."""
     later = jnp.concatenate([log_decay[..., 1:, :], jnp.zeros_like(log_decay[..., :1, :])], axis=-2)
     return jnp.exp(jax.lax.cumsum(later, axis=later.ndim - 2, reverse=True))
 
@@ -96,7 +96,7 @@ def causal_scores(q, k, log_decay=None):
     q, k: [..., C, K]; log_decay: [..., C, K or 1] or None; A: [..., C, C]. With a decay per channel, the
     block below the diagonal factors at its corner into decays since the middle (of q) and until it (of k),
     both ≤ 1; the two blocks on the diagonal are the same problem at half the size, down to blocks of 8. So
-    nothing overflows however strong the decay, and no [C, C, K] array is formed.
+    nothing overflows for any decay, and no [C, C, K] array is formed.
     """
     if log_decay is None:
         return jnp.tril(matmul(q, jnp.swapaxes(k, -1, -2)))
@@ -124,7 +124,7 @@ def _decay_between(log_decay):
 
 
 def prepare_heads(op, q, k, v, log_decay, state):
-    """Everything in the accumulator's dtype, the state filled in, log_decay None or [B, T, H, K or 1]."""
+    """All inputs in the accumulator's dtype, state never None, log_decay None or [B, T, H, K or 1]."""
     dtype = accumulator_dtype(q, k, v)
     batch, _, heads, key_dim = q.shape
     if state is None:

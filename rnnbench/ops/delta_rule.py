@@ -1,4 +1,4 @@
-"""The delta rule, plain or with a decay: a memory that overwrites what it held under a key."""
+"""The delta rule, with or without decay: a memory that overwrites the value stored under a key."""
 
 import functools
 
@@ -20,10 +20,10 @@ from rnnbench.ops.chunks import (
 )
 
 IMPLS = ("chunked", "sequential")
-# impl, names, chunk, how many chunks are worked on side by side. On an H200 all 32 chunks of T 2048 at once
+# impl, names, chunk, how many chunks are processed together. On an H200 all 32 chunks of T 2048 at once
 # took 3.5 ms forward and gradient, two groups of 16 took 5.1 (B 8, H 8, K 64; float32 and bfloat16 alike).
 DEFAULTS = {"cpu": ("chunked", IMPLS, 32, 1), "accelerator": ("chunked", IMPLS, 64, 64)}
-# What the gradient does not compute again: the inverse [C, C] and what is written [C, V] of every chunk.
+# What the gradient does not recompute: the inverse [C, C] and the written values [C, V] of every chunk.
 KEPT = ("inverse", "W")
 
 
@@ -32,7 +32,7 @@ def delta_rule(q, k, v, beta, log_decay=None, state=None, *, impl=None, chunk=No
 
     q, k: [B, T, H, K]; v: [B, T, H, V]; beta: [B, T, H]; log_decay g ≤ 0: None (no decay), [B, T, H] or
     [B, T, H, K]; state: [B, H, K, V] or None (zeros). Returns y [B, T, H, V] in v's dtype and the final
-    state in float32. Stable for β ‖k‖² in [0, 2]: normalise k before; nothing is scaled or normalised here.
+    state in float32. Stable for β ‖k‖² in [0, 2]: normalise k before, as nothing is scaled or normalised here.
 
     impl: "chunked" (default; WY form, matmuls inside a chunk, states only between chunks) or "sequential"
     (one step at a time; its gradient keeps every state). chunk: a power of two, default by platform.
@@ -52,7 +52,7 @@ def delta_rule(q, k, v, beta, log_decay=None, state=None, *, impl=None, chunk=No
     if impl == "sequential":
         y, state = _sequential(q, k, v, beta, log_decay, state)
     else:
-        # β goes into k and v here: its gradient is then a sum over all of time at once, outside the loop.
+        # β is multiplied into k and v here: its gradient is then one sum over all of time, outside the loop.
         y, state = scan_heads(_chunks, state, (q, k, beta * k, beta * v, log_decay), chunk, group, KEPT)
     return y.astype(dtype), state if axis_name is None else over_time.of_last(state, axis_name)
 
@@ -62,7 +62,7 @@ def _chunks(state, inputs):
 
     Within a chunk that starts from S: (I + L) W = diag(β) (V − K' S), where L is strictly lower triangular,
     L_ij = β_i k_iᵀ exp(Σ_{j<t≤i} g_t) k_j, and K' are the keys decayed since the start. So
-    W = U − P S, and U, P need not wait for S.
+    W = U − P S, and U, P do not depend on S.
     """
     q, k, written_k, written_v, log_decay = inputs  # [group, B, H, C, ·]; written: times β
     inverse = unit_lower_inverse(jnp.tril(causal_scores(written_k, k, log_decay), -1))
@@ -107,7 +107,7 @@ def _inverse(L):
 
 
 def _small_product(x, y):
-    """x y as a sum of outer products: a CPU's library would take longer to call than to compute."""
+    """x y as a sum of outer products: on a CPU a library call would take longer than the product."""
     return sum(x[..., :, i : i + 1] * y[..., i : i + 1, :] for i in range(x.shape[-1]))
 
 

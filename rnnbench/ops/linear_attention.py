@@ -18,7 +18,7 @@ from rnnbench.ops.chunks import (
 )
 
 IMPLS = ("chunked", "sequential")
-# impl, names, chunk, how many chunks are worked on side by side (as many as for the delta rule, see there).
+# impl, names, chunk, how many chunks are processed together (the same as for the delta rule, see there).
 DEFAULTS = {"cpu": ("chunked", IMPLS, 32, 1), "accelerator": ("chunked", IMPLS, 64, 64)}
 
 
@@ -26,8 +26,8 @@ def linear_attention(q, k, v, log_decay=None, state=None, *, impl=None, chunk=No
     """S_t = diag(exp g_t) S_{t-1} + k_t v_tᵀ,  y_t = S_tᵀ q_t.
 
     q, k: [B, T, H, K]; v: [B, T, H, V]; log_decay g ≤ 0: None (no decay), [B, T, H] or [B, T, H, K]; state:
-    [B, H, K, V] or None (zeros). Returns y [B, T, H, V] in v's dtype and the final state in float32. Neither
-    scaling nor normalisation: append a column of ones to v for a normaliser.
+    [B, H, K, V] or None (zeros). Returns y [B, T, H, V] in v's dtype and the final state in float32. Nothing
+    is scaled or normalised: append a column of ones to v for a normaliser.
 
     impl: "chunked" (default; matmuls inside a chunk, states only between chunks) or "sequential" (one step
     at a time; its gradient keeps every state). chunk: a power of two, default by platform. ValueError for an

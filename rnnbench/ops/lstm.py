@@ -1,4 +1,4 @@
-"""The LSTM recurrence, with a gradient that leaves the loop as early as it can."""
+"""The LSTM recurrence, with a gradient that does as little as possible inside the loop."""
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ def lstm(recurrent_kernel, x, state, *, impl=None, axis_name=None):
     The product h U is in x's dtype, gates and state in float32. ValueError for an unknown impl or an
     axis_name.
 
-    The same as `recurrent` with an LSTM cell, but the gates are kept, the loop of the gradient forms only
+    The same as `recurrent` with an LSTM cell, but the gates are kept, the gradient's loop computes only
     their gradient, which is that of x, and dU = Σ_t h_{t-1}ᵀ dx_t is one product after the loop.
 
     Source: Hochreiter & Schmidhuber 1997.

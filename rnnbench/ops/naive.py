@@ -1,6 +1,6 @@
 """The specification of every op: one literal loop over time in float64.
 
-Each function takes and returns what the op of the same name does, the state always given. With `xp=np`
+Each function has the arguments and results of the op of the same name; the state is required. With `xp=np`
 (values) the loop is Python's; with `xp=jnp` (gradients of the same lines, by autodiff under x64) `lax.scan`.
 """
 
@@ -65,7 +65,7 @@ def lstm(U, x, h, c, xp=np):
 
 
 def recurrent(cell, params, x, state):
-    """Unlike the others at the inputs' precision, and differentiable as it stands: `cell` is of JAX."""
+    """Unlike the others it keeps the inputs' precision and is differentiable: `cell` is written in JAX."""
     y = []
     for t in range(jax.tree.leaves(x)[0].shape[1]):
         state, y_t = cell(params, state, jax.tree.map(lambda leaf, t=t: leaf[:, t], x))
@@ -114,7 +114,7 @@ def _gradient(op, count, **options):
 
 
 def weighted_sum(outputs, weights):
-    """A scalar in which every output value counts differently: Re Σ w y over y and state."""
+    """A scalar in which every output value has a different weight: Re Σ w y over y and state."""
     return sum(jnp.sum((x * w).real) for x, w in zip(outputs, weights, strict=True))
 
 

@@ -1,9 +1,9 @@
 """Time split over a mesh axis: inside `jax.shard_map` each of p devices holds [B, T/p, ...], in order.
 
-Our linear recurrences are affine in the state: a device's part takes the state S before it to M·S + S₀, where
-S₀ is its final state from zeros and M the product of its transitions. So each device sums up its part as
-(M, S₀), the states at the starts come from the summaries alone, and each device runs its part from there.
-Forward and gradient are those of the op and of `ppermute`: no other code knows of time on other devices.
+The linear recurrences are affine in the state: a device's part maps the state S before it to M·S + S₀, where
+S₀ is its final state from zeros and M the product of its transitions. So each device summarises its part as
+(M, S₀), the states at the starts follow from these summaries, and each device runs its part from there.
+Forward and gradient are those of the op and of `ppermute`: no other code deals with a split time axis.
 """
 
 import jax
@@ -13,19 +13,19 @@ from rnnbench.ops.chunks import matmul
 
 
 def shift(tree, axis_name, by=1):
-    """What the device `by` places earlier holds; zeros on the first `by` devices."""
+    """The value of the device `by` places earlier; zeros on the first `by` devices."""
     size = jax.lax.axis_size(axis_name)
     return jax.lax.ppermute(tree, axis_name, [(i, i + by) for i in range(size - by)])
 
 
 def varying(tree, axis_name):
-    """The same values, known to `shard_map(check_vma=True)` to differ between devices, as the carry of a scan
-    must be from the start if it is in the end. Without that check it does nothing."""
+    """Marks values as device-varying, as `shard_map(check_vma=True)` requires of a scan's initial carry if
+    the final carry varies. Does nothing without that check."""
 
     def cast(x):
         try:
             return jax.lax.pcast(x, axis_name, to="varying")
-        except ValueError:  # it does already
+        except ValueError:  # they are already marked
             return x
 
     return jax.tree.map(cast, tree)
@@ -36,13 +36,13 @@ def is_first(axis_name):
 
 
 def of_last(tree, axis_name):
-    """What the last device holds, on every device."""
+    """The value of the last device, on every device."""
     last = jax.lax.axis_index(axis_name) == jax.lax.axis_size(axis_name) - 1
     return jax.lax.psum(jax.tree.map(lambda x: jnp.where(last, x, jnp.zeros_like(x)), tree), axis_name)
 
 
 def positions(offset, length, axis_name):
-    """The positions of this device's `length` tokens, where those of all devices begin at `offset`."""
+    """The positions of this device's `length` tokens, if those of all devices start at `offset`."""
     part = 0 if axis_name is None else jax.lax.axis_index(axis_name)
     return offset + part * length + jnp.arange(length, dtype=jnp.int32)
 
@@ -51,11 +51,11 @@ def state_at_start(transition, written, state, axis_name, times=jnp.multiply):
     """S_i = M_{i-1}·S_{i-1} + S₀_{i-1} with S_0 = `state`: the state before the part of device i.
 
     transition M and written S₀ are those of each device's own part, `times(M, S)` and `times(M, M')` their
-    product. One exchange with the neighbour, then ⌈log₂ p⌉ of doubling distance (Hillis & Steele 1986).
+    products. One exchange with the neighbour, then ⌈log₂ p⌉ of doubling distance (Hillis & Steele 1986).
     """
     size = jax.lax.axis_size(axis_name)
     transition, written = shift((transition, written), axis_name)
-    # The first device's M is now zero: a constant map, whose value is the state before the whole sequence.
+    # The first device's M is now zero: a constant map to the state before the whole sequence.
     written = jnp.where(is_first(axis_name), state, written)
     distance = 1
     while distance < size:
@@ -76,8 +76,8 @@ def start_of_scan(op, a, b, state, axis_name):
 def start_of_selective_scan(op, u, delta, A, B, C, state, negative_eigenvalues, axis_name):
     """The state [B, D, N] before this device's part of `selective_scan`: M = Π Ā_t.
 
-    That is exp(A Σ Δ_t) but for negative eigenvalues. `op(u, delta, A, B, C, state=...)`: the scan on one
-    device.
+    That is exp(A Σ Δ_t), except with negative eigenvalues. `op(u, delta, A, B, C, state=...)`: the scan on
+    one device.
     """
     _, written = op(u, delta, A, B, C, state=jnp.zeros_like(state))
     if negative_eigenvalues:
@@ -103,8 +103,8 @@ def start_of_linear_attention(op, k, v, log_decay, state, axis_name):
 def start_of_delta_rule(op, k, v, beta, log_decay, state, axis_name):
     """The state [B, H, K, V] before this device's part of `delta_rule`.
 
-    M = Π (I − β_t k_t k_tᵀ) diag(exp g_t) is what the recurrence makes of the identity when nothing is
-    written: K more columns of v, all zero, which start from I. So one chunked run gives S₀ and M.
+    M = Π (I − β_t k_t k_tᵀ) diag(exp g_t) is the final state of the recurrence from the identity with v = 0:
+    K additional columns of v, all zero, whose state starts at I. So one chunked run gives S₀ and M.
     beta: [B, T, H]; log_decay: [B, T, H, K or 1] or None; `op(q, k, v, beta, log_decay, state)`: the delta
     rule on one device.
     """
@@ -118,14 +118,14 @@ def start_of_delta_rule(op, k, v, beta, log_decay, state, axis_name):
 
 
 def _as_given(log_decay):
-    """A log-decay per head without its last axis of 1, as the ops take it."""
+    """The log-decay in the form of the ops: one per head has no last axis of 1."""
     return log_decay if log_decay is None or log_decay.shape[-1] > 1 else log_decay[..., 0]
 
 
 def tail_before(x, tail, axis_name):
     """The last w inputs before this device's part x [B, T/p, ...]; `tail` [B, w, ...]: before the whole.
 
-    With parts shorter than w the inputs come from further back: one exchange for each device they cross.
+    If the parts are shorter than w, the inputs come from several devices, with one exchange for each.
     """
     width, before = tail.shape[1], tail
     for _ in range(-(-width // x.shape[1])):

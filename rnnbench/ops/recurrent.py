@@ -11,12 +11,12 @@ DEFAULTS = {"accelerator": ("sequential", ("sequential",))}
 def recurrent(cell, params, x, state, *, unroll=1, impl=None, axis_name=None):
     """state_t, y_t = cell(params, state_{t-1}, x_t).
 
-    x: pytree of [B, T, ...], y: pytree of [B, T, ...], state: pytree of [B, ...], required, since the cell
-    alone knows its shape and where it starts. The cell must return the state in the dtypes it was given.
+    x: pytree of [B, T, ...], y: pytree of [B, T, ...], state: pytree of [B, ...], required, since only the
+    cell knows its shape and initial value. The cell must return the state in the dtypes it was given.
     unroll: steps per iteration of the loop. Returns (y, final_state). ValueError for an unknown impl or an
     axis_name.
 
-    What does not depend on the state (input projections) belongs before the call, as one matmul over all T.
+    Compute whatever does not depend on the state (input projections) before the call, as one matmul over T.
     A nonlinear recurrence has no parallel form, so `jax.lax.scan` is the only impl.
     """
     choose("recurrent", DEFAULTS, impl)

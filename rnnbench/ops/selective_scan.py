@@ -54,7 +54,7 @@ def selective_scan(
         state = over_time.start_of_selective_scan(
             alone, u, delta, A, B, C, state.astype(dtype), negative_eigenvalues, axis_name
         )
-    # D last: it is the long axis, and the sums over N then run over whole vectors of it.
+    # D last: it is the longest axis, and the sums over N then add whole vectors along it.
     state, A = jnp.swapaxes(state, 1, 2).astype(dtype), A.T.astype(dtype)
     inner = "associative" if impl == "chunked" else "sequential"
 
