@@ -1,9 +1,9 @@
-"""How far a solution goes: trained members on one long stream, the state carried from piece to piece.
+"""Tests how far a solution extends: trained members on long streams, the state carried between pieces.
 
     python -m rnnbench.long_streams WORKDIR... --length=100000
 
-A member takes part if its headline is at least `--solved` at the longest evaluation case of its run. What a
-piece needs in memory does not grow with the stream, but for attention, whose state does.
+A member takes part if its headline is at least `--solved` at the longest evaluation case of its run. Memory
+does not grow with the stream, except for attention, whose state does.
 """
 
 import argparse
@@ -36,7 +36,7 @@ KEPT = ("cell", "task", "protocol", "model", "seed", "learning_rate", "step")
 
 
 def solved(rows: Sequence[dict[str, Any]], threshold: float) -> list[dict[str, Any]]:
-    """The final rows of the longest case in which a member's headline is at least the threshold."""
+    """The final rows of the longest case, of members whose headline there is at least the threshold."""
     final = [row for row in rows if row["final"]]
     longest = max((bounds(row["case"]["length"])[1] for row in final), default=0)
     at_end = [row for row in final if bounds(row["case"]["length"])[1] == longest]
@@ -46,7 +46,7 @@ def solved(rows: Sequence[dict[str, Any]], threshold: float) -> list[dict[str, A
 def stream(
     model: nnx.Module, task: Any, case: dict[str, Any], key: jax.Array, sequences: int, piece: int
 ) -> dict[str, np.ndarray]:
-    """{"count": [T], "right": [T]} of some sequences of a case: how often a position is asked, and right.
+    """{"count": [T], "right": [T]} of sequences of a case: how often a position is supervised, and right.
 
     These are the sequences of the first batch of that size in an evaluation of the case with this key.
     """
@@ -70,7 +70,7 @@ def _piece(graphdef: Any, params: Any, state: Any, part: Batch) -> tuple[jax.Arr
 
 
 def rows_of(run: Path, length: int, sequences: int, piece: int, threshold: float) -> list[dict[str, Any]]:
-    """A row per solved member of a run: who, which case, and accuracy overall, at the end and by position."""
+    """A row per solved member of a run: member, case, and accuracy overall, at the end and by position."""
     rows = []
     for solver in solved(read_jsonl(run / "results.jsonl"), threshold):
         member = notebook.load(run, seed=solver["seed"], learning_rate=solver["learning_rate"])
@@ -110,7 +110,7 @@ def figure(rows: Sequence[dict[str, Any]]) -> Plot:
     xs = [x for each in lines for x in each.x]
     chance = [(x, rows[0]["chance"]) for x in (min(xs), max(xs))]
     heading = f"{title(rows[0]['task'])}: the state carried over {longest:,} steps"
-    log = {"x_log": 10, "x_ticks": log_ticks(xs)}  # a solution that leaks is lost early, if at all
+    log = {"x_log": 10, "x_ticks": log_ticks(xs)}  # if a solution leaks, accuracy drops early
     panel = Panel(
         heading,
         "median and band over the members, their number in brackets",
@@ -124,7 +124,7 @@ def figure(rows: Sequence[dict[str, Any]]) -> Plot:
 
 
 def _name(row: dict[str, Any]) -> str:
-    """The model and what its case says: streams of different lengths are lines of their own."""
+    """The model and its case: streams of different lengths are separate lines."""
     length = "" if row["case"]["length"] == row["longest"] else f" {row['case']['length']:,}"
     rest = {key: value for key, value in row["case"].items() if key != "length"}
     return " ".join(filter(None, [row["model"] + length, case_name(rest)]))
@@ -147,7 +147,7 @@ def command(arguments: Sequence[str] | None) -> int:
     ):
         parser.add_argument(f"--{name}", type=int, default=default, help=f"{text} (default {default})")
     parser.add_argument(
-        "--solved", type=float, default=0.95, help="least headline of a member (default 0.95)"
+        "--solved", type=float, default=0.95, help="smallest headline of a member (default 0.95)"
     )
     parser.add_argument("--out", metavar="FOLDER", help="where to write; by default the first workdir")
     options = parser.parse_args(arguments)
@@ -163,9 +163,9 @@ def command(arguments: Sequence[str] | None) -> int:
         for run in _runs(options.workdirs):
             if fresh := rows_of(run, *how):
                 rows, streamed = [row for row in rows if row["cell"] != fresh[0]["cell"]] + fresh, True
-                write_jsonl(folder / ROWS, rows)  # a run at a time: a stream takes minutes
+                write_jsonl(folder / ROWS, rows)  # after each run, because a stream takes minutes
         if not streamed:
-            raise InputError(f"--solved: no member reaches {options.solved:g} here; nothing to stream")
+            raise InputError(f"--solved: no member reaches {options.solved:g}; lower it")
     except OSError as error:
         raise InputError(error) from error
     write_bytes(folder / PLOT, draw.png(figure(rows)))
@@ -174,7 +174,7 @@ def command(arguments: Sequence[str] | None) -> int:
 
 
 def _runs(workdirs: Sequence[str]) -> list[Path]:
-    """The runs themselves: a study stands for its cells. InputError for a folder that is neither."""
+    """The runs of these workdirs, with studies as their cells. InputError for a folder that is neither."""
     found = []
     for workdir in map(Path, workdirs):
         runs = sorted(workdir.glob("cells/*")) or [workdir]

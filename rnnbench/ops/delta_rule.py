@@ -32,7 +32,7 @@ def delta_rule(q, k, v, beta, log_decay=None, state=None, *, impl=None, chunk=No
 
     q, k: [B, T, H, K]; v: [B, T, H, V]; beta: [B, T, H]; log_decay g ≤ 0: None (no decay), [B, T, H] or
     [B, T, H, K]; state: [B, H, K, V] or None (zeros). Returns y [B, T, H, V] in v's dtype and the final
-    state in float32. Stable for β ‖k‖² in [0, 2]: normalise k before, as nothing is scaled or normalised here.
+    state in float32. Stable for β ‖k‖² in [0, 2]: normalise k before; nothing is scaled or normalised here.
 
     impl: "chunked" (default; WY form, matmuls inside a chunk, states only between chunks) or "sequential"
     (one step at a time; its gradient keeps every state). chunk: a power of two, default by platform.

@@ -17,7 +17,7 @@ Column = tuple[Text, list[Text]]  # heading, a cell per model
 
 
 def show(entries: Sequence[dict], console: Console | None = None) -> None:
-    """Prints models × cases, coloured from chance to 1; where they are wide, in several tables per group."""
+    """Prints models × cases, coloured from chance to 1; wide groups are printed as several tables."""
     console = console or Console(highlight=False)
     for group in groups(entries):
         counts = sorted({len(entry["seeds"]) for entry in group.entries})
@@ -34,14 +34,14 @@ def show(entries: Sequence[dict], console: Console | None = None) -> None:
                 table.add_row(name, *cells)
             console.print(table)
         if any(entry["at_edge"] for entry in group.entries):
-            console.print(Text("* the least or the greatest learning rate tried", style="dim"))
+            console.print(Text("* at the edge of the learning rates tried", style="dim"))
         console.print()
 
 
 def _packed(group: Group, names: Sequence[Text], width: int) -> list[list[Column]]:
-    """The columns in as few tables as fit in `width` beside the names, or at least beside half of that.
+    """The columns in as few tables as fit in `width` beside the names, which count at most half of it.
 
-    The seconds are left out where they would need a table of their own.
+    The seconds are left out if they would need a separate table.
     """
     entries = group.entries
     columns = [

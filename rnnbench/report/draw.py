@@ -9,7 +9,7 @@ from textwrap import fill
 
 try:
     import matplotlib
-except ValueError:  # MPLBACKEND, set by a notebook, names a backend that is not installed here
+except ValueError:  # MPLBACKEND, set by a notebook, may name a backend that is not installed
     del os.environ["MPLBACKEND"]
     for name in [name for name in sys.modules if name.startswith("matplotlib")]:
         del sys.modules[name]
@@ -33,7 +33,7 @@ DOTS = {"color": "#8A8A8A", "linewidth": 1.2, "linestyle": (0, (1, 2))}  # chanc
 
 
 def of_rows(rows: Sequence[dict]) -> Plot:
-    """The plot of accuracy against length of these rows."""
+    """The plot of accuracy against length for these rows."""
     return accuracy_vs_length(summarise(rows))
 
 
@@ -43,7 +43,7 @@ def png(plot: Plot) -> bytes:
 
 
 def files(plot: Plot, kinds: Sequence[str] = ("png", "svg")) -> dict[str, bytes]:
-    """{kind: the plot as a file of that kind}; the same bytes whatever the user's matplotlibrc."""
+    """{kind: the plot as a file of that kind}; the same bytes for any matplotlibrc of the user."""
     found = {}
     with matplotlib.style.context("default"), matplotlib.rc_context({"svg.hashsalt": "rnnbench"}):
         figure = draw(plot)
@@ -55,7 +55,7 @@ def files(plot: Plot, kinds: Sequence[str] = ("png", "svg")) -> dict[str, bytes]
 
 
 def draw(plot: Plot) -> Figure:
-    """The panels of a plot in a grid, and one legend for all of them."""
+    """The panels of a plot in a grid, with one legend for all of them."""
     columns = min(len(plot.panels), 3 if plot.name == "cost" else 2)
     rows = math.ceil(len(plot.panels) / columns)
     if isinstance(plot.panels[0], Heatmap):
@@ -79,7 +79,7 @@ def draw(plot: Plot) -> Figure:
         look = {"loc": "outside lower center", "frameon": False, "fontsize": 10, "labelcolor": INK}
         figure.legend(handles=handles, ncols=across, **look)
     figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # done: each further file would lay it out again
+    figure.set_layout_engine("none")  # fixed: otherwise each further file would lay it out again
     return figure
 
 

@@ -10,7 +10,7 @@ from rnnbench.report.style import Style, style
 from rnnbench.report.summary import Group, furthest, groups, kinds, words
 from rnnbench.store.rows import longest
 
-POINTS = 200  # of a learning curve: more cannot be told apart
+POINTS = 200  # of a learning curve: more are indistinguishable
 BAND = "median over seeds, and a band between the quartiles, or from worst to best below five seeds"
 CAPTIONS = {
     "overview": (
@@ -24,7 +24,7 @@ CAPTIONS = {
     ),
     "learning_rates": (
         "Learning-rate window",
-        "The headline metric at the longest length of training: how wide is the range of learning rates in "
+        "The headline metric at the longest training length: how wide is the range of learning rates in "
         f"which a model learns? The {BAND}.",
     ),
     "learning_curves": ("Learning curves", f"Training loss at each model's own learning rate: {BAND}."),
@@ -56,13 +56,13 @@ def plots(entries: Sequence[dict], results: Results) -> list[Plot]:
 
 
 def accuracy_vs_length(entries: Sequence[dict]) -> Plot:
-    """A panel per task and protocol, and per kind of case where a task has several of the same length."""
+    """A panel per task and protocol, and per kind of case if a task has several of the same length."""
     name = "accuracy_vs_length"
     return Plot(name, *CAPTIONS[name], list(_lengths(groups(entries))))
 
 
 def line(label: str, look: Style, points: Sequence[tuple[float, str, dict]]) -> Line:
-    """Of (x, what it is in words, spread over the seeds)."""
+    """Builds a line from (x, label of x, spread over seeds)."""
     xs, names, found = zip(*points)
     y, low, high = ([spread[key] for spread in found] for key in ("median", "low", "high"))
     hover = [f"{name}: {_words(spread)}" for name, spread in zip(names, found)]
@@ -118,7 +118,7 @@ def _lengths(found: Sequence[Group]) -> Iterator[Panel]:
             octaves = math.log2(lengths[-1] / lengths[0])
             drawn = []
             for i, (entry, of_entry) in enumerate(lines):
-                # A little to the side, so that equal lines stay visible.
+                # Shifted a little, so that equal lines stay visible.
                 shift = 2 ** (0.011 * max(octaves, 0.3) * (i - (len(lines) - 1) / 2))
                 points = [(length * shift, words(spread["case"]), spread) for length, spread in of_entry]
                 drawn.append(_line(entry, group, points))
@@ -168,7 +168,7 @@ def _learning_curves(found: Sequence[Group], curves: Sequence[dict]) -> Iterator
 
 
 def _curve(entry: dict, group: Group, name: str, values: list[tuple], worst: float = -math.inf) -> list[Line]:
-    """The line of (x, value of a seed) pairs; none without any."""
+    """The line of (x, value of a seed) pairs; none without pairs."""
     found = sorted(spreads(values, worst).items())
     return [_line(entry, group, [(x, f"{name} {x}", spread) for x, spread in found])] if found else []
 
@@ -182,7 +182,7 @@ COSTS: dict[str, Callable[[dict, dict], float]] = {
 
 def _cost(found: Sequence[Group]) -> Iterator[Panel]:
     for group in found:
-        kind, lines = next(kinds(group))  # the kind that comes first is the one of training
+        kind, lines = next(kinds(group))  # the first kind is that of training
         length, at_end = furthest(lines)
         for name, cost in COSTS.items():
             known = [(e, cost(e, s), s) for e, s in at_end if cost(e, s) > 0]
@@ -205,7 +205,7 @@ def _positions(found: Sequence[Group], positions: Sequence[dict]) -> Iterator[Pa
                     for row in _of_chosen(entry, by_run)
                     if row["step"] == entry["step"] and row["case"] == spread["case"]
                     for start, value in zip(row["starts"], row["accuracy"])
-                    if value is not None  # asked there
+                    if value is not None  # supervised there
                 ]
                 if len({start for start, _ in values}) > 1:
                     lines += _curve(entry, group, "position", values)

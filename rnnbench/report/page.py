@@ -17,7 +17,7 @@ from rnnbench.report.style import MARKERS
 from rnnbench.report.summary import groups
 
 CLEAR = "rgba(0,0,0,0)"
-GREY = "#808080"  # readable on white and on black, should the page's style be missing
+GREY = "#808080"  # readable on white and on black, in case the page's style is missing
 
 
 def render(entries: Sequence[dict], found: Results, drawn: Sequence[Plot]) -> dict[str, str]:
@@ -119,7 +119,7 @@ def _x_axis(panel: Panel) -> dict:
 
 
 def _traces(line: Line, bottom: float) -> list[go.Scatter]:
-    """The band and the line on it, both of the model's name, by which the legend shows and hides them."""
+    """The band and the line on it; both have the model's name, by which the legend shows and hides them."""
     look, few = line.style, len(line.x) <= MANY
     dash = ",".join(f"{2 * width:g}px" for width in look.dash) or "solid"
     traces, error = [], None

@@ -1,4 +1,4 @@
-"""Figures as plain data: what `draw` makes PNG and SVG of, and `page` the figures of report.html."""
+"""Figures as plain data, from which `draw` makes PNG and SVG, and `page` the figures of report.html."""
 
 import math
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ class Line:
     y: list[float | None]
     low: list[float | None] = field(default_factory=list)
     high: list[float | None] = field(default_factory=list)
-    hover: list[str] = field(default_factory=list)  # what each point is, in words
+    hover: list[str] = field(default_factory=list)  # a description of each point
     joined: bool = True
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One pair of axes. `chance`: points of a dotted line; `trained`: up to where lengths were trained."""
+    """One pair of axes. `chance`: points of a dotted line; `trained`: the longest training length."""
 
     title: str
     subtitle: str
@@ -40,7 +40,7 @@ class Panel:
     y_log: bool = False
 
     def y_range(self) -> tuple[float, float]:
-        """The least and the greatest y that is shown."""
+        """The smallest and the largest y that is shown."""
         shown = [y for line in self.lines for y in (*line.y, *line.low, *line.high) if y is not None]
         shown = [*shown, *(y for _, y in self.chance)] or [0.0]
         if self.y_log:
@@ -53,7 +53,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Heatmap:
-    """cells[row][column]: a spread, or None where there is nothing. Columns: (task and kind, length)."""
+    """cells[row][column]: a spread, or None for an empty cell. Columns: (task and kind, length)."""
 
     title: str
     subtitle: str

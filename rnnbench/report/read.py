@@ -1,4 +1,4 @@
-"""Workdirs → what they hold, line by line: rows of results, positions and curves, configs, failures."""
+"""Workdirs → their content: rows of results, positions and curves, configs, failures."""
 
 import json
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ from rnnbench.store.rows import FILES, case_name, jsonl_lines, longest, unlike
 
 
 class Results(NamedTuple):
-    """What the workdirs hold. Every row has the workdir it is from as `workdir`, as it was given.
+    """The content of the workdirs. Every row has its workdir, as given by the user, in `workdir`.
 
     configs: (workdir, cell) → config.  failures: {"workdir", "cell", "error", "traceback"}.
-    missing: (workdir, cell) of a study's cells without rows.  problems: a line of text per line skipped.
+    missing: (workdir, cell) of a study's cells without rows.  problems: a line of text per skipped line.
     """
 
     rows: list[dict]
@@ -30,9 +30,9 @@ class Results(NamedTuple):
 
 
 def read(workdirs: Sequence[str | Path]) -> Results:
-    """The results of runs, studies and folders of tables. InputError for one that has none.
+    """The results of runs, studies and folders of tables. InputError for a folder without results.
 
-    A member that two folders have, such as a study and the table it was added to, is taken from the first.
+    A member in two folders, such as a study and the table it was added to, is taken from the first.
     """
     results = Results([], [], [], {}, [], [], [])
     for workdir in dict.fromkeys(map(str, workdirs)):
@@ -47,7 +47,7 @@ def read(workdirs: Sequence[str | Path]) -> Results:
         elif content not in seen:
             again[row["workdir"], row["cell"]] = None
     for workdir, cell in again:
-        problem = f"{workdir}: other rows of members of {cell} that an earlier folder has are left out"
+        problem = f"{workdir}: members of {cell} that an earlier folder already has are skipped"
         results.problems.append(problem)
     cells = {row["cell"] for row in kept}
     shown = {(row["workdir"], row["cell"]) for row in kept}
@@ -109,18 +109,18 @@ def _rows(path: Path, workdir: str, problems: list[str]) -> list[dict]:
 
 
 def _foreign(row: dict, file: str) -> str:
-    """Why a row is not one of ours, or nothing."""
+    """Why a row is not a result row; "" if it is one."""
     if reason := unlike(row, FILES[file]):
-        return f"no row of ours ({reason})"
+        return f"not a result row ({reason})"
     if "case" in row and "length" not in row["case"]:
-        return "no row of ours (its case has no 'length')"
+        return "not a result row (its case has no 'length')"
     if "headline" in row and not isinstance(row.get(row["headline"], ""), Real | None):
-        return f"no row of ours (it has no {row['headline']!r})"
+        return f"not a result row (it has no {row['headline']!r})"
     return ""
 
 
 def _json(path: Path, results: Results) -> dict:
-    """A JSON object; an empty one where there is none."""
+    """A JSON object; an empty one if there is no such file."""
     if not path.exists():
         return {}
     try:

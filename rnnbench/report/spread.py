@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 import pandas
 
-WORST = -math.inf  # where a diverged member stands among the others
-QUARTILES = 5  # the fewest seeds whose quartiles say more than the least and the greatest
+WORST = -math.inf  # ranks a diverged member below all others
+QUARTILES = 5  # the fewest seeds whose quartiles are more informative than minimum and maximum
 
 
 def spreads(values: Iterable[tuple[Hashable, float | None]], worst: float = WORST) -> dict[Any, dict]:
     """{key: {"median", "min", "best", "low", "high", "seeds"}} of (key, value of a seed).
 
-    A None is the `worst` value there is; what falls on one is None. `low` and `high` are quartiles, and below
-    five seeds the least and the greatest value.
+    None counts as the `worst` value; a statistic that falls on it is None. `low` and `high` are quartiles, or
+    with fewer than five seeds the minimum and the maximum.
     """
     frame = pandas.DataFrame(list(values), columns=["key", "value"])
     by_key = frame["value"].astype(float).fillna(worst).groupby(frame["key"], sort=False)
@@ -28,10 +28,10 @@ def spreads(values: Iterable[tuple[Hashable, float | None]], worst: float = WORS
 
 
 def skill(spread: dict, of: str = "median") -> float | None:
-    """(median − chance) / (1 − chance): 0 at chance, 1 at best; None for a diverged one."""
+    """(median − chance) / (1 − chance): 0 at chance, 1 at best; None if diverged."""
     return None if spread[of] is None else (spread[of] - spread["chance"]) / (1 - spread["chance"])
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """As every table, figure and sentence shows a metric."""
+    """Formats a metric for tables, figures and sentences."""
     return "diverged" if value is None else f"{value:.{digits}f}"

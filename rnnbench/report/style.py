@@ -1,7 +1,7 @@
-"""How a model looks in every figure.
+"""The colour, dashes and marker of a model, the same in every figure.
 
-Okabe and Ito's palette, told apart by every kind of colour vision; each preset keeps its colour and marker
-in every figure. A variant with negative eigenvalues has the hue of its preset, dashes and a diamond.
+The palette is Okabe and Ito's, whose colours are distinct in every kind of colour vision. A variant with
+negative eigenvalues has the hue of its preset, dashes and a diamond.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Style(NamedTuple):
-    """`dash`: dash and gap in line widths; none is solid. `marker`: a name of plotly's, or none."""
+    """`dash`: dash and gap in line widths; none is solid. `marker`: a plotly name, or none."""
 
     color: str
     dash: tuple[float, ...] = ()
@@ -41,7 +41,7 @@ MARKERS = {
 
 
 def style(entry: dict, entries: Sequence[dict]) -> Style:
-    """Further lines of the same model, with other settings, keep its hue, not its dashes and marker."""
+    """Further lines of the same model, with other settings, keep its hue but not its dashes and marker."""
     strangers = sorted({other["model"] for other in entries} - STYLES.keys())
     namesakes = [other["label"] for other in entries if other["model"] == entry["model"]]
     if entry["model"] in STYLES:
@@ -55,9 +55,9 @@ def style(entry: dict, entries: Sequence[dict]) -> Style:
 
 
 def heat(share: float) -> tuple[tuple[int, int, int], str]:
-    """(red, green, blue) and the ink on it, from dark blue (chance) over green to yellow (1).
+    """(red, green, blue) and the ink on it, from dark blue (chance) through green to yellow (1).
 
-    The lightness rises, so that the order survives colour blindness and a black-and-white print.
+    The lightness rises, so that the order is visible with colour blindness and in black and white.
     """
     stops = [(59, 58, 110), (49, 104, 142), (33, 145, 140), (94, 201, 98), (250, 220, 60)]
     place = min(max(share, 0.0), 1.0) * (len(stops) - 1)

@@ -13,10 +13,10 @@ SECONDS = ("compile_seconds", "train_seconds", "eval_seconds")
 
 
 class Group(NamedTuple):
-    """The entries that can be compared: one task, one protocol, the same cases.
+    """Entries that can be compared: one task, one protocol, the same cases.
 
-    `changes` are the overrides that all of them share, as text; `title` names those that tell the group from
-    the other groups of its task.
+    `changes` are the overrides that all of them share, as text; `title` names those that distinguish the
+    group from the other groups of its task.
     """
 
     task: str
@@ -27,7 +27,7 @@ class Group(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The title, and the protocol where that does not name it."""
+        """The title, with the protocol unless the title names it."""
         ends = self.title.endswith(f"· {self.protocol}")
         return self.title if ends else f"{self.title} · {self.protocol}"
 
@@ -41,7 +41,7 @@ class Group(NamedTuple):
 
     @property
     def cases(self) -> dict[str, dict]:
-        """Case name → spread of any entry that has it, in the order of tables: by kind, length, pairs."""
+        """Case name → spread of one entry that has it, in the order of tables: by kind, length, pairs."""
         found = {name: spread for entry in self.entries for name, spread in entry["cases"].items()}
         kinds = list(dict.fromkeys(_kind(spread["case"]) for spread in found.values()))
         place = lambda spread: (kinds.index(_kind(spread["case"])), *_size(spread["case"]))
@@ -52,8 +52,8 @@ def summarise(rows: Sequence[dict]) -> list[dict]:
     """One entry per (task, protocol, model, overrides), in the order of the rows.
 
     A member's last evaluation counts. The learning rate is the one with the best median headline over seeds
-    at the selection case, never at a case of extrapolation; ties are broken by the median loss there. A
-    diverged member counts as worse than any other; a median, best, min or quartile that falls on one is None.
+    at the selection case, never at a longer case; ties are broken by the median loss there. A diverged
+    member counts as worse than any other; a median, best, min or quartile that falls on one is None.
     """
     found: dict[tuple, list[dict]] = {}
     selection = {_run(row): case_name(row["case"]) for row in rows if row["selection"]}
@@ -71,11 +71,11 @@ def summarise(rows: Sequence[dict]) -> list[dict]:
     return entries
 
 
-_NAMES = ("model.name", "model.mixer")  # the model's name says it already
+_NAMES = ("model.name", "model.mixer")  # the entry's label already has the model's name
 
 
 def groups(entries: Sequence[dict]) -> list[Group]:
-    """The entries, parted so that neither protocols nor settings of the task or its cases are ever mixed."""
+    """The entries, grouped so that protocols, settings of the task and cases are never mixed."""
     found: dict[tuple, list[dict]] = {}
     for entry in entries:
         measured = {k: v for k, v in entry["overrides"].items() if k.startswith(("task.", "eval."))}
@@ -103,7 +103,7 @@ def _short(value: Any) -> str:
 
 
 def _telling(shared: dict, rivals: Sequence[dict]) -> dict:
-    """The fewest settings that tell a group from its rivals: first those that differ from most of them."""
+    """The fewest settings that distinguish a group from its rivals, the most distinctive first."""
     told: dict = {}
     while shared:
         alike = [rival for rival in rivals if all(rival.get(k) == v for k, v in told.items())]
@@ -123,7 +123,7 @@ def _shared(entries: Sequence[dict]) -> dict:
 def kinds(group: Group) -> Iterator[tuple[str, list[tuple[dict, list[tuple[int, dict]]]]]]:
     """(name of the kind, [(entry, [(length, spread), …]), …]) per kind of case, such as `ones any`.
 
-    One case per length, the one with most pairs; a range of lengths stands at its upper end.
+    One case per length, the one with the most pairs; a range of lengths is placed at its upper end.
     """
     found: dict[tuple, dict[int, dict]] = {}
     for name, spread in group.cases.items():
@@ -162,7 +162,7 @@ def _member(row: dict) -> tuple:
 
 
 def _last_rows(rows: list[dict]) -> list[dict]:
-    """Of every member its last evaluation that has the selection case."""
+    """The last evaluation of every member that has the selection case."""
     last_step: dict[tuple, int] = {}
     for row in rows:
         if row["selection"]:
@@ -208,7 +208,7 @@ def _entry(rows: list[dict]) -> dict:
 
 
 def _spreads(rows: Sequence[dict], key: Any) -> dict[Any, dict]:
-    """The spread of the headline per key, with what is the same for all rows of that key."""
+    """The spread of the headline per key, with the values that all rows of that key share."""
     first = {key(row): row for row in reversed(rows)}
     found = spreads((key(row), None if row["diverged"] else row[row["headline"]]) for row in rows)
     copied = ("case", "chance", "state_size")
@@ -216,7 +216,7 @@ def _spreads(rows: Sequence[dict], key: Any) -> dict[Any, dict]:
 
 
 def summary_line(rows: Sequence[dict]) -> str:
-    """What a run's rows come to, in a line: at its learning rate the median over seeds of each case."""
+    """Summarises a run's rows in one line: the median over seeds of each case at its learning rate."""
     entry = summarise(rows)[0]
     count = len(entry["seeds"])
     which = f"median of {count} seeds" if count > 1 else f"seed {entry['seeds'][0]}"

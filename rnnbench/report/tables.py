@@ -1,4 +1,4 @@
-"""Entries → tables as plain data, which report.md and the page both show."""
+"""Entries → tables as plain data, for both report.md and the page."""
 
 import json
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ from rnnbench.report.spread import number, skill
 from rnnbench.report.style import heat
 from rnnbench.report.summary import Group, groups, words
 
-EDGE = "edge"  # beside a learning rate: the least or the greatest of those tried
+EDGE = "edge"  # marks a learning rate at the edge of those tried
 
 
 class Cell(NamedTuple):
-    """What it shows, the value that it is sorted by, what stands smaller beside it, and its colour (CSS)."""
+    """A table cell: text, sort value, small text beside it, CSS colour."""
 
     text: str
     value: float | int | str | None
@@ -55,7 +55,7 @@ def _word(text: str) -> Cell:
 
 
 def metric(spread: dict | None, digits: int = 3) -> Cell:
-    """The median over seeds; smaller beside it the worst and the best seed."""
+    """The median over seeds; beside it, in small text, the worst and the best seed."""
     if spread is None:
         return Cell("", None)
     least, best = (number(spread[name], digits) for name in ("min", "best"))
@@ -69,7 +69,7 @@ def metric(spread: dict | None, digits: int = 3) -> Cell:
 
 
 def case_heading(spread: dict, group: Group, line_break: str) -> str:
-    """`256 (4×)` where lengths are plain numbers, then what else the case says: `512 (2×) pairs 64`."""
+    """`256 (4×)` if lengths are plain numbers, then the case's other keys: `512 (2×) pairs 64`."""
     case, trained = dict(spread["case"]), group.train_case["length"]
     length = case.pop("length")
     parts = ["-".join(map(str, length)) if isinstance(length, list | tuple) else str(length)]
@@ -105,7 +105,7 @@ def cost(entries: Sequence[dict]) -> Table:
 
 
 def configs(found: Results) -> list[tuple[str, list[tuple[str, str]]]]:
-    """[(cell, its keys and values), …], first those that all configs share."""
+    """[(cell, its keys and values), …], starting with those that all configs share."""
     leaves = {where: flat(ConfigDict(config)) for where, config in found.configs.items()}
     text = {where: {key: json.dumps(value) for key, value in leaf.items()} for where, leaf in leaves.items()}
     first = next(iter(text.values()), {})
@@ -119,7 +119,7 @@ def configs(found: Results) -> list[tuple[str, list[tuple[str, str]]]]:
 
 
 def versions(found: Results) -> list[str]:
-    """What the rows were made with, a line for each combination."""
+    """The versions and devices of the rows, a line for each combination."""
     made = {(json.dumps(row.get("versions", {})), row.get("device", "unknown device")) for row in found.rows}
     named = lambda text: [f"{name} {number}" for name, number in json.loads(text).items()]
     return [", ".join([*named(versions), f"on {device}"]) for versions, device in sorted(made)]

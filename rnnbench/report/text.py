@@ -8,7 +8,7 @@ from rnnbench.report.summary import Group, furthest, groups, kinds, title, words
 from rnnbench.report.tables import EDGE
 from rnnbench.store.rows import longest
 
-HOLDS = 0.9  # of the way from chance to 1
+HOLDS = 0.9  # scaled accuracy: 0 at chance, 1 when perfect
 ABOUT = {
     "bit_parity": "is the number of ones read so far odd or even? One bit of memory that any token may flip.",
     "controlled_bit_parity": "bit parity, trained with a fixed number of ones. A model that only counts them "
@@ -19,7 +19,7 @@ ABOUT = {
 
 
 def introduction(entries: Sequence[dict]) -> str:
-    """What this page is, for someone who has never seen the project."""
+    """Introduces the page to someone who has never seen the project."""
     models = len(dict.fromkeys(entry["label"] for entry in entries))
     tasks = list(dict.fromkeys(title(entry["task"]) for entry in entries))
     members = sum(entry["members"] for entry in entries)
@@ -28,12 +28,12 @@ def introduction(entries: Sequence[dict]) -> str:
         f"longer than any in training. This report compares {_count(models, 'model')} on "
         f"{_count(len(tasks), 'task')} ({', '.join(tasks)}): {_count(members, 'trained member')}, one per "
         "learning rate and seed. Each model is shown at its own learning rate, the one with the best median "
-        "over seeds at the longest length of training; longer sequences have no part in that choice."
+        "over seeds at the longest training length; longer sequences do not affect that choice."
     )
 
 
 def about(entries: Sequence[dict]) -> list[tuple[str, str]]:
-    """(task, what it asks) of the tasks in the report that have a sentence."""
+    """(task, its question) for the tasks of the report that have a sentence."""
     tasks = dict.fromkeys(entry["task"] for entry in entries)
     return [(title(task), ABOUT[task]) for task in tasks if task in ABOUT]
 
@@ -56,7 +56,10 @@ def findings(entries: Sequence[dict]) -> list[tuple[str, list[str]]]:
 
 
 def holding() -> str:
-    return f"A seed holds a length if it covers at least {HOLDS:.0%} of the way from chance to 1 there."
+    return (
+        f"A seed holds a length if its scaled accuracy there is at least {HOLDS:g} "
+        "(0 at chance, 1 when perfect)."
+    )
 
 
 def _holders(group: Group, kind: str, lines: list) -> str:
@@ -84,11 +87,11 @@ def note(group: Group) -> str:
     shown = " to ".join(f"{value:.3g}" for value in dict.fromkeys((chances[0], chances[-1])))
     several = any(len(entry["seeds"]) > 1 for entry in group.entries)
     edge = (
-        f", {EDGE} if it is the least or greatest tried" if any(e["at_edge"] for e in group.entries) else ""
+        f", {EDGE} if it is the smallest or largest tried" if any(e["at_edge"] for e in group.entries) else ""
     )
     return (
         f"Headline: {group.headline}{', median (worst–best) over seeds' if several else ''}; chance {shown}. "
-        f"Learning rate: chosen at {words(group.train_case)}, the longest length of training{edge}. "
+        f"Learning rate: chosen at {words(group.train_case)}, the longest training length{edge}. "
         "State size: float32 values carried per sequence at that length. Train seconds: per member, the "
         "run's time divided by its members."
     )
@@ -97,7 +100,9 @@ def note(group: Group) -> str:
 def warnings(entries: Sequence[dict]) -> list[str]:
     """Runs that are not finished, a line each."""
     unfinished = [entry for entry in entries if not entry["final"]]
-    return [f"{entry['label']} is not finished: figures of step {entry['step']}." for entry in unfinished]
+    return [
+        f"{entry['label']} is not finished; numbers are from step {entry['step']}." for entry in unfinished
+    ]
 
 
 def cost(entries: Sequence[dict]) -> str:

@@ -14,7 +14,7 @@ from rnnbench.store.paths import place, write_bytes
 def write(workdirs: Sequence[str | Path], folder: str | Path | None = None) -> tuple[list[dict], list[Path]]:
     """Writes one report of all workdirs into `folder`, by default the first of them.
 
-    Returns the entries and the files written. Lines that cannot be used are named on stderr and skipped.
+    Returns the entries and the files written. Lines that cannot be used are reported on stderr and skipped.
     InputError for a workdir without results; then nothing is written.
     """
     folder = place(folder or workdirs[0])

@@ -67,7 +67,7 @@ def test_the_last_evaluation_counts_and_unfinished_runs_are_marked():
     late = member((0.8, 0.8, 0.8), step=100, final=False)
     entry = only(late + early)
     assert entry["cases"]["length=32"]["median"] == 0.8 and not entry["final"]
-    assert "lstm is not finished: figures of step 100." in report_of(late + early)
+    assert "lstm is not finished; numbers are from step 100." in report_of(late + early)
     assert "not finished" not in report_of(member((0.8, 0.8, 0.8)))
 
 

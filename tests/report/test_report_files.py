@@ -86,10 +86,10 @@ BAD_LINES = {
     '{"step": 1': "not a line of JSON",
     "[1, 2]": "not a JSON object",
     json.dumps(row(accuracy=float("nan"))): "not a line of JSON (NaN is not a number in JSON)",
-    '{"loss": 3}': "no row of ours (it has no 'cell')",
-    json.dumps(row(seed="zero")): "no row of ours ('seed' is 'zero')",
-    json.dumps(row(length={"length": 32, "pairs": 4}, headline="f1")): "no row of ours (it has no 'f1')",
-    json.dumps(row() | {"case": {"size": 3}}): "no row of ours (its case has no 'length')",
+    '{"loss": 3}': "not a result row (it has no 'cell')",
+    json.dumps(row(seed="zero")): "not a result row ('seed' is 'zero')",
+    json.dumps(row(length={"length": 32, "pairs": 4}, headline="f1")): "not a result row (it has no 'f1')",
+    json.dumps(row() | {"case": {"size": 3}}): "not a result row (its case has no 'length')",
 }
 
 
