@@ -1,4 +1,4 @@
-"""What the recurrences cost on this machine: ops, mixers and train steps, timed, as shares of its limits.
+"""Times the recurrences on this machine: ops, mixers and train steps, also as shares of its limits.
 
     python -m rnnbench.bench                                          all, T = 64 … 16384: half an hour
     python -m rnnbench.bench --what=steps --names=gpt,lstm --lengths=256,1024
@@ -7,12 +7,12 @@
     python -m rnnbench.bench --sampling --population                  shares of the trainer
     python -m rnnbench.bench --json=bench.json                        the same for machines
 
-A time is the median of --repeats samples, compilation apart; a sample repeats a short program for a tenth
+A time is the median of --repeats samples, without compilation; a sample repeats a short program for a tenth
 of a second (a train step: for a second, in one dispatch). FLOPs and bytes are counted in the traced program,
-as XLA's own analysis (xla_* in the JSON) takes a loop's body once. Shares are of the best matmul and copy
-that this machine did in the same call; bytes that a cache serves can exceed what a copy through memory
-reaches. A size that would not fit into --budget or into memory is left out with a note. Both sides of a
-ratio are sampled in turn.
+because XLA's own analysis (xla_* in the JSON) counts a loop's body once. Shares are of the best matmul and
+copy that this machine reached in the same call; bytes served by a cache can exceed the rate of a copy through
+memory. A size that would not fit into --budget or into memory is left out with a note. Both sides of a ratio
+are sampled in turn.
 """
 
 import argparse
@@ -33,11 +33,11 @@ def parser() -> argparse.ArgumentParser:
     parser = run.parser("python -m rnnbench.bench", __doc__)
     add = parser.add_argument
     what = run.words(*FAMILIES)
-    add("--what", type=what, help=f"of {','.join(FAMILIES)} (default: all, or none beside a comparison)")
+    add("--what", type=what, help=f"of {','.join(FAMILIES)} (default: all, or none with a comparison)")
     add("--names", type=run.words(*OPS, *PRESETS), default=(), help="only these ops and presets")
     add("--compare", nargs=2, metavar=("A", "B"), help="op[:impl[:chunk]], mixer:PRESET or step:PRESET")
-    add("--sampling", action="store_true", help="share of the train step that sampling takes, per task")
-    add("--population", action="store_true", help="eight members against eight single runs")
+    add("--sampling", action="store_true", help="share of sampling in the train step, per task")
+    add("--population", action="store_true", help="eight members compared with eight single runs")
     return parser
 
 

@@ -1,17 +1,17 @@
-"""What a traced program computes and moves: FLOPs and bytes, loops taken as often as they run."""
+"""FLOPs and bytes moved of a traced program, with loops counted as often as they run."""
 
 import math
 from typing import Any
 
 import jax.numpy as jnp
 
-# What moves data without computing; everything else with a float result counts one operation per element.
+# Operations that move data without computing; all others with a float result count one FLOP per element.
 MOVES = {
     *("broadcast_in_dim", "concatenate", "convert_element_type", "bitcast_convert_type", "copy", "pad"),
     *("dynamic_slice", "dynamic_update_slice", "gather", "slice", "split", "select_n", "stop_gradient"),
     *("reshape", "rev", "squeeze", "transpose", "real", "imag", "complex"),
 }
-# What a compiler does not fuse with its neighbours: operands are read from, results written to memory.
+# Operations that a compiler does not fuse: operands are read from memory and results written to it.
 UNFUSED = (
     "dot_general",
     "conv_general",
@@ -29,10 +29,10 @@ SLICED = ("gather", "dynamic_slice", "scatter", "dynamic_update_slice")
 def count(jaxpr: Any, outermost: bool = True) -> tuple[float, float]:
     """(FLOPs, bytes moved) of a traced program.
 
-    Counted here since XLA's cost_analysis takes the body of a loop once, whatever its length. A scan counts
-    times its length; a `while` once, so the loop over a chunk's steps counts one step. Bytes are operands and
-    results of what is not fused, of the whole program, and the slices a scan reads and writes: traffic that a
-    cache may serve.
+    Counted here because XLA's cost_analysis counts the body of a loop once, for any length. A scan is
+    multiplied by its length; a `while` counts once, so the loop over a chunk's steps counts one step. Bytes
+    are operands and results of operations that are not fused and of the whole program, and the slices that a
+    scan reads and writes: traffic that a cache may serve.
     """
     flops, moved = 0.0, 0.0
     if outermost:
@@ -58,7 +58,7 @@ def count(jaxpr: Any, outermost: bool = True) -> tuple[float, float]:
 
 
 def _sliced(outside: list[Any], inside: list[Any]) -> float:
-    """Bytes of what a scan takes apart or puts together: the body sees it without its leading axis."""
+    """Bytes of an array that a scan slices or stacks: the body gets it without its leading axis."""
     pairs = zip(outside, inside, strict=True)
     return sum(_nbytes(whole) for whole, part in pairs if whole.aval.shape != part.aval.shape)
 

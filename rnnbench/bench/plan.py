@@ -1,4 +1,4 @@
-"""What a call of the bench measures: sections of jobs. Whatever cannot work is refused here."""
+"""The plan of a call: its sections of jobs. Anything that cannot work is refused here."""
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -21,14 +21,14 @@ Couple = tuple[Subject, Subject]
 
 
 class Job(NamedTuple):
-    """A measurement to be made: what it is, in words, and the function that makes its row."""
+    """A measurement to make: its label, and the function that makes its row."""
 
     label: str
     row: Callable[[], dict[str, Any]]
 
 
 class Section(NamedTuple):
-    """A table: which one, the measurements in it, and a line below it."""
+    """A table: its name, its measurements, and a footer."""
 
     what: str
     jobs: list[Job]
@@ -36,7 +36,7 @@ class Section(NamedTuple):
 
 
 def in_flags(error: ConfigError) -> str:
-    """The line of a ConfigError with the bench's own flag: of the model's sizes, or else of the length."""
+    """The line of a ConfigError with the bench's own flag: that of a model's size, or else of the length."""
     section, _, name = error.key.partition(".")
     own = name if section == "model" else "lengths"
     return f"--{own}: {str(error).partition(': ')[2]}"
@@ -57,12 +57,12 @@ def singles(subjects: Iterable[Subject], shapes: Sequence[Shape], budget: Callab
 def comparisons(
     couples: Iterable[Couple], shapes: Sequence[Shape], budget: Callable[[], Budget]
 ) -> list[Job]:
-    """Each A against its B in all that both do, at each length."""
+    """Each A against its B, in every measurement that both support, at each length."""
     jobs = []
     for a, b in couples:
         kinds = [kind for kind in a.kinds if kind in b.kinds]
         if not kinds:
-            raise InputError(f"--compare: a step is no match for an op or a mixer: {a.name} {b.name}")
+            raise InputError(f"--compare: a step cannot be compared with an op or a mixer: {a.name} {b.name}")
         for kind in kinds:
             of_row = budget()
             for shape in shapes:
@@ -72,7 +72,7 @@ def comparisons(
 
 
 def sampling(presets: Sequence[str], shapes: Sequence[Shape]) -> list[Couple]:
-    """The drawing of a batch against the whole train step, for every task."""
+    """The sampling of a batch against the whole train step, for every task."""
     couples = []
     for preset in presets:
         for task in TASKS:
@@ -87,7 +87,7 @@ def sampling(presets: Sequence[str], shapes: Sequence[Shape]) -> list[Couple]:
 
 
 def populations(presets: Sequence[str], shapes: Sequence[Shape], count: int = 8) -> list[Couple]:
-    """`count` members in one program against as many single runs in turn."""
+    """`count` members in one program against the same number of single runs in turn."""
     couples = []
     for preset in presets:
         population.prepare(trainer.config(preset, shapes[0]))

@@ -1,4 +1,4 @@
-"""One measurement as a plain row, of one subject or of two in turn; or a note that says why there is none."""
+"""One measurement as a plain row, of one subject or of two in turn, or a note that says why there is none."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -11,7 +11,7 @@ from rnnbench.bench.timing import Budget, Skip, interleave, spread
 from rnnbench.bench.trainer import Shape
 
 Row = dict[str, Any]
-# What identifies a row, beside the sizes in it.
+# The keys that identify a row, together with its sizes.
 IDENTITY = ("name", "a", "b", "kind", "batch", "length", "dim", "heads", "layers", "mlp_dim", "dtype")
 
 

@@ -1,4 +1,4 @@
-"""A call of the bench: its command line, its tables as they grow, its JSON."""
+"""A call of the bench: its command line, its growing tables, and its JSON."""
 
 import argparse
 import functools
@@ -22,11 +22,11 @@ from rnnbench.config import ConfigError, InputError
 from rnnbench.store.paths import write_text
 from rnnbench.train.run import versions
 
-SIZES = {"batch": 1, "dim": 1, "heads": 1, "layers": 1, "mlp_dim": 0}  # and the least of each
+SIZES = {"batch": 1, "dim": 1, "heads": 1, "layers": 1, "mlp_dim": 0}  # and the minimum of each
 
 
 def parser(prog: str, description: str) -> argparse.ArgumentParser:
-    """The flags of every command of the bench. What it refuses, it refuses in one line."""
+    """The flags of every command of the bench; every refusal is one line."""
     parser = argparse.ArgumentParser(
         prog=prog,
         usage=argparse.SUPPRESS,
@@ -39,16 +39,16 @@ def parser(prog: str, description: str) -> argparse.ArgumentParser:
         add(f"--{name}", type=at_least(least), help=f"default {getattr(default, name)}")
     add("--dtype", choices=("float32", "bfloat16"), help=f"default {default.dtype}")
     add("--repeats", type=at_least(1), default=7, help="samples of each (default 7)")
-    help = "seconds of samples per row of lengths (default 60), compilation not counted; the rest is left out"
+    help = "seconds of samples per row of lengths (default 60), without compilation; the rest is left out"
     add("--budget", dest="seconds", type=at_least(0, float), default=60.0, help=help)
     add("--json", type=_new_file, help="file for all results")
-    add("--note", default="", help="a line for the JSON, such as what else the machine did")
+    add("--note", default="", help="a line for the JSON, such as other load on the machine")
     return parser
 
 
 def parse(parser: argparse.ArgumentParser, given: Sequence[str]) -> argparse.Namespace:
-    """The arguments and, among them, two functions: `budget()` makes a fresh budget for a row of lengths,
-    `shapes(*lengths, **sizes)` the shapes of a section, where the command line has not set others.
+    """The arguments, with two functions added: `budget()` makes a new budget for a row of lengths, and
+    `shapes(*lengths, **sizes)` the shapes of a section, unless the command line sets others.
     """
     args = parser.parse_args(given)
     own = {name: getattr(args, name) for name in (*SIZES, "dtype") if getattr(args, name) is not None}
@@ -58,7 +58,7 @@ def parse(parser: argparse.ArgumentParser, given: Sequence[str]) -> argparse.Nam
 
 
 def words(*known: str) -> Callable[[str], tuple[str, ...]]:
-    """The type of a flag that takes some of these words, with commas."""
+    """The type of a flag that takes some of these words, separated by commas."""
 
     def parse(text: str) -> tuple[str, ...]:
         found = tuple(filter(None, text.split(",")))
@@ -87,7 +87,7 @@ def _lengths(text: str) -> tuple[int, ...]:
 def _new_file(text: str) -> Path:
     path = Path(text)
     if path.is_dir() or not path.absolute().parent.is_dir():
-        raise argparse.ArgumentTypeError(f"{path} is a folder, or lies in none")
+        raise argparse.ArgumentTypeError(f"{path} is a folder, or its folder does not exist")
     return path
 
 
@@ -96,7 +96,7 @@ def main(
     plan: Callable[[argparse.Namespace], list[Section]],
     given: Sequence[str] | None = None,
 ) -> int:
-    """Measures the sections that `plan` makes of the parsed command line; the exit code."""
+    """Measures the sections that `plan` makes from the parsed command line; returns the exit code."""
     given = sys.argv[1:] if given is None else given
     args = parse(parser, given)
     sys.stdout.reconfigure(errors="replace")
@@ -123,12 +123,12 @@ def _measure(sections: Sequence[Section], args: argparse.Namespace, command: str
     console.print(table.machine(results["machine"], results["versions"], limits), soft_wrap=True)
     for section in sections:
         results.setdefault(section.what, []).extend(show(section, limits, console))
-        if args.json:  # after every section, so that a long call that is stopped leaves what it has
+        if args.json:  # after every section, so that an interrupted call keeps the finished ones
             write_text(args.json, json.dumps(results, indent=1) + "\n")
 
 
 def show(section: Section, limits: dict[str, float], console: Console) -> list[dict[str, Any]]:
-    """Makes the measurements of a section one by one, its table growing on a terminal."""
+    """Makes the measurements of a section one by one; on a terminal its table grows with them."""
     rows: list[dict[str, Any]] = []
     draw = lambda: table.fitting(section.what, rows, console)
     with Live(console=console, refresh_per_second=4, transient=True) as live:

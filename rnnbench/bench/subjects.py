@@ -1,4 +1,4 @@
-"""What the bench times: ops, mixers and whole train steps, by the names of the command line."""
+"""The subjects of the bench: ops, mixers and whole train steps, by their names on the command line."""
 
 import inspect
 from collections.abc import Callable
@@ -27,7 +27,7 @@ STATES = 16  # N of the selective scan, Mamba's own
 
 @dataclass(frozen=True)
 class Subject:
-    """A thing to time: `prepare(kind, shape)` compiles it.
+    """Something to time: `prepare(kind, shape)` compiles it.
 
     kinds: forward, gradient (with its forward pass), step.
     """
@@ -107,7 +107,7 @@ def parse(name: str, shape: Shape) -> Subject:
 
 
 def _options(name: str, head: str, rest: list[str]) -> dict[str, Any]:
-    """The keywords of an op's `:impl:chunk`, tried on shapes so that a bad one is refused at once."""
+    """The keywords of an op's `:impl:chunk`, traced on shapes so that a bad one is refused at once."""
     function, inputs, signature = OPS[head]
     options: dict[str, Any] = {"impl": rest[0]} if rest and rest[0] else {}
     if len(rest) > 1:

@@ -1,4 +1,4 @@
-"""The tables of the bench, as a person reads them."""
+"""The tables of the bench for the terminal."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ TITLES = {
     "steps": "Train steps on bit parity, sampling included",
     "compare": "A against B, interleaved; above 1, B is faster",
     "peers": "Peers against ours, interleaved; above 1, ours is faster",
-    "long": "A step against as many shorter ones as take its tokens",
+    "long": "A step against shorter steps with the same number of tokens",
     "sampling": "Sampling as a share of the train step",
     "population": "A population against its members one after another",
 }
@@ -37,7 +37,7 @@ def prefixed(value: float) -> str:
     return f"{value:.0f} "
 
 
-# (heading, cell of a row): what is timed, then "T", then what was measured, in order of importance.
+# (heading, cell of a row): the subject, then "T", then the measurements, in order of importance.
 Columns = tuple[tuple[str, Callable[[dict[str, Any]], str]], ...]
 SINGLE: Columns = (
     ("", lambda row: row["name"]),
@@ -67,7 +67,7 @@ WORDS = ("", "A", "B", "quartiles")
 
 
 def draw(what: str, rows: Sequence[dict[str, Any]], leave_out: int = 0) -> Table:
-    """The rows of a section, less the last `leave_out` columns; what is timed stands in its first row."""
+    """The rows of a section without the last `leave_out` columns; only the first row names a subject."""
     columns = SINGLE if what in FAMILIES else PAIR
     columns = columns[: len(columns) - leave_out]
     headings = [heading for heading, _ in columns]
@@ -91,7 +91,7 @@ def draw(what: str, rows: Sequence[dict[str, Any]], leave_out: int = 0) -> Table
 
 
 def fitting(what: str, rows: Sequence[dict[str, Any]], console: Console) -> Table:
-    """As many columns as the console is wide enough for: a number is left out, never cut. Notes may fold."""
+    """The columns that fit the console's width: numbers are left out, never cut. Notes may fold."""
     measured = [row for row in rows if not row.get("note")]
     most = len(SINGLE) - 5 if what in FAMILIES else 0  # the quartiles stay
     for leave_out in range(most + 1):
@@ -102,7 +102,7 @@ def fitting(what: str, rows: Sequence[dict[str, Any]], console: Console) -> Tabl
 
 
 def machine(hardware: dict[str, Any], versions: dict[str, str], limits: dict[str, float]) -> str:
-    """One line of what was measured on."""
+    """One line about the machine and the software."""
     flops, moved = limits["matmul_flops_per_second"], limits["copy_bytes_per_second"]
     device, cores = hardware["device"], hardware["cpu_cores"]
     where = f"{hardware['platform']} ({device}), {cores} CPU cores, jax {versions['jax']}"

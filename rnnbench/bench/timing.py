@@ -1,4 +1,4 @@
-"""How long a program takes, and how fast this machine could compute and copy."""
+"""The time that a program takes, and the compute and copy rates that this machine reaches."""
 
 import ctypes
 import math
@@ -16,8 +16,8 @@ import jax.numpy as jnp
 from rnnbench.bench.cost import count
 
 SAMPLE_SECONDS = 0.1  # a sample repeats a short program until it lasts this long
-# … and a dispatch of train steps so many times longer: its first step pays for mapping the memory (up to half
-# of its time at T = 1024 on a CPU), and the trainer takes a hundred steps per dispatch.
+# … and a dispatch of train steps this many times longer: its first step includes mapping the memory (up to
+# half of its time at T = 1024 on a CPU), and the trainer takes a hundred steps per dispatch.
 STEPS_LONGER = 10
 
 
@@ -25,8 +25,8 @@ STEPS_LONGER = 10
 class Prepared:
     """A program ready to be timed: `run(n)` does its work n times and waits for the end.
 
-    flops and bytes of one time (see `count`), xla_* by XLA's own analysis, and the peak memory in bytes; None
-    where nothing can tell.
+    flops and bytes of one call (see `count`), xla_* by XLA's own analysis, and the peak memory in bytes; None
+    if unknown.
     """
 
     run: Callable[[int], None]
@@ -36,11 +36,11 @@ class Prepared:
     xla_flops: float | None = None
     xla_bytes: float | None = None
     peak_bytes: int | None = None
-    longer: int = 1  # a sample of it lasts so many times SAMPLE_SECONDS
+    longer: int = 1  # a sample lasts this many times SAMPLE_SECONDS
 
 
 class Skip(Exception):
-    """A size that is not measured; its text says why."""
+    """Raised for a size that is not measured; the text says why."""
 
 
 def prepare(fn: Any, shapes: tuple, make_run: Callable[[Any], Callable[[int], None]]) -> Prepared:
@@ -76,12 +76,12 @@ def repeat(compiled: Any, inputs: tuple) -> Callable[[int], None]:
 
 
 def available_memory() -> int:
-    """Free bytes on the device, or in main memory; without a way to tell, as many as you like."""
+    """Free bytes on the device, or in main memory; unlimited if unknown."""
     stats = jax.local_devices()[0].memory_stats() or {}
     if "bytes_limit" in stats:
         return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
     if glibc := _glibc():
-        glibc.malloc_trim(0)  # gives back what keep_memory_mapped kept
+        glibc.malloc_trim(0)  # releases what keep_memory_mapped kept
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError, AttributeError):
@@ -89,12 +89,12 @@ def available_memory() -> int:
 
 
 def calibrate(prepared: Prepared) -> int:
-    """How many times make a sample long enough to be timed."""
+    """Number of calls that make a sample long enough to time."""
     return max(1, min(1000, math.ceil(prepared.longer * SAMPLE_SECONDS / sample(prepared, 1))))
 
 
 def sample(prepared: Prepared, n: int) -> float:
-    """Seconds per time, over n times."""
+    """Seconds per call, over n calls."""
     start = time.perf_counter()
     prepared.run(n)
     return (time.perf_counter() - start) / n
@@ -110,19 +110,19 @@ def spread(values: list[float]) -> tuple[float, float, float]:
 
 @dataclass
 class Budget:
-    """How many samples of each to take, and the seconds that all lengths of a row may take.
+    """The number of samples of each subject, and the seconds that all lengths of a row may take.
 
-    What does not fit is refused before it is begun. Only samples count: neither compilation nor the first
-    call of a program, in which a Triton kernel tries its tilings for minutes.
+    A length that does not fit is refused before it starts. Only samples count: neither compilation nor the
+    first call of a program, in which a Triton kernel tries its tilings for minutes.
     """
 
     seconds: float
     repeats: int
     spent: float = 0.0
-    done: list[tuple[int, float]] = field(default_factory=list)  # length, seconds per time
+    done: list[tuple[int, float]] = field(default_factory=list)  # length, seconds per call
 
     def check(self, length: int) -> None:
-        """Raises Skip if `length` will not fit, judged by how the lengths before it grew."""
+        """Raises Skip if `length` will not fit, extrapolated from the shorter lengths."""
         left = self.seconds - self.spent
         expected = 0.0
         if self.done:
@@ -140,7 +140,7 @@ class Budget:
 
 
 def interleave(programs: Sequence[Prepared], budget: Budget) -> list[list[float]]:
-    """The samples of each, taken in turn, A B A B …, so that whatever else the machine does meets all."""
+    """Samples of all, taken in turn, A B A B …, so that other load on the machine affects all alike."""
     for program in programs:
         program.run(1)
     start = time.perf_counter()
@@ -151,10 +151,10 @@ def interleave(programs: Sequence[Prepared], budget: Budget) -> list[list[float]
 
 
 def keep_memory_mapped() -> None:
-    """Makes glibc keep memory that is freed.
+    """Makes glibc keep freed memory.
 
-    By default glibc maps every large buffer anew and the system clears its pages. That is up to half of the
-    time of a single op on a CPU, and none of it the op's own.
+    By default glibc maps every large buffer anew and the system clears its pages. That takes up to half of
+    the time of a single op on a CPU, and is not part of the op.
     """
     if glibc := _glibc():
         # From malloc.h: M_ARENA_MAX, M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD. A second arena would map anew.
@@ -163,18 +163,18 @@ def keep_memory_mapped() -> None:
 
 
 def _glibc() -> Any:
-    """The C library where it is glibc, else None."""
+    """The C library if it is glibc, else None."""
     library = ctypes.CDLL(None) if sys.platform == "linux" else None
     return library if hasattr(library, "gnu_get_libc_version") else None
 
 
 def ceilings(dtype: str, repeats: int) -> dict[str, float]:
-    """The best FLOP/s of a square matmul in `dtype` and bytes/s of a pass over memory, of several tries."""
+    """The best FLOP/s of a square matmul in `dtype`, and bytes/s of a pass over memory, of several tries."""
     size = 1024 if jax.default_backend() == "cpu" else 8192
     square = jnp.ones((size, size), dtype)
     matmul = repeat(jax.jit(lambda x: x @ x).lower(square).compile(), (square,))
     long = jnp.ones((2**25 if jax.default_backend() == "cpu" else 2**28,), jnp.float32)
-    # In place: a fresh result each time would mostly time the mapping of its pages.
+    # In place: with a new result for every call, most of the time would be the mapping of its pages.
     one_pass = jax.jit(lambda x: x + 1, donate_argnums=0).lower(long).compile()
     nbytes = 2 * long.nbytes
 

@@ -1,4 +1,4 @@
-"""What the bench times of the trainer: a step, the sampling in it, and a population against single runs."""
+"""Subjects from the trainer: a step, the sampling in it, and a population against single runs."""
 
 import dataclasses
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from rnnbench.train import population
 
 @dataclass(frozen=True)
 class Shape:
-    """The sizes of everything that is timed. Heads of an op have K = V = dim / heads."""
+    """The sizes of a subject. Heads of an op have K = V = dim / heads."""
 
     length: int
     batch: int = 32
@@ -37,7 +37,7 @@ class Shape:
 def config(preset: str, shape: Shape, task: str = "bit_parity", settings: Any = ()) -> ConfigDict:
     """The experiment whose step is timed: training and evaluation at one length, on one device.
 
-    LRU has no MLP, as in the PyTorch original: its output is gated instead.
+    LRU has no MLP, as in the PyTorch original; its output is gated instead.
     """
     sizes = {
         "model.dim": shape.dim,
@@ -62,7 +62,7 @@ def step(preset: str, shape: Shape, task: str = "bit_parity") -> Prepared:
 
 
 def chunk(setup: population.Setup, runs: int = 1, steps: int = 1) -> Prepared:
-    """The train chunk: `run(n)` takes each of `runs` runs n · `steps` steps further, in one dispatch."""
+    """The train chunk: `run(n)` advances each of `runs` runs by n · `steps` steps, in one dispatch."""
 
     def make_run(compiled: Any) -> Callable[[int], None]:
         states = [population.init_state(setup) for _ in range(runs)]
@@ -81,7 +81,7 @@ def chunk(setup: population.Setup, runs: int = 1, steps: int = 1) -> Prepared:
 
 
 def sampling(preset: str, shape: Shape, task: str) -> Prepared:
-    """The drawing of a step's batch alone, n batches per dispatch as in the train chunk."""
+    """Only the sampling of a step's batch, n batches per dispatch as in the train chunk."""
     setup = population.prepare(config(preset, shape, task))
     case = setup.task.train_cases()[0][0]
 
@@ -89,7 +89,7 @@ def sampling(preset: str, shape: Shape, task: str) -> Prepared:
         def body(step: jax.Array, total: jax.Array) -> jax.Array:
             keys = population.example_keys(setup, jax.random.key(0), step)
             batch = jax.vmap(lambda key: setup.task.sample(key, case))(keys)
-            # All of the batch must be used, or the compiler would leave it out.
+            # The whole batch must be used, or the compiler would remove it.
             return total + sum(jnp.sum(part, dtype=jnp.int32) for part in batch)
 
         return jax.lax.fori_loop(0, n, body, jnp.zeros((), jnp.int32))
@@ -105,12 +105,12 @@ def members(count: int, preset: str, shape: Shape) -> Prepared:
 
 
 def runs(count: int, preset: str, shape: Shape) -> Prepared:
-    """As many single runs in turn, four steps of each; compiled once, as only running is compared."""
+    """The same number of single runs in turn, four steps each; compiled once, as only running is compared."""
     return chunk(population.prepare(config(preset, shape)), runs=count, steps=4)
 
 
 def tokens_of(preset: str, shape: Shape, length: int) -> Prepared:
-    """As many steps at `length` as take the tokens of one step at the length of `shape`."""
+    """Steps at `length` that together have the tokens of one step at the length of `shape`."""
     setup = population.prepare(config(preset, dataclasses.replace(shape, length=length)))
-    # The memory that a dispatch maps grows with the length too, and is not what is compared.
+    # The memory that a dispatch maps grows with the length too, but is not part of the comparison.
     return dataclasses.replace(chunk(setup, steps=shape.length // length), longer=3 * STEPS_LONGER)

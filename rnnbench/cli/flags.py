@@ -14,7 +14,7 @@ from rnnbench.config.keys import check_key, flat, keys, task_keys
 
 
 class UsageError(InputError):
-    """A command line that cannot work; its text is one line."""
+    """Raised for a command line that cannot work; the text is one line."""
 
 
 @dataclass
@@ -121,7 +121,7 @@ def take_sweep(argv: list[str]) -> tuple[list[str], dict[str, str]]:
 def check_keys(given: list[str], pristine: ConfigDict) -> None:
     """Refuses flags of keys that do not exist, with the nearest one that does, and tuples given twice.
 
-    A key of another task or mixer may be meant for other cells of a study; a plain run refuses it later.
+    A key of another task or mixer may be for other cells of a study; a plain run refuses it later.
     """
     names = [re.sub(r"^--?(no)?config\.|=.*", "", flag, flags=re.DOTALL) for flag in given]
     configs.check_labels(names)
@@ -137,7 +137,7 @@ def check_keys(given: list[str], pristine: ConfigDict) -> None:
 
 
 def check_rest(rest: list[str], values: flags.FlagValues) -> None:
-    """Refuses arguments that no parser knows."""
+    """Refuses arguments that are not flags."""
     for argument in rest:
         if not argument.startswith("-"):
             raise UsageError(f"unexpected argument {argument!r}; flags look like --workdir=runs/first")

@@ -22,13 +22,13 @@ def main(argv: list[str]) -> int:
     """Runs the command line; returns the exit code."""
     # Hides the compiler's log messages.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # my_file:Name is looked up in the working directory, wherever launch.py lies.
+    # my_file:Name is looked up in the working directory, not beside launch.py.
     if not {"", str(Path.cwd())} & set(sys.path):
         sys.path.insert(0, str(Path.cwd()))
     try:
         return terminal.run(command, argv)
     except KeyboardInterrupt:
-        print("\nrnnbench: interrupted before anything was begun", file=sys.stderr)
+        print("\nrnnbench: interrupted before anything was started", file=sys.stderr)
         return 130
 
 
@@ -52,7 +52,7 @@ def command(argv: list[str]) -> int:
         raise UsageError("--workdir: is missing; name a folder for the results, such as runs/first")
     if (given.workdir or "").startswith("-"):
         raise UsageError(f"--workdir: its value is missing; it would be {given.workdir}")
-    # Only now: JAX takes seconds to load.
+    # Imported only now, because JAX takes seconds to load.
     from rnnbench.study import cells as grid
 
     cells = {}
@@ -112,7 +112,7 @@ def start(line: CommandLine, cells: dict[str, ConfigDict]) -> int:
 
 
 def run_study(cells: dict[str, ConfigDict], line: CommandLine) -> int:
-    """Runs the cells, or lists them; the exit code is 1 if one of them failed."""
+    """Runs or lists the cells; the exit code is 1 if one of them failed."""
     from rnnbench.parallel import hosts
     from rnnbench.study import run as study
 

@@ -1,4 +1,4 @@
-"""What the command line shows instead of training: help, a list, a config, a batch."""
+"""The output of a command line that does not train: help, a list, a config, a batch."""
 
 from absl import flags
 from ml_collections import ConfigDict
@@ -50,7 +50,7 @@ def show_config(config: ConfigDict) -> int:
 
 
 def show_batch(config: ConfigDict) -> int:
-    """Three samples of the first training case: tokens, and targets where they are supervised."""
+    """Three samples of the first training case: tokens, and targets at the supervised positions."""
     import jax
 
     from rnnbench.train import population
