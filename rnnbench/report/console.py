@@ -1,4 +1,4 @@
-"""The tables of a report on a terminal: numbers are never cut, whatever its width."""
+"""The tables of a report on a terminal: numbers are never cut, at any width."""
 
 from collections.abc import Sequence
 
