@@ -196,7 +196,7 @@ BROKEN = [
     (
         OutputOnly,
         "well_formed",
-        HERE + r"__call__ with state=None returns y alone, must return .*",
+        HERE + r"__call__ with state=None returns y alone; it must return .*",
     ),
     (PlainArray, "well_formed", HERE + "self.gamma is a plain array; wrap it in nnx.Param"),
     (Counter, "well_formed", HERE + "self.calls is a BatchStat"),

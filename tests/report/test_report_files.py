@@ -72,7 +72,7 @@ def test_the_same_member_twice_is_read_once_and_said_where_it_differs(tmp_path):
     assert {each["accuracy"] for each in found.rows} == {0.9} and len(found.rows) == 3
     assert found.configs == {(str(tmp_path / "first"), "cell-lstm"): {"name": "first"}}
     (problem,) = found.problems
-    assert problem.startswith(f"{tmp_path / 'second'}: other rows of members of cell-lstm")
+    assert problem.startswith(f"{tmp_path / 'second'}: members of cell-lstm")
 
 
 def test_cells_that_are_in_the_table_are_not_missing(tmp_path):

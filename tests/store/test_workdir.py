@@ -117,7 +117,9 @@ def test_one_that_has_left_something_does(kind, crashed):
 
 @pytest.mark.parametrize("url", ["file:///tmp/x", "ftp://host/x", "S3://bucket/x", "://x"])
 def test_a_url_that_is_none_of_a_bucket(url):
-    with pytest.raises(InputError, match="no place to write to; give a path, or a URL of gs://, s3://"):
+    with pytest.raises(
+        InputError, match="cannot be written to; give a path, or a URL that starts with gs://"
+    ):
         paths.absolute(url)
 
 

@@ -100,7 +100,7 @@ def test_only_the_newest_are_kept(tmp_path):
     assert checkpoints.latest() == 5
     checkpoints.save(5, make_state(1, 7), {})  # already there: kept
     assert int(checkpoints.restore(like())[0]["step"]) == 5
-    with pytest.raises(ValueError, match="behind the newest"):
+    with pytest.raises(ValueError, match="before the newest"):
         checkpoints.save(4, make_state(1, 4), {})
     checkpoints.save(8, make_state(1, 8), {})
     checkpoints.wait()
