@@ -52,7 +52,7 @@ def summarise(rows: Sequence[dict]) -> list[dict]:
     """One entry per (task, protocol, model, overrides), in the order of the rows.
 
     A member's last evaluation counts. The learning rate is the one with the best median headline over seeds
-    at the selection case, never at a longer case; ties are broken by the median loss there. A diverged
+    at the selection case, never at one of extrapolation; ties are broken by the median loss there. A diverged
     member counts as worse than any other; a median, best, min or quartile that falls on one is None.
     """
     found: dict[tuple, list[dict]] = {}
@@ -162,7 +162,7 @@ def _member(row: dict) -> tuple:
 
 
 def _last_rows(rows: list[dict]) -> list[dict]:
-    """The last evaluation of every member that has the selection case."""
+    """Each member's last evaluation that includes the selection case."""
     last_step: dict[tuple, int] = {}
     for row in rows:
         if row["selection"]:

@@ -22,7 +22,7 @@ class TensorBoardRun:
         # Tells TensorBoard to forget what an earlier, killed process wrote at this step and later.
         start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
         self._event(step=step + 1, session_log=start)
-        # Without an id a trial goes by its folder's whole path below --logdir: no two are taken for one.
+        # Without an id TensorBoard names a trial by its folder's path below --logdir, so no two are merged.
         self._summary(summary_v2.hparams_pb(hparams, trial_id="").value, 0)
 
     def scalars(self, values: Mapping, step: int) -> None:
