@@ -208,7 +208,7 @@ def test_real_ceilings_are_positive(monkeypatch):
 
 def test_presets_that_share_a_mixer_are_timed_once():
     mixers = [PRESETS[name].mixer for name in plan.DISTINCT]
-    assert len(set(mixers)) == len(mixers) == len({preset["mixer"] for preset in PRESETS.values()})
+    assert len(set(mixers)) == len(mixers) == len({preset.mixer for preset in PRESETS.values()})
     assert "deltanet" in plan.DISTINCT and "deltanet_neg" not in plan.DISTINCT
 
 

@@ -294,7 +294,7 @@ def test_what_cannot_be_checked_is_one_line(arguments, message, capsys):
 def test_a_task_on_the_command_line(capsys):
     assert main(["external_task:Copy", "symbols=5"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines == ["external_task:Copy: 5 tokens, 5 classes, 3 cases", "  ok    draws"]
+    assert lines == ["external_task:Copy: 5 tokens, 5 classes, 2 cases", "  ok    draws"]
     assert main([f"{__name__}:TooLarge"]) == 1
     assert (
         "FAIL  draws: samples tokens such as 4 for {'length': 8}; they must be 0 to 3"

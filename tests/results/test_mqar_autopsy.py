@@ -134,7 +134,7 @@ def test_off_by_one_hides_a_key_and_a_number_of_pairs_from_training():
 
 
 def test_a_fault_that_there_is_not():
-    with pytest.raises(ConfigError, match=r"task\.options\.faults"):
+    with pytest.raises(ConfigError, match=r"task\.faults"):
         recall("two_queries")
     with pytest.raises(ConfigError, match="off_by_one leaves no number"):
         recall("off_by_one", pairs=(2, 2))
