@@ -14,15 +14,16 @@ import pandas
 from flax import nnx
 from ml_collections import ConfigDict
 
-from rnnbench.config import InputError
-from rnnbench.config.saved import from_saved
+from rnnbench.config import InputError, saved
 from rnnbench.model import SequenceModel, num_params
 from rnnbench.report.read import frame, read
 from rnnbench.report.summary import summarise
 from rnnbench.store.paths import absolute
 from rnnbench.store.rows import member_name, read_jsonl
+from rnnbench.train import grow
 from rnnbench.train.checkpoint import Checkpoints
 from rnnbench.train.population import prepare, state_shapes
+from rnnbench.train.step import Setup
 
 
 class Loaded(NamedTuple):
@@ -61,23 +62,39 @@ def load(
         cells = " ".join(sorted(cell.name for cell in folder.glob("cells/*")))
         hint = f"; it is a study, name one of its cells in {workdir}/cells: {cells}" if cells else ""
         raise InputError(f"{workdir}: no run here (no config.json){hint}")
-    config = from_saved(json.loads((folder / "config.json").read_text()))
-    here = config.copy_and_resolve_references()
+    parts = {part: _config(part) for part in (folder, *grow.begun(folder))}
+    setup, state, found = _restored(folder, parts[folder], step)
+    rows = [row for row in read_jsonl(folder / "results.jsonl") if row["step"] <= found]
+    where = {
+        (rate, one): part for part, config in parts.items() for rate, one in saved.pairs(config.population)
+    }
+    members = [{"seed": one, "learning_rate": rate} for rate, one in where]
+    member = _choose(members, rows, {"seed": seed, "learning_rate": learning_rate})
+    part = where[member["learning_rate"], member["seed"]]
+    if part != folder:
+        setup, state, found = _restored(part, parts[part], step)
+    # By way of the host: no longer tied to a mesh, so that they mix with arrays made anywhere.
+    mine = lambda leaf: jnp.asarray(np.asarray(leaf)[setup.member_names().index(member)])
+    params = jax.tree.map(mine, state.members.params)
+    return Loaded(nnx.merge(setup.graphdef, params), params, parts[part], setup.task, member, found)
+
+
+def _config(run: Path) -> ConfigDict:
+    return saved.from_saved(json.loads((run / "config.json").read_text()))
+
+
+def _restored(run: Path, config: ConfigDict, step: int | None) -> tuple[Setup, Any, int]:
+    """(setup, train state, step) of a checkpoint."""
+    config = config.copy_and_resolve_references()
     # Wherever it was trained, one device is enough to look at it.
-    here.mesh.seed = here.mesh.data = here.mesh.time = 1
-    setup = prepare(here)
-    checkpoints = Checkpoints(folder / "checkpoints")
+    config.mesh.seed = config.mesh.data = config.mesh.time = 1
+    setup = prepare(config)
+    checkpoints = Checkpoints(run / "checkpoints")
     try:
         state, _, step = checkpoints.restore(state_shapes(setup), step)
     finally:
         checkpoints.close()
-    rows = [row for row in read_jsonl(folder / "results.jsonl") if row["step"] <= step]
-    members = setup.member_names()
-    member = _choose(members, rows, {"seed": seed, "learning_rate": learning_rate})
-    # By way of the host: no longer tied to a mesh, so that they mix with arrays made anywhere.
-    mine = lambda leaf: jnp.asarray(np.asarray(leaf)[members.index(member)])
-    params = jax.tree.map(mine, state.members.params)
-    return Loaded(nnx.merge(setup.graphdef, params), params, config, setup.task, member, step)
+    return setup, state, step
 
 
 def _choose(members: Sequence[dict], rows: Sequence[dict], wanted: dict) -> dict:
@@ -89,7 +106,7 @@ def _choose(members: Sequence[dict], rows: Sequence[dict], wanted: dict) -> dict
         raise InputError(f"no such member; there are: {'  '.join(map(member_name, members))}")
     if len(left) == 1:
         return left[0]
-    if not rows:
+    if not any(map(fits, rows)):
         raise InputError("nothing was evaluated up to this step: name a seed and a learning_rate")
     if "learning_rate" not in asked:
         asked["learning_rate"] = summarise(rows)[0]["learning_rate"]

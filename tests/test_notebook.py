@@ -86,6 +86,23 @@ def test_the_default_is_the_reports_learning_rate_and_the_best_seed(run, tmp_pat
     assert chosen(seed=0) == (0, 0.001)
 
 
+def test_a_member_that_was_added_is_found(run, tmp_path):
+    folder = shutil.copytree(run, tmp_path / "run")
+    config = tiny("lstm", {})
+    for key, value in (SETTINGS | {"population.seeds": (0, 1, 2)}).items():
+        put(config, key, value)
+    train.run(config, folder)
+    for seed, step in ((2, None), (2, 6), (1, None)):
+        loaded = rnnbench.load(folder, seed=seed, learning_rate=0.03, step=step)
+        rows = read_jsonl(folder / "results.jsonl")
+        wanted = loaded.member | {"step": step or 12, "case": {"length": 24}}
+        (row,) = [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+        assert accuracy(loaded, row["case"]) == pytest.approx(row["accuracy"], abs=1e-3)
+    assert loaded.config.population.seeds == (0, 1)  # as the checkpoint's
+    with pytest.raises(InputError, match=r"lr=0.001,seed=2"):
+        rnnbench.load(folder, seed=7)
+
+
 def test_streaming_equals_the_whole_sequence_and_compiles_once(run):
     model = rnnbench.load(run).model
     tokens = jax.random.randint(jax.random.key(0), (3, 20), 0, 2)

@@ -1,6 +1,7 @@
 """Reads configs saved as JSON and compares them with current ones."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from itertools import product
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -12,11 +13,13 @@ from rnnbench.config.keys import flat, keys, meaningless, put, section
 # A workdir is resumed only by a config that agrees in these.
 FIXED = ("model", "task", "eval", "train", "optim", "population", "protocol")
 
+Pair = tuple[float, int]  # the learning rate and the seed of a member
 
-def differences(saved: dict[str, Any], config: ConfigDict) -> list[str]:
+
+def differences(saved: dict[str, Any], config: ConfigDict, but: tuple[str, ...] = ()) -> list[str]:
     """The keys that must agree and in which `config` differs from the one saved in a workdir.
 
-    A key added since then counts as saved at its default.
+    A key added since then counts as saved at its default. The sections in `but` may differ.
     """
     known = keys(config)
     before, after = current(saved, known), flat(ConfigDict(plain(config.to_dict())))
@@ -28,9 +31,30 @@ def differences(saved: dict[str, Any], config: ConfigDict) -> list[str]:
         key
         for key in before | after
         if section(key) in FIXED
+        and section(key) not in but
         and key not in without
         and before.get(key, missing) != after.get(key, missing)
     )
+
+
+def pairs(population: Mapping[str, Any]) -> list[Pair]:
+    """The members of a config's `population` in their order."""
+    return list(product(population["learning_rates"], population["seeds"]))
+
+
+def with_population(config: ConfigDict, population: Mapping[str, Any]) -> ConfigDict:
+    """The config with these learning rates and seeds."""
+    config = config.copy_and_resolve_references()
+    for name in ("learning_rates", "seeds"):
+        config.population[name] = tuple(population[name])
+    return config
+
+
+def united(config: ConfigDict, members: Iterable[Pair]) -> ConfigDict:
+    """The config with the learning rates and seeds of these members too, behind its own."""
+    names = {"learning_rates": 0, "seeds": 1}
+    members = [*pairs(config.population), *members]
+    return with_population(config, {n: dict.fromkeys(pair[i] for pair in members) for n, i in names.items()})
 
 
 def from_saved(saved: dict[str, Any]) -> ConfigDict:

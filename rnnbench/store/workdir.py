@@ -3,12 +3,12 @@
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from ml_collections import ConfigDict
 
-from rnnbench.config import InputError
+from rnnbench.config import ConfigError, InputError
 from rnnbench.config.saved import differences
 from rnnbench.parallel.hosts import from_main, is_main, together
 from rnnbench.store import paths
@@ -33,10 +33,38 @@ def check(folder: Place, config: ConfigDict) -> None:
         if (folder / name).exists():
             reason = f"{folder} holds {name} but no config.json, so it is not a run"
             raise WorkdirError(f"{reason}; choose another folder")
-    begun = [name for name in FILES if read_rows(folder / name)] or checkpoints(folder)
-    if begun and (keys := differences(read_config(saved), config)):
+    before = read_config(saved) if begun(folder) else {}
+    if before and (keys := differences(before, config)):
+        if {"train.steps"} <= set(keys) <= {"train.steps", "protocol"} and _further(before, config):
+            return
         shown = ", ".join(keys[:6]) + (f" and {len(keys) - 6} more" if len(keys) > 6 else "")
         raise WorkdirError(f"{folder} holds another config (it differs in {shown}); choose another folder")
+
+
+def begun(folder: Place) -> bool:
+    """Whether a run has left anything to go on from."""
+    return bool([name for name in FILES if read_rows(folder / name)] or checkpoints(folder))
+
+
+def _further(saved: dict, config: ConfigDict) -> bool:
+    """Whether the config asks for more steps. Raises ConfigError if its first steps would be others."""
+    before = saved["train"]["steps"]
+    if config.train.steps < before:
+        return False
+    for key, fine, value, why in (
+        (
+            "optim.schedule",
+            config.optim.schedule == "constant",
+            "constant",
+            "a cosine depends on their number",
+        ),
+        ("optim.warmup", config.optim.warmup == 0, "0.0", "the warm-up is a share of them"),
+        ("train.stop_accuracy", config.train.stop_accuracy == 0, "0.0", "the members stop together"),
+    ):
+        if not fine:
+            reason = f"must be {value} to add to the {before} steps of this run ({why})"
+            raise ConfigError(key, f"{reason}; choose another --workdir")
+    return True
 
 
 def checkpoints(folder: Place) -> list[Place]:
@@ -62,27 +90,29 @@ def check_writable(folder: Place) -> None:
         raise WorkdirError(f"{existing} cannot be written to; choose another folder")
 
 
-def claim(folder: Place, name: str, content: dict) -> None:
-    """Makes the folder and marks its owner: writes `content` to the JSON file `name`, unless that exists.
+def claim(folder: Place, name: str, content: Callable[[dict], dict]) -> None:
+    """Makes the folder and marks its owner: writes `content(what the JSON file says so far)` to it.
 
-    Done before anything is compiled, because a check of permissions is not reliable (root). One of several
-    concurrent processes writes the file; the others read what it wrote.
+    Done before anything is compiled, because a check of permissions is not reliable (root). Concurrent
+    processes take turns; each sees what the ones before it wrote.
     """
     with locked(folder / ".lock"):
-        if not (folder / name).exists():
-            _write(folder / name, content)
+        before = read_config(folder / name) if (folder / name).exists() else {}
+        after = content(before)
+        if after != before:
+            _write(folder / name, after)
 
 
 def claim_run(folder: Place, config: ConfigDict) -> None:
     """Writes config.json; the caller holds the folder's lock.
 
-    A config.json of another config, whose run wrote nothing (see `check`), is replaced together with its
-    TensorBoard files.
+    The run that an older config.json describes continues for more steps, or it wrote nothing (see `check`);
+    then its TensorBoard files are removed.
     """
     saved = folder / "config.json"
     if saved.exists() and not differences(read_config(saved), config):
         return
-    for board in (folder / "tensorboard").glob("*/*"):
+    for board in () if begun(folder) else (folder / "tensorboard").glob("*/*"):
         board.unlink()
     _write(saved, config.to_dict())
 
@@ -124,10 +154,11 @@ def read_rows(path: Place) -> list[dict]:
         raise WorkdirError(f"the rows are damaged, choose another folder: {error}") from None
 
 
-def finished(workdir: Place, checkpoint_step: int | None) -> list[dict] | None:
+def finished(workdir: Place, config: ConfigDict, checkpoint_step: int | None) -> list[dict] | None:
     """The final rows of a finished run, whose rows and last checkpoint are all written; otherwise None."""
     rows = [row for row in read_rows(workdir / "results.jsonl") if row["final"]]
-    return rows if rows and rows[0]["step"] == checkpoint_step else None
+    at_end = checkpoint_step == config.train.steps or config.train.stop_accuracy > 0
+    return rows if rows and at_end and rows[0]["step"] == checkpoint_step else None
 
 
 @contextmanager

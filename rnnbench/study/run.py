@@ -3,6 +3,7 @@
 import json
 import sys
 import traceback
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import jax
 from ml_collections import ConfigDict
 
 from rnnbench.config import ConfigError, first_line
-from rnnbench.config.saved import differences
+from rnnbench.config.build import plain
+from rnnbench.config.saved import Pair, differences, pairs, united
 from rnnbench.parallel.hosts import from_main, is_main, together
 from rnnbench.report import console
 from rnnbench.report.write import write
@@ -20,6 +22,7 @@ from rnnbench.store.paths import absolute, write_text
 from rnnbench.study import forecast
 from rnnbench.study import table as tables
 from rnnbench.study.cells import settings
+from rnnbench.train import grow
 from rnnbench.train import run as train
 from rnnbench.train.population import prepare
 from rnnbench.train.progress import Progress
@@ -39,13 +42,8 @@ def run(
     """
     folder, table = absolute(folder), absolute(table) if table else None
     saved = {name: cell.to_dict() for name, cell in cells.items()}
-
-    def claim() -> None:
-        workdir.claim(folder, "study.json", {"cells": saved})
-        check_owner(folder, cells)  # another study may have been quicker
-
     setups = together(lambda: check(folder, cells, table), seen=lambda _: (saved, shard))
-    together(lambda: is_main() and claim())
+    together(lambda: is_main() and workdir.claim(folder, "study.json", lambda old: grown(folder, old, cells)))
     together(lambda: workdir.check_shared(folder / "study.json"))
     mine, found, failed = part(cells, shard), {}, []
     known = finished(folder, table, setups)
@@ -53,12 +51,14 @@ def run(
     with Progress(len(mine)) as progress:
         for name in mine:
             progress.expect(*ahead(name, list(mine), sizes, known))
-            there = tables.done(table, setups[name]) if table else []
+            in_table = tables.rows(table) if table else []
+            there = tables.done(in_table, setups[name])
             if from_main(bool(there)):
                 progress.skip(name, "", f"already in {table}")
                 found[name] = there
                 continue
-            found[name] = attempt(name, cells[name], folder / "cells" / name, progress)
+            have = tables.members(in_table, setups[name])
+            found[name] = attempt(name, cells[name], folder / "cells" / name, progress, have)
             if found[name] is None:
                 failed.append(name)
             elif found[name]:
@@ -89,11 +89,10 @@ def plan(
 
 def finished(folder: Path, table: Path | None, setups: dict[str, Setup]) -> dict[str, Rows]:
     """The final rows of the cells that have them, in the table or in the workdir."""
-    found = {}
+    found, in_table = {}, tables.rows(table) if table else []
     for name, setup in setups.items():
-        rows = workdir.read_rows(folder / "cells" / name / "results.jsonl")
-        rows = (tables.done(table, setup) if table else []) or [row for row in rows if row["final"]]
-        if rows:
+        here = workdir.read_rows(folder / "cells" / name / "results.jsonl")
+        if rows := tables.done(in_table, setup) or tables.done(here, setup):
             found[name] = rows
     return found
 
@@ -127,10 +126,13 @@ def part(cells: dict[str, ConfigDict], shard: tuple[int, int]) -> dict[str, Conf
     return dict(list(cells.items())[number - 1 :: count])
 
 
-def attempt(name: str, cell: ConfigDict, folder: Path, progress: Progress) -> Rows | None:
+def attempt(
+    name: str, cell: ConfigDict, folder: Path, progress: Progress, have: Collection[Pair] = ()
+) -> Rows | None:
     """The final rows of a cell; [] if another process is at it, None if it has failed.
 
-    An error is written to error.json in the cell's folder, and removed once the cell succeeds.
+    `have` are members finished elsewhere. An error is written to error.json in the cell's folder, and removed
+    once the cell succeeds.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -138,7 +140,7 @@ def attempt(name: str, cell: ConfigDict, folder: Path, progress: Progress) -> Ro
             if not held:
                 progress.skip(name, "", "left to the process that is running it")
                 return []
-            rows = train.run(cell, folder, progress)
+            rows = train.run(cell, folder, progress, have=have)
             if is_main():
                 (folder / "error.json").unlink(missing_ok=True)
             return rows
@@ -158,29 +160,35 @@ def check(folder: Path, cells: dict[str, ConfigDict], table: Path | None = None)
     workdir.check_writable(folder)
     if (folder / "config.json").exists():
         raise workdir.WorkdirError(f"{folder} holds a single run; choose another folder")
-    check_owner(folder, cells)
+    if (folder / "study.json").exists():
+        grown(folder, workdir.read_config(folder / "study.json"), cells)
+    if table:
+        tables.check(table, cells)
     setups = {}
     for name, cell in cells.items():
         try:
             setups[name] = prepare(cell)
         except ConfigError as error:
             raise ConfigError(error.key, f"{error.message} (cell {name})") from error
-        workdir.check(folder / "cells" / name, cell)
-    if table:
-        tables.check(table, cells)
+    in_table = tables.rows(table) if table else []
+    for name, setup in setups.items():
+        have = tables.members(in_table, setup)
+        for place, cell in grow.runs(cells[name], folder / "cells" / name, have).items():
+            workdir.check(place, cell)
     return setups
 
 
-def check_owner(folder: Path, cells: dict[str, ConfigDict]) -> None:
-    """Refuses a workdir that belongs to another study."""
-    if not (folder / "study.json").exists():
-        return
-    before = workdir.read_config(folder / "study.json").get("cells", {})
-    if set(before) != set(cells):
-        names = sorted(set(before) ^ set(cells))
-        raise workdir.WorkdirError(
-            f"{folder} holds another study (not in both: {names[0]}); choose another folder"
-        )
-    for name, cell in cells.items():
-        if keys := differences(before[name], cell):
+def grown(folder: Path, before: dict[str, Any], cells: dict[str, ConfigDict]) -> dict[str, Any]:
+    """The content of study.json, `before`, with these cells added. Refuses the cells of another study."""
+    old = before.get("cells", {})
+    if old and not old.keys() & cells.keys():
+        reason = f"holds another study ({min(old)} and no cell of this one); choose another folder"
+        raise workdir.WorkdirError(f"{folder} {reason}")
+    for name in old.keys() & cells.keys():
+        if keys := differences(old[name], cells[name], but=("population",)):
             raise workdir.WorkdirError(f"{folder} holds another study ({name} differs in {keys[0]})")
+    members = lambda name: pairs(old[name]["population"]) if name in old else []
+    if all(set(pairs(cell.population)) <= set(members(name)) for name, cell in cells.items()):
+        return before
+    new = {name: plain(united(cell, members(name)).to_dict()) for name, cell in cells.items()}
+    return {"cells": new | {name: cell for name, cell in old.items() if name not in new}}

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from rnnbench.config import ConfigError, InputError
 from rnnbench.config.build import plain
-from rnnbench.config.saved import differences
+from rnnbench.config.saved import Pair, differences, pairs, united
 from rnnbench.store.paths import write_text
 from rnnbench.store.rows import case_name, read_jsonl, write_jsonl
 from rnnbench.store.workdir import check_writable, locked, read_config
@@ -33,7 +33,7 @@ def check(folder: Path, cells: dict[str, ConfigDict]) -> None:
     except (InputError, OSError) as error:
         raise ConfigError("study.table", str(error).removeprefix("--workdir: ")) from None
     for name, cell in cells.items():
-        if name in saved and (keys := differences(saved[name], cell)):
+        if name in saved and (keys := differences(saved[name], cell, but=("population",))):
             raise ConfigError(
                 "study.table", f"{folder} has the cell {name} with another config ({', '.join(keys[:6])})"
             )
@@ -47,42 +47,59 @@ def rows(folder: Path) -> Rows:
     return read_jsonl(folder / "results.jsonl")
 
 
-def done(folder: Path, setup: Setup) -> Rows:
-    """The rows of a cell in the table if every member has its final one for every case, else []."""
+def members(rows: Rows, setup: Setup) -> set[Pair]:
+    """The members of a cell that have a final row for every case."""
+    name, cases = cell_name(setup.config), {case_name(case) for case in setup.task.cases()}
+    found: dict[Pair, set[str]] = {}
+    for row in rows:
+        if row["cell"] == name and row["final"]:
+            found.setdefault(_member(row), set()).add(case_name(row["case"]))
+    return {member for member, its in found.items() if cases <= its}
+
+
+def done(rows: Rows, setup: Setup) -> Rows:
+    """The final rows of a cell if all of its members are there, maybe with others, else []."""
+    there = members(rows, setup)
+    if not there.issuperset(pairs(setup.config.population)):
+        return []
     name = cell_name(setup.config)
-    mine = [row for row in rows(folder) if row["cell"] == name and row["final"]]
-    found = {(row["learning_rate"], row["seed"], case_name(row["case"])) for row in mine}
-    wanted = {
-        (member["learning_rate"], member["seed"], case_name(case))
-        for member in setup.member_names()
-        for case in setup.task.cases()
-    }
-    return mine if found == wanted else []
+    return [row for row in rows if row["cell"] == name and row["final"] and _member(row) in there]
 
 
 def add(folder: Path, order: list[str], config: ConfigDict, final: Rows, run: Path) -> None:
-    """Puts the final rows of a finished cell, whose workdir is `run`, in place of those in the table.
+    """Puts the final rows of a finished cell, whose workdir is `run`, in place of those of its members.
 
-    Cells come in `order`, the study's, where the table has its first one; others keep their places.
+    Cells come in `order`, the study's, where the table has its first one; others keep their places. Members
+    come in the order of `config`, those that it lacks at the end.
     """
     name = final[0]["cell"]
-    step = {(row["learning_rate"], row["seed"]): row["step"] for row in final}
-    at_end = [
-        row
-        for row in read_jsonl(run / "positions.jsonl")
-        if row["step"] == step[row["learning_rate"], row["seed"]]
-    ]
+    step = {_member(row): row["step"] for row in final}
+    at_end = [row for row in read_jsonl(run / "positions.jsonl") if row["step"] == step[_member(row)]]
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / ".lock"):
+        old = {file: read_jsonl(folder / file) for file in FILES}
+        there = [_member(row) for row in old["results.jsonl"] if row["cell"] == name]
+        config = united(config, [*there, *step])
         saved = _configs(folder) | {name: plain(config.to_dict())}
         sequence = _sequence(list(saved), order)
+        cases = list(dict.fromkeys(case_name(row["case"]) for row in final))
+        inner = {member: i for i, member in enumerate(pairs(config.population))}
+
+        def place(row: dict[str, Any]) -> tuple[int, ...]:
+            """Sorting is stable: the rows of another cell stay in their order."""
+            mine = cases.index(case_name(row["case"])), inner[_member(row)]
+            return sequence.index(row["cell"]), *(mine if row["cell"] == name else ())
+
         # The configs first: rows whose config is not known would be refused after a kill in between.
         lines = [f"{json.dumps(cell)}: {json.dumps(saved[cell])}" for cell in sequence]
         write_text(folder / "configs.json", "{\n" + ",\n".join(lines) + "\n}\n")
         for file, new in zip(FILES, ([_rounded(row) for row in at_end], final)):
-            kept = [row for row in read_jsonl(folder / file) if row["cell"] != name]
-            # Sorting is stable: the rows of a cell stay in their order.
-            write_jsonl(folder / file, sorted([*kept, *new], key=lambda row: sequence.index(row["cell"])))
+            kept = [row for row in old[file] if row["cell"] != name or _member(row) not in step]
+            write_jsonl(folder / file, sorted([*kept, *new], key=place))
+
+
+def _member(row: dict[str, Any]) -> Pair:
+    return row["learning_rate"], row["seed"]
 
 
 def _configs(folder: Path) -> dict[str, Any]:

@@ -56,8 +56,11 @@ class RunLog:
         self._rows: dict[str, list[Any]] = {}
         self._boards: dict[str, TensorBoardRun] = {}
         if is_main():
+            # Of a run that continues for more steps, the rows belong to another cell and the last are final.
+            now = self._identity() | {"final": False}
             for name in FILES:
-                self._rows[name] = [row for row in read_jsonl(folder / name) if row["step"] <= step]
+                rows = [row for row in read_jsonl(folder / name) if row["step"] <= step]
+                self._rows[name] = [row | {k: v for k, v in now.items() if k in row} for row in rows]
             if not self.evaluation(step):  # killed between the two files
                 rows = self._rows["positions.jsonl"]
                 self._rows["positions.jsonl"] = [row for row in rows if row["step"] < step]
@@ -65,7 +68,9 @@ class RunLog:
 
     def evaluation(self, step: int) -> Row | None:
         """A row of the evaluation at `step`; None if it is not written yet, and on processes other than 0."""
-        return next((row for row in self._rows.get("results.jsonl", ()) if row["step"] == step), None)
+        mine = self.members[0] | {"step": step}
+        rows = self._rows.get("results.jsonl", ())
+        return next((row for row in rows if all(row[k] == v for k, v in mine.items())), None)
 
     def trained(self, step: int, values: dict[str, Any], steps: int, seconds: float) -> list[Curve]:
         """A row per member of the chunk that ends at `step`, from its metrics [members], steps and time."""
@@ -120,11 +125,9 @@ class RunLog:
     def _row(
         self, member: dict[str, Any], case: Any, values: dict[str, Any], step: int, final: bool
     ) -> dict[str, Any]:
-        config = self.config
-        identity = {"cell": self.cell, "task": config.task.name, "protocol": config.protocol}
-        identity |= {"model": config.model.name, "overrides": dict(config.overrides), **member}
         return {
-            **identity,
+            **self._identity(),
+            **member,
             "step": step,
             "final": final,
             "case": case,
@@ -133,6 +136,11 @@ class RunLog:
             "params": self._params,
             "state_size": self._state_sizes[case_name(case)],
         }
+
+    def _identity(self) -> dict[str, Any]:
+        config = self.config
+        named = {"cell": self.cell, "task": config.task.name, "protocol": config.protocol}
+        return named | {"model": config.model.name, "overrides": dict(config.overrides)}
 
     def _keep(self, file: str, rows: Sequence[Any]) -> None:
         if file in self._rows:

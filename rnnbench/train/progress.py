@@ -45,6 +45,10 @@ class Progress:
                 self._live.remove_task(task)
             self._live.stop()
 
+    def more(self, runs: int) -> None:
+        """Adds to the number of runs."""
+        self._total_runs += runs
+
     def start(self, name: str, steps: int, step: int = 0) -> None:
         """A run begins at `step`, which is not 0 if it was resumed."""
         self._run += 1

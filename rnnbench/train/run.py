@@ -4,6 +4,7 @@ import json
 import statistics
 import time
 import zlib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from rnnbench.config.saved import Pair
 from rnnbench.parallel import signals
 from rnnbench.parallel.hosts import Preempted, from_main, is_main, preempted, together
 from rnnbench.parallel.mesh import to_host
@@ -18,11 +20,11 @@ from rnnbench.report.summary import summary_line
 from rnnbench.store import workdir
 from rnnbench.store.paths import Place, absolute
 from rnnbench.store.rows import Row, case_name
-from rnnbench.train import evaluate
+from rnnbench.train import evaluate, grow
 from rnnbench.train import profile as profiling
 from rnnbench.train.checkpoint import Checkpoints
 from rnnbench.train.log import RunLog, versions
-from rnnbench.train.population import compile_all, init_state, prepare, state_shapes
+from rnnbench.train.population import compile_all, init_state, state_shapes
 from rnnbench.train.progress import Progress
 from rnnbench.train.step import Setup
 
@@ -40,59 +42,53 @@ def run(
     folder: str | Path,
     progress: Progress | None = None,
     profile: tuple[int, int] | None = None,
+    have: Collection[Pair] = (),
 ) -> list[Row]:
-    """Trains the population of `config` in the workdir `folder` and returns its final rows.
+    """Trains the population of `config` in the workdir `folder` and returns the final rows there.
 
-    Run again, it resumes from the newest checkpoint, or returns the rows at once if the run is finished.
-    Raises ConfigError, WorkdirError or CheckpointError before anything is compiled or written, and Preempted
-    when it was told to stop and has saved its state. `profile` are the steps of which to write a trace.
+    Run again, it resumes from the newest checkpoint, or returns the rows at once if the run is finished;
+    asked for more members or steps, it trains what is missing. Raises ConfigError, WorkdirError or
+    CheckpointError before anything is compiled or written, and Preempted when it was told to stop and has
+    saved its state. `profile` are the steps of which to write a trace, `have` members finished elsewhere.
     """
-    folder = absolute(folder)
-    checkpoints = Checkpoints(folder / "checkpoints", config.checkpoint.keep)
-    setup, _, rows = _look(config, folder, checkpoints, profile)
-    progress = progress or Progress()
-    if rows:
-        progress.skip(cell_name(config), summary_line(rows))
-        return rows
-    if preempted():
+    folder, progress = absolute(folder), progress or Progress()
+    seen = lambda parts: (config.to_dict(), [(str(place), *part[1:]) for place, part in parts.items()])
+    parts = together(lambda: grow.look(config, folder, profile, have), seen)
+    done = [place for place, part in parts.items() if part.rows]
+    to_do = [place for place in parts if place not in done]
+    progress.more(max(len(to_do) - 1, 0))
+    if to_do and preempted():
         raise Preempted(f"{cell_name(config)} was not begun")
-    with progress:
-        session = _Session(setup, folder, checkpoints, progress, profile)
-        try:
-            rows = session.train()
-        finally:
-            session.close()
-        progress.done(summary_line(rows))
+    rows = grow.merge(config, folder, parts, done) if done else []
+    for place in to_do:
+        with progress:
+            rows = _train(parts[place], place, progress, profile)
+            done.append(place)
+            rows = grow.merge(config, folder, parts, done) if len(parts) > 1 else rows
+            progress.done(summary_line(rows))
+    if not to_do:
+        progress.skip(cell_name(config), summary_line(rows))
     return rows
 
 
 def run_alone(config: ConfigDict, folder: str | Path, profile: tuple[int, int] | None = None) -> None:
     """`run`, and a WorkdirError while another command is running in that folder."""
     folder = absolute(folder)
-    checkpoints = Checkpoints(folder / "checkpoints")
-    try:
-        _look(config, folder, checkpoints, profile)
-    finally:
-        checkpoints.close()
+    together(lambda: grow.look(config, folder, profile))
     with workdir.held_by_main(folder / ".lock") as held:
         if not held:
             raise workdir.WorkdirError(f"{folder} is in use by another command; choose another folder")
         run(config, folder, profile=profile)
 
 
-def _look(
-    config: ConfigDict, folder: Place, checkpoints: Checkpoints, profile: tuple[int, int] | None
-) -> tuple[Setup, int | None, list[Row] | None]:
-    """(setup, newest step, final rows if finished), or an error before anything is compiled or written."""
-
-    def look() -> tuple[Setup, int | None, list[Row] | None]:
-        setup = prepare(config)
-        workdir.check(folder, config)
-        if profile:
-            profiling.check(profile, folder, checkpoints.latest() or 0)
-        return setup, checkpoints.latest(), workdir.finished(folder, checkpoints.latest())
-
-    return together(look, seen=lambda found: (config.to_dict(), found[1:]))
+def _train(part: grow.Part, place: Place, progress: Progress, profile: tuple[int, int] | None) -> list[Row]:
+    """Trains a part to its end: its final rows."""
+    checkpoints = Checkpoints(place / "checkpoints", part.setup.config.checkpoint.keep)
+    session = _Session(part.setup, place, checkpoints, progress, profile)
+    try:
+        return session.train()
+    finally:
+        session.close()
 
 
 class _Session:

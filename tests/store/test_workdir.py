@@ -32,7 +32,7 @@ def test_without_locks_a_run_goes_on_with_one_warning(code, tmp_path, monkeypatc
     for _ in range(2):
         with workdir.locked(tmp_path / "run" / ".lock", wait=False) as held:
             assert held
-    workdir.claim(tmp_path / "run", "study.json", {"cells": {}})
+    workdir.claim(tmp_path / "run", "study.json", lambda _: {"cells": {}})
     assert json.loads((tmp_path / "run" / "study.json").read_text()) == {"cells": {}}
     (said,) = capsys.readouterr().err.splitlines()
     assert said.startswith(
@@ -51,7 +51,7 @@ def test_a_lock_that_fails_for_another_reason_is_refused(tmp_path, monkeypatch):
 
 def test_without_hard_links(tmp_path, monkeypatch):
     monkeypatch.setattr("os.link", unsupported(errno.EPERM))
-    workdir.claim(tmp_path / "run", "study.json", {"cells": {}})
+    workdir.claim(tmp_path / "run", "study.json", lambda _: {"cells": {}})
     assert {path.name for path in (tmp_path / "run").iterdir()} == {"study.json", ".lock"}
 
 
@@ -64,10 +64,14 @@ def test_without_fsync_files_are_written_with_one_warning(tmp_path, monkeypatch,
     assert "cannot be synced" in said
 
 
-def test_the_first_claim_counts(tmp_path):
-    workdir.claim(tmp_path / "run", "study.json", {"cells": {"a": 1}})
-    workdir.claim(tmp_path / "run", "study.json", {"cells": {"b": 2}})
-    assert json.loads((tmp_path / "run" / "study.json").read_text()) == {"cells": {"a": 1}}
+def test_a_claim_sees_the_one_before(tmp_path):
+    add = lambda name: lambda before: {"cells": [*before.get("cells", []), name]}
+    for name in "ab":
+        workdir.claim(tmp_path / "run", "study.json", add(name))
+    assert json.loads((tmp_path / "run" / "study.json").read_text()) == {"cells": ["a", "b"]}
+    with pytest.raises(ZeroDivisionError):
+        workdir.claim(tmp_path / "run", "study.json", lambda _: 1 / 0)
+    assert json.loads((tmp_path / "run" / "study.json").read_text()) == {"cells": ["a", "b"]}
 
 
 def test_a_lock_is_held_by_one(tmp_path):
@@ -128,7 +132,7 @@ def test_a_loop_of_links_is_one_line(tmp_path):
     (tmp_path / "b").symlink_to(tmp_path / "a")
     with pytest.raises(InputError, match=r"^--workdir: .*choose another folder$"):
         folder = paths.absolute(tmp_path / "a" / "run")
-        workdir.claim(folder, "study.json", {})  # newer Pythons find out here
+        workdir.claim(folder, "study.json", dict)  # newer Pythons find out here
 
 
 def test_a_home_that_nobody_has():

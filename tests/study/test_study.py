@@ -6,6 +6,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import jax
 import pytest
 from helpers import tiny
 
@@ -28,6 +29,17 @@ def cells(flags, models=MODELS, tasks=("bit_parity",)):
 
 def bytes_of(folder):
     return {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    """Programs are compiled once for all studies of this file."""
+    before = jax.config.jax_compilation_cache_dir, jax.config.jax_persistent_cache_min_compile_time_secs
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    yield
+    jax.config.update("jax_compilation_cache_dir", before[0])
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", before[1])
 
 
 @pytest.fixture(scope="module")
@@ -98,9 +110,7 @@ def test_finished_cells_are_skipped(ran, monkeypatch):
     assert bytes_of(folder / "cells") == before
 
 
-@pytest.mark.parametrize(
-    "flags", [{"train.steps": 5}, {"study.models": "lstm,gpt"}, {"population.seeds": (1,)}]
-)
+@pytest.mark.parametrize("flags", [{"train.steps": 5}, {"study.models": "gpt"}, {"optim.clip": 0.5}])
 def test_another_study_is_refused(ran, flags):
     folder, _ = ran
     before = bytes_of(folder)
@@ -136,10 +146,90 @@ def test_a_table_is_filled_and_counts_as_done(ran, tmp_path, monkeypatch):
     assert study.run(cells({"train.steps": 4}), elsewhere, table) == (rows, [])
     assert not (elsewhere / "cells").exists()
     assert all(name in (elsewhere / "report.md").read_text() for name in MODELS)
+    saved = json.loads((table / "configs.json").read_text())
+    saved[next(iter(saved))]["optim"]["clip"] = 0.5
+    (table / "configs.json").write_text(json.dumps(saved))
     before = bytes_of(tmp_path)
-    with pytest.raises(ConfigError, match=r"--config.study.table: .*population\.seeds"):
-        study.run(cells({"train.steps": 4, "population.seeds": (1,)}), tmp_path / "third", table)
+    with pytest.raises(ConfigError, match=r"--config.study.table: .*optim\.clip"):
+        study.run(cells({"train.steps": 4}), tmp_path / "third", table)
     assert bytes_of(tmp_path) == before
+
+
+GRID = {"train.steps": 4, "population.learning_rates": (0.01,), "population.seeds": (0,)}
+SEEDS, RATES = {"population.seeds": (0, 1)}, {"population.learning_rates": (0.1, 0.01)}
+SECONDS = {"train_seconds", "compile_seconds", "eval_seconds"}
+SMALL = ("lstm", "gpt")
+
+
+def rows_of(folder, name="results.jsonl"):
+    return [{k: v for k, v in row.items() if k not in SECONDS} for row in read_jsonl(folder / name)]
+
+
+def content(file):
+    return json.loads(file.read_text())
+
+
+def assert_same_rows(folder, other):
+    for name in ("results.jsonl", "positions.jsonl"):
+        assert rows_of(folder, name) == rows_of(other, name), name
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A study of two models with two learning rates and two seeds, and its table."""
+    folder = tmp_path_factory.mktemp("whole")
+    study.run(cells(GRID | SEEDS | RATES, SMALL), folder / "study", folder / "table")
+    return folder
+
+
+def test_a_study_and_its_table_grow(whole, tmp_path):
+    """By a seed, then by a learning rate and a model."""
+    folder, table = tmp_path / "study", tmp_path / "table"
+    for flags, models in ((GRID, SMALL[:1]), (GRID | SEEDS, SMALL[:1]), (GRID | SEEDS | RATES, SMALL)):
+        study.run(cells(flags, models), folder, table)
+    assert_same_rows(table, whole / "table")
+    assert content(table / "configs.json") == content(whole / "table" / "configs.json")
+    assert content(folder / "study.json") == content(whole / "study" / "study.json")
+    first, second = cells(GRID, SMALL)
+    for name in (first, second):
+        assert_same_rows(folder / "cells" / name, whole / "study" / "cells" / name)
+    grids = {
+        str(file.parent.relative_to(folder / "cells")): content(file)["population"]
+        for file in folder.glob("cells/**/config.json")
+    }
+    assert grids == {
+        first: {"learning_rates": [0.01], "seeds": [0]},
+        f"{first}/grown/1": {"learning_rates": [0.01], "seeds": [1]},
+        f"{first}/grown/2": {"learning_rates": [0.1], "seeds": [0, 1]},
+        second: {"learning_rates": [0.1, 0.01], "seeds": [0, 1]},
+    }
+
+
+def test_a_table_grows_in_another_workdir(whole, tmp_path):
+    """Only the members that it lacks are trained there."""
+    table = tmp_path / "table"
+    study.run(cells(GRID, SMALL[:1]), tmp_path / "first", table)
+    study.run(cells(GRID | SEEDS | RATES, SMALL[:1]), tmp_path / "second", table)
+    (name,) = cells(GRID, SMALL[:1])
+    assert rows_of(table) == [row for row in rows_of(whole / "table") if row["cell"] == name]
+    here = rows_of(tmp_path / "second" / "cells" / name)
+    assert {(row["learning_rate"], row["seed"]) for row in here} == {(0.1, 0), (0.1, 1), (0.01, 1)}
+
+
+def test_fewer_members_or_models_train_and_lose_nothing(whole, monkeypatch):
+    monkeypatch.setattr(train, "compile_all", lambda *args: pytest.fail("trained again"))
+    before = bytes_of(whole / "table"), bytes_of(whole / "study" / "cells")
+    planned = (whole / "study" / "study.json").read_bytes()
+    for table in (whole / "table", ""):
+        rows, failed = study.run(cells(GRID, SMALL[:1]), whole / "study", table)
+        assert len(rows) == 8 and failed == []
+    assert (bytes_of(whole / "table"), bytes_of(whole / "study" / "cells")) == before
+    assert (whole / "study" / "study.json").read_bytes() == planned
+
+
+def test_a_plan_of_a_study_that_grows(whole, capsys):
+    study.plan(cells(GRID | {"population.seeds": (0, 1, 2)}, SMALL), whole / "study")
+    assert "2 cells, 0 done" in capsys.readouterr().out
 
 
 STUDY, REPORT = {"train.steps": 4}, study.report
@@ -150,7 +240,7 @@ def copied(ran, monkeypatch):
     """Running a cell copies what `ran` has made of it, and a report is only noted down; nothing compiles."""
     calls = []
 
-    def run(cell, folder, progress):
+    def run(cell, folder, progress, have):
         calls.append(train.cell_name(cell))
         progress.start(calls[-1], steps=4)
         shutil.copytree(ran[0] / "cells" / calls[-1], folder, dirs_exist_ok=True)
@@ -166,10 +256,10 @@ def broken(name, error):
     """train.run as it is, but for one cell."""
     run = train.run
 
-    def failing(cell, folder, progress):
+    def failing(cell, folder, progress, have):
         if train.cell_name(cell) == name:
             raise error
-        return run(cell, folder, progress)
+        return run(cell, folder, progress, have)
 
     return failing
 
@@ -244,7 +334,7 @@ def test_one_of_two_studies_that_start_at_once_is_refused(tmp_path, monkeypatch)
     claim, other = workdir.claim, {"other": {}}
 
     def claim_second(folder, name, content):
-        claim(folder, name, {"cells": other})
+        claim(folder, name, lambda _: {"cells": other})
         claim(folder, name, content)
 
     monkeypatch.setattr(workdir, "claim", claim_second)
@@ -255,10 +345,11 @@ def test_one_of_two_studies_that_start_at_once_is_refused(tmp_path, monkeypatch)
 
 
 def test_claims_at_once_leave_one_whole_file(tmp_path):
-    contents = [{"cells": {str(i): list(range(2000))}} for i in range(8)]
+    add = lambda i: lambda before: before | {str(i): list(range(2000))}
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda content: workdir.claim(tmp_path, "study.json", content), contents))
-    assert json.loads((tmp_path / "study.json").read_text()) in contents
+        list(pool.map(lambda i: workdir.claim(tmp_path, "study.json", add(i)), range(8)))
+    whole = {str(i): list(range(2000)) for i in range(8)}
+    assert json.loads((tmp_path / "study.json").read_text()) == whole
     assert {path.name for path in tmp_path.iterdir()} == {"study.json", ".lock"}
 
 
