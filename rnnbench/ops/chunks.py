@@ -93,10 +93,10 @@ def join_blocks(upper_left, lower_left, lower_right):
 def causal_scores(q, k, log_decay=None):
     """A_ij = Σ_c q_ic k_jc exp(Σ_{j<t≤i} g_tc) for j ≤ i, else 0.
 
-    q, k: [..., C, K]; log_decay: [..., C, K or 1] or None; A: [..., C, C]. With a decay per channel, the
-    block below the diagonal factors at its corner into decays since the middle (of q) and until it (of k),
-    both ≤ 1; the two blocks on the diagonal are the same problem at half the size, down to blocks of 8. So
-    nothing overflows for any decay, and no [C, C, K] array is formed.
+    q, k: [group, ..., C, K]; log_decay: [group, ..., C, K or 1] or None; A: [group, ..., C, C]. With a decay
+    per channel, the block below the diagonal factors at its corner into decays since the middle (of q) and
+    until it (of k), both ≤ 1; the two blocks on the diagonal are the same problem at half the size, down to
+    blocks of 8. So nothing overflows for any decay, and no [C, C, K] array is formed.
     """
     if log_decay is None:
         return jnp.tril(matmul(q, jnp.swapaxes(k, -1, -2)))
@@ -106,12 +106,13 @@ def causal_scores(q, k, log_decay=None):
     if q.shape[-2] <= 8:
         decay = _decay_between(log_decay)
         return jnp.tril(jnp.sum(q[..., :, None, :] * k[..., None, :, :] * decay, axis=-1))
-    halves = [jnp.stack(jnp.split(x, 2, axis=-2)) for x in (q, k, log_decay)]
-    diagonal = causal_scores(*halves)
-    q, k, log_decay = halves
-    q_since_middle = q[1] * decay_since_start(log_decay[1])
-    k_until_middle = k[0] * decay_until_end(log_decay[0])
-    return join_blocks(diagonal[0], matmul(q_since_middle, jnp.swapaxes(k_until_middle, -1, -2)), diagonal[1])
+    q_halves, k_halves, g_halves = (jnp.split(x, 2, axis=-2) for x in (q, k, log_decay))
+    # Side by side on the first axis, not a new one: XLA 0.10 for CPUs crashes on sums over arrays of rank 8.
+    both = causal_scores(*(jnp.concatenate(halves) for halves in (q_halves, k_halves, g_halves)))
+    first, second = jnp.split(both, 2)
+    q_since_middle = q_halves[1] * decay_since_start(g_halves[1])
+    k_until_middle = k_halves[0] * decay_until_end(g_halves[0])
+    return join_blocks(first, matmul(q_since_middle, jnp.swapaxes(k_until_middle, -1, -2)), second)
 
 
 def _decay_between(log_decay):
