@@ -176,7 +176,7 @@ BROKEN = {
     "typo": (
         "from rnnbench.config.build import base\n\n\ndef get_config(argument=''):\n    config = base()\n"
         "    config.train.stepz = 5\n    return config\n",
-        r"broken\.py sets train\.stepz.*did you mean train\.steps",
+        r"broken\.py sets train\.stepz.*did you mean --config\.train\.steps",
     ),
     "other": ("def get_config(argument=''):\n    return {}\n", "does not return a config"),
     "empty": ("def get_config(argument=''):\n    return []\n", "returns no config"),
