@@ -32,7 +32,7 @@ def test_parity_holds_far_beyond_the_training_length(preset, tmp_path):
 
 
 def test_parity_of_deltanet_with_negative_eigenvalues_holds_for_most_seeds(tmp_path):
-    """Which seeds hold differs between processors, as their products round differently."""
+    """Which seeds hold differs between machines, see results/quickstart."""
     seeds = "--config.population.seeds=(0,1,2)"
     rows = launch(tmp_path / "run", "configs/bit_parity.py:deltanet_neg,quickstart", seeds)
     found = lambda length: [row[row["headline"]] for row in rows if row["case"]["length"] == length]
