@@ -20,7 +20,7 @@ import numpy as np
 from flax import nnx
 from ml_collections import ConfigDict
 
-from rnnbench import model, tasks, terminal
+from rnnbench import mixers, model, tasks, terminal
 from rnnbench.config.build import base, changed
 from rnnbench.errors import ConfigError, ContractError
 from rnnbench.mixers.contract import CHECKS
@@ -63,7 +63,7 @@ def check_mixer(name: str, dim: int, length: int, options: dict[str, object]) ->
     config = changed(base(model=name), sizes | keys)
 
     def build(dtype: jnp.dtype = jnp.float32) -> nnx.Module:
-        return model.build_mixer(config.model, dtype, nnx.Rngs(0))
+        return mixers.build(config.model, dtype, nnx.Rngs(0))
 
     try:
         mixer = build()

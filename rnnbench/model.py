@@ -12,7 +12,6 @@ from ml_collections import ConfigDict
 from rnnbench import mixers
 from rnnbench.errors import ConfigError
 from rnnbench.mixers.common import flat_dot, linear
-from rnnbench.mixers.preset import SHARED
 from rnnbench.ops import over_time
 from rnnbench.tasks.contract import Task, bounds
 
@@ -33,7 +32,7 @@ class Block(nnx.Module):
 
     def __init__(self, config: ConfigDict, hidden: int, *, rngs: nnx.Rngs, dtype: Any):
         self.norm = nnx.RMSNorm(config.dim, dtype=dtype, rngs=rngs)
-        self.mixer = build_mixer(config, dtype, rngs)
+        self.mixer = mixers.build(config, dtype, rngs)
         self.mlp_norm = nnx.RMSNorm(config.dim, dtype=dtype, rngs=rngs) if hidden else None
         self.mlp = MLP(config.dim, hidden, dtype=dtype, rngs=rngs) if hidden else None
         self.dropout = nnx.Dropout(config.dropout)
@@ -158,42 +157,6 @@ def _lookup_backward(saved: Any, grads: jax.Array) -> tuple[jax.Array, None]:
 lookup.defvjp(_lookup_forward, _lookup_backward)
 
 
-def build_mixer(config: ConfigDict, dtype: Any, rngs: nnx.Rngs) -> nnx.Module:
-    """The mixer of `config.model`, built with its options and the shared settings that its signature has."""
-    preset = mixers.find(config.mixer or config.name)
-    known, name_of = preset.parameters, preset.mixer.__name__
-    settings: dict[str, Any] = {"dtype": dtype, **{name: config[name] for name in SHARED}}
-    if settings["positions"] == "learned":  # the backbone's
-        settings["positions"] = "none"
-    for name, off in SHARED.items():
-        if name not in known and settings[name] != off:
-            raise ConfigError(f"model.{name}", f"the mixer {name_of} has none; set it to {off!r}")
-    if settings["heads"] == 0:
-        del settings["heads"]
-    for name, value in config.options.items():
-        if name not in known:
-            raise ConfigError(f"model.options.{name}", f"the mixer {name_of} has no such option")
-        if not _of_type(value, default := known[name].default):
-            raise ConfigError(f"model.options.{name}", f"{value!r} is not of the type of {default!r}")
-    settings = {name: value for name, value in settings.items() if name in known}
-    try:
-        return preset.mixer(config.dim, rngs=rngs, **settings, **config.options)
-    except ConfigError:
-        raise
-    except Exception as error:  # an external mixer may raise anything
-        if not config.mixer:
-            raise
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise ConfigError("model.mixer", f"{config.mixer!r} cannot be built ({reason})") from error
-
-
-def _of_type(value: Any, default: Any) -> bool:
-    """Whether an option can take a value. A default of another type is not checked."""
-    if not isinstance(default, bool | int | float | str):
-        return True
-    return type(value) is type(default) or (type(default) is float and type(value) is int)
-
-
 def check_split(config: ConfigDict, task: Task) -> None:
     """ConfigError unless the model's time axis can be split into `mesh.time` parts."""
     parts = config.mesh.time
@@ -218,9 +181,8 @@ def matched_mlp_dim(config: ConfigDict) -> int:
     """The MLP width that gives a block as many parameters as GPT's with an MLP of 4·dim; at least 0."""
 
     def count(config: ConfigDict) -> int:
-        return num_params(
-            jax.eval_shape(lambda: nnx.state(build_mixer(config, jnp.float32, nnx.Rngs(0)), nnx.Param))
-        )
+        build = lambda: mixers.build(config, jnp.float32, nnx.Rngs(0))
+        return num_params(jax.eval_shape(lambda: nnx.state(build(), nnx.Param)))
 
     gpt = ConfigDict(
         {**config, "name": "gpt", "mixer": "", "heads": 1, "conv_size": 0, "positions": "none", "options": {}}

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from rnnbench import model
+from rnnbench import mixers
 from rnnbench.bench import trainer
 from rnnbench.bench.timing import Prepared, prepare, repeat
 from rnnbench.bench.trainer import Shape
@@ -134,7 +134,7 @@ def mixer(preset: str, kind: str, shape: Shape) -> Prepared:
     """One mixer of a preset, its parameters among the inputs."""
     settings = trainer.config(preset, shape).model
     dtype = jnp.dtype(shape.dtype)
-    build = lambda key: model.build_mixer(settings, dtype, nnx.Rngs(key))
+    build = lambda key: mixers.build(settings, dtype, nnx.Rngs(key))
     graphdef = nnx.graphdef(nnx.eval_shape(lambda: build(jax.random.key(0))))
 
     def inputs(key: jax.Array, s: Shape) -> tuple[Any, jax.Array]:

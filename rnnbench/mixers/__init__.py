@@ -8,8 +8,13 @@ sequence fed in pieces with the state carried gives the same output as in one pi
 the states are those of the whole sequence.
 """
 
+from typing import Any
+
+from flax import nnx
+from ml_collections import ConfigDict
+
 from rnnbench.errors import ConfigError
-from rnnbench.mixers.preset import Preset, external
+from rnnbench.mixers.preset import SHARED, Preset, external
 from rnnbench.plugins import modules
 
 
@@ -33,3 +38,39 @@ def find(name: str) -> Preset:
     if name not in PRESETS:
         raise ConfigError("model.name", f"unknown model {name!r}; choose one of: {' '.join(PRESETS)}")
     return PRESETS[name]
+
+
+def build(config: ConfigDict, dtype: Any, rngs: nnx.Rngs) -> nnx.Module:
+    """The mixer of `config.model`, built with its options and the shared settings that its signature has."""
+    preset = find(config.mixer or config.name)
+    known, name_of = preset.parameters, preset.mixer.__name__
+    settings: dict[str, Any] = {"dtype": dtype, **{name: config[name] for name in SHARED}}
+    if settings["positions"] == "learned":  # the backbone's
+        settings["positions"] = "none"
+    for name, off in SHARED.items():
+        if name not in known and settings[name] != off:
+            raise ConfigError(f"model.{name}", f"the mixer {name_of} has none; set it to {off!r}")
+    if settings["heads"] == 0:
+        del settings["heads"]
+    for name, value in config.options.items():
+        if name not in known:
+            raise ConfigError(f"model.options.{name}", f"the mixer {name_of} has no such option")
+        if not _of_type(value, default := known[name].default):
+            raise ConfigError(f"model.options.{name}", f"{value!r} is not of the type of {default!r}")
+    settings = {name: value for name, value in settings.items() if name in known}
+    try:
+        return preset.mixer(config.dim, rngs=rngs, **settings, **config.options)
+    except ConfigError:
+        raise
+    except Exception as error:  # an external mixer may raise anything
+        if not config.mixer:
+            raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise ConfigError("model.mixer", f"{config.mixer!r} cannot be built ({reason})") from error
+
+
+def _of_type(value: Any, default: Any) -> bool:
+    """Whether an option can take a value. A default of another type is not checked."""
+    if not isinstance(default, bool | int | float | str):
+        return True
+    return type(value) is type(default) or (type(default) is float and type(value) is int)

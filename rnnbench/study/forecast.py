@@ -45,9 +45,10 @@ def size(setup: Setup) -> Size:
     params = model.num_params(nnx.state(built, nnx.Param))
     longest = lambda case: bounds(case["length"])[1]
     state = {n: model.state_size(built, n) for n in {longest(c) for c in [*task.cases(), *_trained(task)]}}
-    # A forward pass multiplies and adds each parameter, but for those looked up, and each number of the state
-    # once per token; the backward pass costs twice that.
-    used = params - task.vocab_size * config.model.dim
+    # A forward pass multiplies and adds each parameter, but for embeddings that are looked up only, and each
+    # number of the state once per token; the backward pass costs twice that.
+    looked_up = task.vocab_size - (task.num_classes if config.model.head == "tied" else 0)
+    used = params - looked_up * config.model.dim
     forward = lambda case: 2.0 * (used + state[longest(case)]) * longest(case) * config.train.batch_size
     total = sum(weight for _, weight in task.train_cases())
     step = 3 * sum(weight / total * forward(case) for case, weight in task.train_cases())

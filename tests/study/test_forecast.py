@@ -22,6 +22,17 @@ def test_a_size_by_hand():
     assert size.operations == 6 * per_token * 8 * (20 * 3 * 12 + 3 * 2 * (12 + 24))
 
 
+def test_a_tied_head_multiplies_though_it_has_no_parameters():
+    mqar = {"task.train_mix": ((16, 2),), "eval.lengths": (16,), "eval.pairs": (2,), "model.mlp_dim": 0}
+    linear, tied = (
+        forecast.size(prepare(tiny("lstm", mqar | {"model.head": head}, task="mqar")))
+        for head in ("linear", "tied")
+    )
+    assert linear.params - tied.params == 16 * 64 + 64  # 64 values
+    per_token = 2 * 64  # the bias that a tied head lacks
+    assert linear.operations - tied.operations == per_token * 8 * 16 * (20 * 3 + 2)
+
+
 def test_a_state_that_grows_and_a_mixture_of_lengths():
     gpt = forecast.size(prepare(tiny("gpt", {})))
     assert gpt.state_size == 2 * 16 * 24

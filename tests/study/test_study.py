@@ -6,7 +6,6 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-import jax
 import pytest
 from helpers import tiny
 
@@ -17,6 +16,8 @@ from rnnbench.store.workdir import WorkdirError
 from rnnbench.study import cells as grid
 from rnnbench.study import run as study
 from rnnbench.train import run as train
+
+pytestmark = pytest.mark.usefixtures("compiled_once")
 
 MODELS = ("lstm", "qlstm")
 
@@ -29,17 +30,6 @@ def cells(flags, models=MODELS, tasks=("bit_parity",)):
 
 def bytes_of(folder):
     return {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory):
-    """Programs are compiled once for all studies of this file."""
-    before = jax.config.jax_compilation_cache_dir, jax.config.jax_persistent_cache_min_compile_time_secs
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    yield
-    jax.config.update("jax_compilation_cache_dir", before[0])
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", before[1])
 
 
 @pytest.fixture(scope="module")

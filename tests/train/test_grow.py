@@ -16,19 +16,10 @@ from rnnbench.train import run as train
 from rnnbench.train.checkpoint import Checkpoints
 from rnnbench.train.population import prepare, state_shapes
 
+pytestmark = pytest.mark.usefixtures("compiled_once")
+
 CHANGING = {"train_seconds", "compile_seconds", "eval_seconds", "tokens_per_second", "versions", "device"}
 STEADY = {"optim.schedule": "constant", "optim.warmup": 0.0}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory):
-    """Programs are compiled once for all runs of this file."""
-    before = jax.config.jax_compilation_cache_dir, jax.config.jax_persistent_cache_min_compile_time_secs
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    yield
-    jax.config.update("jax_compilation_cache_dir", before[0])
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", before[1])
 
 
 def config(rates=(0.01, 0.003), seeds=(0, 1), **settings):

@@ -88,6 +88,25 @@ def test_time_over_many_devices_equals_one(preset, mesh, mode):
     np.testing.assert_array_equal(metrics["tokens"], one_metrics["tokens"])
 
 
+def test_a_tied_head_over_many_devices_equals_one():
+    settings = {"task.mode": "close", "task.num_types": 2, "model.head": "tied", "model.embedding_std": 0.5}
+    config = lambda mesh: tiny("qlstm", GRID | settings | mesh, "dyck")
+    states = []
+    for mesh in (
+        {},
+        {"mesh.seed": 2, "mesh.data": 2, "mesh.time": 2},
+        {"mesh.data": 4, "mesh.params": "sharded"},
+    ):
+        setup = prepare(config(mesh))
+        state, metrics = make_train_chunk(setup)(init_state(setup), np.int32(STEPS))
+        states.append((jax.tree.map(np.asarray, state.members.params), np.asarray(metrics["loss"])))
+    (one, loss), *others = states
+    assert "head" not in one
+    for params, other_loss in others:
+        assert_close(params, one)
+        np.testing.assert_allclose(other_loss, loss, rtol=1e-5)
+
+
 def test_collectives_of_a_step_with_time_over_8_devices():
     """Per layer M and S to the neighbour, then log2(8) rounds of both, the last of S alone, and back again in
     the gradient; and one sum of gradients, loss and accuracy over time."""

@@ -22,22 +22,12 @@ from rnnbench.train import run as train
 from rnnbench.train.checkpoint import Checkpoints
 from rnnbench.train.population import prepare, state_shapes
 
+pytestmark = pytest.mark.usefixtures("compiled_once")
+
 METRICS = {"loss", "accuracy", "last_accuracy", "last_quarter_accuracy", "sequence_accuracy"}
 SECONDS = {"train_seconds", "compile_seconds", "eval_seconds"}
 CHANGING = SECONDS | {"tokens_per_second", "versions", "device"}
 MEMBERS = [(0.01, 0), (0.01, 1), (0.003, 0), (0.003, 1)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory):
-    """Programs are compiled once for all runs of this file."""
-    folder = str(tmp_path_factory.mktemp("compiled"))
-    before = jax.config.jax_compilation_cache_dir, jax.config.jax_persistent_cache_min_compile_time_secs
-    jax.config.update("jax_compilation_cache_dir", folder)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    yield folder
-    jax.config.update("jax_compilation_cache_dir", before[0])
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", before[1])
 
 
 def population_config(**settings):
@@ -78,7 +68,7 @@ def undisturbed(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def killed(tmp_path_factory, cache):
+def killed(tmp_path_factory, compiled_once):
     """The workdir of the same run, killed after its first checkpoint; a test works on a copy of it."""
     folder = tmp_path_factory.mktemp("runs") / "killed"
     config = folder.with_suffix(".pickle")
@@ -88,7 +78,7 @@ def killed(tmp_path_factory, cache):
         str(Path(__file__).parents[1] / "interrupted.py"),
         config,
         folder,
-        cache,
+        compiled_once,
     ]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([".", "tests"])}
     done = subprocess.run(
