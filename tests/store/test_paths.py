@@ -14,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from rnnbench.report.write import write
 from rnnbench.store import paths, workdir
 from rnnbench.store.rows import FILES, read_jsonl
+from rnnbench.train import grow
 from rnnbench.train import run as train
 from rnnbench.train.checkpoint import Checkpoints
 
@@ -43,9 +44,10 @@ def bucket(monkeypatch):
 
 def test_a_run_in_a_bucket(bucket, tmp_path, monkeypatch):
     """All but the checkpoints, whose arrays go past fsspec: they lie on disk here."""
-    monkeypatch.setattr(
-        train, "Checkpoints", lambda folder, keep: Checkpoints(tmp_path / "checkpoints", keep)
-    )
+    for module in (train, grow):
+        monkeypatch.setattr(
+            module, "Checkpoints", lambda folder, keep=2: Checkpoints(tmp_path / "checkpoints", keep)
+        )
     settings = {"train.steps": 4, "train.chunk": 2, "eval.every": 2, "population.seeds": (0, 1)}
     there, here = f"{bucket}/runs/one", tmp_path / "one"
     in_bucket = train.run(tiny("lstm", settings), there)

@@ -190,7 +190,7 @@ def test_a_pass_over_many_examples_does_not_wrap_around(monkeypatch):
     """28633 · 149999 + 149999 is beyond 32 bits."""
     size = 150_000
     monkeypatch.setattr(draw, "_coprimes", lambda size: [28633])
-    monkeypatch.setattr(jax.random, "randint", lambda *_: jnp.int32(size - 1))
+    monkeypatch.setattr(jax.random, "randint", lambda *_, dtype: dtype(size - 1))
     seen = jax.vmap(lambda v: shuffled_index(jax.random.key(1), v, size))(jnp.arange(size))
     assert len(np.unique(seen)) == size
 
