@@ -65,7 +65,7 @@ PROTOCOLS = {
         "population.learning_rates": (1e-2, 1e-3, 5e-4, 1e-4),
         "population.seeds": (0, 1, 2),
     },
-    # All presets within minutes on two CPU cores; see configs/quickstart.py.
+    # Nine models within minutes on two CPU cores; see configs/quickstart.py.
     "quickstart": {
         "model.dim": 32,
         "model.layers": 1,

@@ -1,4 +1,4 @@
-"""All presets on MQAR, three learning rates and three seeds.
+"""The nine models of the quickstart on MQAR, three learning rates and three seeds.
 
     python launch.py --config=results/mqar/study.py --workdir=runs/mqar
 
@@ -6,9 +6,9 @@ Cost: two and a half hours on one CPU core.
 """
 
 from configs import mqar
+from configs.quickstart import MODELS
 from rnnbench.config.build import tabled
-from rnnbench.mixers import PRESETS
 
 
 def get_config():
-    return tabled(__file__, [mqar.get_config(f"{name},small") for name in PRESETS])
+    return tabled(__file__, [mqar.get_config(f"{name},small") for name in MODELS])

@@ -9,8 +9,8 @@ with several cells side by side some three minutes a cell, on one CPU core up to
 """
 
 from configs import mqar
+from configs.quickstart import MODELS
 from rnnbench.config.build import changed, tabled
-from rnnbench.mixers import PRESETS
 
 TIED = {
     "model.head": "tied",
@@ -20,4 +20,4 @@ TIED = {
 
 
 def get_config():
-    return tabled(__file__, [changed(mqar.get_config(f"{name},small"), TIED) for name in PRESETS])
+    return tabled(__file__, [changed(mqar.get_config(f"{name},small"), TIED) for name in MODELS])

@@ -1,4 +1,4 @@
-"""All presets on MQAR as published: Zoology, figure 2, at width 64, and the mix of Based.
+"""The quickstart's nine models on MQAR as published: Zoology, figure 2, at width 64, and the mix of Based.
 
     python launch.py --config=results/mqar_literature/study.py:PROTOCOL --workdir=runs/PROTOCOL
 
@@ -7,9 +7,9 @@ PROTOCOL is one of configs/mqar.py: `literature`, `literature_64`, `literature_1
 """
 
 from configs import mqar
+from configs.quickstart import MODELS
 from rnnbench.config.build import tabled
-from rnnbench.mixers import PRESETS
 
 
 def get_config(protocol="literature"):
-    return tabled(__file__, [mqar.get_config(f"{name},{protocol}") for name in PRESETS])
+    return tabled(__file__, [mqar.get_config(f"{name},{protocol}") for name in MODELS])

@@ -1,4 +1,4 @@
-"""All presets on bit parity as in Grazzi et al. 2024.
+"""The nine models of the quickstart on bit parity as in Grazzi et al. 2024.
 
     python launch.py --config=results/parity_literature/study.py --workdir=runs/parity_literature
 
@@ -6,9 +6,9 @@ Not run yet: it needs an accelerator.
 """
 
 from configs import bit_parity
+from configs.quickstart import MODELS
 from rnnbench.config.build import tabled
-from rnnbench.mixers import PRESETS
 
 
 def get_config():
-    return tabled(__file__, [bit_parity.get_config(f"{name},literature") for name in PRESETS])
+    return tabled(__file__, [bit_parity.get_config(f"{name},literature") for name in MODELS])
