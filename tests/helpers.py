@@ -15,6 +15,12 @@ def assert_trees_close(actual, expected, rtol=1e-5, atol=1e-5):
         np.testing.assert_allclose(leaf, other, rtol=rtol, atol=atol, err_msg=jax.tree_util.keystr(path))
 
 
+def covering(*kinds):
+    """Rows of one of each kind, as many as the longest kind has: every task with some preset, and so on."""
+    kinds = [list(kind) for kind in kinds]
+    return [tuple(kind[i % len(kind)] for kind in kinds) for i in range(max(map(len, kinds)))]
+
+
 def tiny(preset, settings, task="bit_parity"):
     """A config small enough to compile and train within seconds, changed by `settings` (a flat dict)."""
     sizes = {

@@ -179,10 +179,8 @@ def test_they_are_listed_and_set_by_flags(copy):
 
 @pytest.mark.slow
 def test_they_pass_the_tests_of_the_built_in_ones(copy):
-    files = ["mixers/test_mixers.py", "tasks/test_tasks.py", "config", "test_every_pair.py"]
-    # The shipped tasks have more: the protocol `original`, and sizes at which all presets can be matched.
-    shipped_only = "majority and (test_every_pair or test_every_preset_can_be_set_up)"
-    chosen = f"(ema or leaky or leaky_slow or majority) and not ({shipped_only})"
+    files = ["mixers/test_mixers.py", "tasks/test_tasks.py", "config", "test_trained.py"]
+    chosen = "ema or leaky or leaky_slow or majority"
     done = run(copy, "-m", "pytest", "-q", "-n", "1", "-m", "", "-k", chosen, *(f"tests/{f}" for f in files))
     assert done.returncode == 0, done.stdout
     passed = int(re.search(r"(\d+) passed", done.stdout)[1])

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from helpers import tiny
+from helpers import covering, tiny
 
 from rnnbench.config import ConfigError, schema
 from rnnbench.config import build as configs
@@ -26,10 +26,7 @@ def changed(config, **settings):
     return configs.changed(config, {key.replace("__", "."): value for key, value in settings.items()})
 
 
-EVERY = [(task, model) for task in TASKS for model in PRESETS]
-
-
-@pytest.mark.parametrize("task, model", EVERY)
+@pytest.mark.parametrize("task, model", covering(TASKS, PRESETS))
 def test_every_key_has_a_default_of_its_own_and_a_comment(task, model):
     config = base(task, model)
     assert (config.task.name, config.model.name) == (task, model)
