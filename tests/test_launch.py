@@ -219,7 +219,7 @@ def test_show_config():
     assert values["model.options.negative_eigenvalues"] == "True"
     assert (values["train.steps"], values["protocol"], values["model.dim"]) == ("7", "'custom'", "32")
     comments = {match[1]: match[3] for match in shown}
-    assert comments["train.steps"] == KEYS["train.steps"][1]
+    assert comments["train.steps"] == KEYS["train.steps"].comment
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 from rnnbench import mixers
 from rnnbench.config.keys import PATHS, check_key, flat, keys, meaningless, plug_ins, put
-from rnnbench.config.schema import CHECKS
+from rnnbench.config.schema import KEYS
 from rnnbench.errors import ConfigError
 
 # Overriding these keeps a protocol's label: they set how often or where it runs, not what is measured.
@@ -232,9 +232,9 @@ def validate(config: ConfigDict) -> None:
         too_large = [n for n in scalars(value) if type(n) is int and not -(2**63) <= n < 2**63]
         if too_large and key != "overrides":  # it only repeats the others
             raise ConfigError(key, f"must fit in 64 bits; it has {too_large[0]}")
-    for key, (fine, must_be) in CHECKS.items():
-        if not fine(values[key]):
-            raise ConfigError(key, f"must be {must_be}; it is {values[key]!r}")
+    for key, known in KEYS.items():
+        if not known.fine(values[key]):
+            raise ConfigError(key, f"must be {known.must_be}; it is {values[key]!r}")
     if config.train.batch_size % config.train.accumulate:
         raise ConfigError(
             "train.accumulate",

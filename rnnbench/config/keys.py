@@ -19,9 +19,9 @@ def keys(config: ConfigDict) -> Options:
     """{key: (default, comment)} of every key for this task and mixer, in the order of --show_config."""
     task, model = plug_ins(config)
     preset = mixers.find(model)
-    found = dict(KEYS)
+    found = {key: (known.default, known.comment) for key, known in KEYS.items()}
     for name, value in preset.shared().items():
-        found[f"model.{name}"] = value, KEYS[f"model.{name}"][1]
+        found[f"model.{name}"] = value, KEYS[f"model.{name}"].comment
     found |= {f"model.options.{name}": option for name, option in preset.options().items()}
     found |= tasks.options(task)
     order = list(dict.fromkeys(map(section, KEYS)))
