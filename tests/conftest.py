@@ -2,8 +2,9 @@
 
 import os
 
-# Most of the suite's time is compiling; programs of a few steps need no optimising. Before jax is loaded.
-os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=0"
+from launched import QUICK
+
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK}"  # before jax is loaded
 
 import jax
 import pytest
