@@ -9,6 +9,15 @@ import jax.numpy as jnp
 matmul = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 
 
+# A log-decay whose exp is exactly 0, in sums too, while every difference and gradient stays finite.
+LOG_ZERO = -1e4
+
+
+def cleared(x, reset, value=0):
+    """x with `value` wherever `reset` is true; the axes of reset are the first of x, or x has 1 there."""
+    return jnp.where(reset.reshape(*reset.shape, *(1,) * (x.ndim - reset.ndim)), value, x)
+
+
 def accumulator_dtype(*arrays):
     """At least float32; complex64 for complex inputs."""
     return jnp.promote_types(jnp.result_type(*arrays), jnp.float32)
@@ -124,8 +133,11 @@ def _decay_between(log_decay):
     return jnp.exp(jnp.cumsum(steps, axis=-3))
 
 
-def prepare_heads(op, q, k, v, log_decay, state):
-    """All inputs in the accumulator's dtype, state never None, log_decay None or [B, T, H, K or 1]."""
+def prepare_heads(op, q, k, v, log_decay, state, reset=None):
+    """All inputs in the accumulator's dtype, state never None, log_decay None or [B, T, H, K or 1].
+
+    A reset becomes a decay to zero.
+    """
     dtype = accumulator_dtype(q, k, v)
     batch, _, heads, key_dim = q.shape
     if state is None:
@@ -134,4 +146,7 @@ def prepare_heads(op, q, k, v, log_decay, state):
         if log_decay.shape not in (q.shape, q.shape[:-1]):
             raise ValueError(f"{op}: log_decay must be [B, T, H] or [B, T, H, K], got {log_decay.shape}")
         log_decay = log_decay.astype(dtype).reshape(*q.shape[:-1], -1)
+    if reset is not None:
+        log_decay = jnp.zeros((*q.shape[:-1], 1), dtype) if log_decay is None else log_decay
+        log_decay = cleared(log_decay, reset, LOG_ZERO)
     return *(x.astype(dtype) for x in (q, k, v)), log_decay, state.astype(dtype)

@@ -22,12 +22,14 @@ IMPLS = ("chunked", "sequential")
 DEFAULTS = {"cpu": ("chunked", IMPLS, 32, 1), "accelerator": ("chunked", IMPLS, 64, 64)}
 
 
-def linear_attention(q, k, v, log_decay=None, state=None, *, impl=None, chunk=None, axis_name=None):
+def linear_attention(
+    q, k, v, log_decay=None, state=None, *, reset=None, impl=None, chunk=None, axis_name=None
+):
     """S_t = diag(exp g_t) S_{t-1} + k_t v_tᵀ,  y_t = S_tᵀ q_t.
 
     q, k: [B, T, H, K]; v: [B, T, H, V]; log_decay g ≤ 0: None (no decay), [B, T, H] or [B, T, H, K]; state:
-    [B, H, K, V] or None (zeros). Returns y [B, T, H, V] in v's dtype and the final state in float32. Nothing
-    is scaled or normalised: append a column of ones to v for a normaliser.
+    [B, H, K, V] or None (zeros); reset: [B, T] or None. Returns y [B, T, H, V] in v's dtype and the final
+    state in float32. Nothing is scaled or normalised: append a column of ones to v for a normaliser.
 
     impl: "chunked" (default; matmuls inside a chunk, states only between chunks) or "sequential" (one step
     at a time; its gradient keeps every state). chunk: a power of two, default by platform. ValueError for an
@@ -38,7 +40,7 @@ def linear_attention(q, k, v, log_decay=None, state=None, *, impl=None, chunk=No
     impl, default_chunk, group = choose("linear_attention", DEFAULTS, impl)
     chunk = chunk_length("linear_attention", default_chunk if chunk is None else chunk, q.shape[1])
     dtype = v.dtype
-    q, k, v, log_decay, state = prepare_heads("linear_attention", q, k, v, log_decay, state)
+    q, k, v, log_decay, state = prepare_heads("linear_attention", q, k, v, log_decay, state, reset)
     if axis_name is not None:
         q, k, v, log_decay, state = over_time.varying((q, k, v, log_decay, state), axis_name)
         alone = functools.partial(linear_attention, impl=impl, chunk=chunk)

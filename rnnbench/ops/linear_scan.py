@@ -6,20 +6,20 @@ import jax
 import jax.numpy as jnp
 
 from rnnbench.ops import over_time
-from rnnbench.ops.chunks import accumulator_dtype, choose
+from rnnbench.ops.chunks import accumulator_dtype, choose, cleared
 
 IMPLS = ("associative", "sequential")
 # On a CPU the tree only adds memory traffic: 7.1 ms compared with 4.3 (forward, gradient; B32 T256 D128).
 DEFAULTS = {"cpu": ("sequential", IMPLS), "accelerator": ("associative", IMPLS)}
 
 
-def linear_scan(a, b, state=None, *, impl=None, axis_name=None):
+def linear_scan(a, b, state=None, *, reset=None, impl=None, axis_name=None):
     """h_t = a_t ⊙ h_{t-1} + b_t, real or complex; y_t = h_t.
 
     b: [B, T, ...]. a: the same shape, or 1 on any axis along which it is constant (a time-invariant LRU
     passes [1, 1, D], and neither a nor its gradient is ever expanded over the batch). state: [B, ...] or None
-    (zeros). Returns y [B, T, ...] in b's dtype (complex if a or state is) and the final state in float32 or
-    complex64.
+    (zeros). reset: [B, T] or None; a reset expands a over batch and time. Returns y [B, T, ...] in b's dtype
+    (complex if a or state is) and the final state in float32 or complex64.
 
     impl: "associative" (`jax.lax.associative_scan`, log T deep; default on accelerators) or "sequential"
     (`jax.lax.scan`; default on CPU). The gradient of either is the same recurrence run backwards:
@@ -34,6 +34,8 @@ def linear_scan(a, b, state=None, *, impl=None, axis_name=None):
     dtype = accumulator_dtype(a, b) if state is None else accumulator_dtype(a, b, state)
     state = jnp.zeros_like(b[:, 0], dtype) if state is None else state.astype(dtype)
     a, b, dtype = a.astype(dtype), b.astype(dtype), b.dtype
+    if reset is not None:
+        a = cleared(a, reset)
     if axis_name is not None:
         a, b, state = over_time.varying((a, b, state), axis_name)
         state = over_time.start_of_scan(functools.partial(linear_scan, impl=impl), a, b, state, axis_name)

@@ -1,7 +1,8 @@
 """The specification of every op: one literal loop over time in float64.
 
-Each function has the arguments and results of the op of the same name; the state is required. With `xp=np`
-(values) the loop is Python's; with `xp=jnp` (gradients of the same lines, by autodiff under x64) `lax.scan`.
+Each function has the arguments and results of the op of the same name; the state is required. `reset` [B, T]
+clears the state before a token. With `xp=np` (values) the loop is Python's; with `xp=jnp` (gradients of the
+same lines, by autodiff under x64) `lax.scan`.
 """
 
 import functools
@@ -11,16 +12,16 @@ import jax.numpy as jnp
 import numpy as np
 
 
-def linear_scan(a, b, state, xp=np):
+def linear_scan(a, b, state, reset=None, xp=np):
     def step(h, inputs):
         a, b = inputs
         h = a * h + b
         return h, h
 
-    return loop(step, state, (xp.broadcast_to(a, b.shape), b), xp)
+    return loop(step, state, (xp.broadcast_to(a, b.shape), b), reset, xp)
 
 
-def selective_scan(u, delta, A, B, C, D, state, negative_eigenvalues=False, xp=np):
+def selective_scan(u, delta, A, B, C, D, state, negative_eigenvalues=False, reset=None, xp=np):
     def step(h, inputs):
         u, delta, B, C = inputs
         decay = xp.exp(xp.einsum("bd,dn->bdn", delta, A))
@@ -29,19 +30,19 @@ def selective_scan(u, delta, A, B, C, D, state, negative_eigenvalues=False, xp=n
         h = decay * h + xp.einsum("bd,bn,bd->bdn", delta, B, u)
         return h, xp.einsum("bdn,bn->bd", h, C) + xp.einsum("d,bd->bd", D, u)
 
-    return loop(step, state, (u, delta, B, C), xp)
+    return loop(step, state, (u, delta, B, C), reset, xp)
 
 
-def linear_attention(q, k, v, log_decay, state, xp=np):
+def linear_attention(q, k, v, log_decay, state, reset=None, xp=np):
     def step(S, inputs):
         q, k, v, log_decay = inputs
         S = decayed(S, log_decay, xp) + xp.einsum("bhk,bhv->bhkv", k, v)
         return S, xp.einsum("bhkv,bhk->bhv", S, q)
 
-    return loop(step, state, (q, k, v, log_decay), xp)
+    return loop(step, state, (q, k, v, log_decay), reset, xp)
 
 
-def delta_rule(q, k, v, beta, log_decay, state, xp=np):
+def delta_rule(q, k, v, beta, log_decay, state, reset=None, xp=np):
     def step(S, inputs):
         q, k, v, beta, log_decay = inputs
         S = decayed(S, log_decay, xp)
@@ -49,10 +50,10 @@ def delta_rule(q, k, v, beta, log_decay, state, xp=np):
         S = erased + xp.einsum("bh,bhk,bhv->bhkv", beta, k, v)
         return S, xp.einsum("bhkv,bhk->bhv", S, q)
 
-    return loop(step, state, (q, k, v, beta, log_decay), xp)
+    return loop(step, state, (q, k, v, beta, log_decay), reset, xp)
 
 
-def lstm(U, x, h, c, xp=np):
+def lstm(U, x, h, c, reset=None, xp=np):
     def step(state, x):
         h, c = state
         i, f, o, z = xp.split(x + h @ U, 4, axis=-1)
@@ -60,14 +61,16 @@ def lstm(U, x, h, c, xp=np):
         h = xp.tanh(c) / (1 + xp.exp(-o))
         return (h, c), h
 
-    y, (h, c) = loop(step, (h, c), x, xp)
+    y, (h, c) = loop(step, (h, c), x, reset, xp)
     return y, h, c
 
 
-def recurrent(cell, params, x, state):
+def recurrent(cell, params, x, state, reset=None):
     """Unlike the others it keeps the inputs' precision and is differentiable: `cell` is written in JAX."""
     y = []
     for t in range(jax.tree.leaves(x)[0].shape[1]):
+        if reset is not None:
+            state = cleared(state, reset[:, t], jnp)
         state, y_t = cell(params, state, jax.tree.map(lambda leaf, t=t: leaf[:, t], x))
         y.append(y_t)
     return jax.tree.map(lambda *leaves: jnp.stack(leaves, axis=1), *y), state
@@ -80,16 +83,26 @@ def decayed(S, log_decay, xp):
     return S * (decay[..., None, None] if decay.ndim == 2 else decay[..., None])
 
 
-def loop(step, state, xs, xp):
-    """(y, final_state) of `state, y_t = step(state, x_t)` for x_t = x[:, t]."""
+def loop(step, state, xs, reset, xp):
+    """(y, final_state) of `state, y_t = step(state, x_t)` for x_t = x[:, t]; state zero where reset[:, t]."""
+
+    def fresh_step(state, inputs):
+        x, reset = inputs
+        return step(state if reset is None else cleared(state, reset, xp), x)
+
     if xp is jnp:
-        state, y = jax.lax.scan(step, state, jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), xs))
+        state, y = jax.lax.scan(fresh_step, state, jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), (xs, reset)))
         return jnp.swapaxes(y, 0, 1), state
     y = []
     for t in range(jax.tree.leaves(xs)[0].shape[1]):
-        state, y_t = step(state, jax.tree.map(lambda x, t=t: x[:, t], xs))
+        state, y_t = fresh_step(state, jax.tree.map(lambda x, t=t: x[:, t], (xs, reset)))
         y.append(y_t)
     return np.stack(y, axis=1), state
+
+
+def cleared(state, reset, xp):
+    """Every leaf [B, ...] of the state, zero for the sequences b with reset[b]."""
+    return jax.tree.map(lambda x: xp.where(reset.reshape(-1, *(1,) * (x.ndim - 1)), 0, x), state)
 
 
 def values(op, *arrays, **options):
@@ -97,18 +110,18 @@ def values(op, *arrays, **options):
     return op(*jax.tree.map(widened, arrays), **options)
 
 
-def gradients(op, weights, *arrays, **options):
+def gradients(op, weights, *arrays, reset=None, **options):
     """Gradients of `weighted_sum(op(...), weights)` with respect to every array, by autodiff in float64."""
     with jax.enable_x64(True):
         arrays, weights = jax.tree.map(lambda x: jnp.asarray(widened(x)), (arrays, weights))
-        return jax.tree.map(np.asarray, _gradient(op, len(arrays), **options)(*arrays, weights))
+        return jax.tree.map(np.asarray, _gradient(op, len(arrays), **options)(*arrays, weights, reset))
 
 
 @functools.cache
 def _gradient(op, count, **options):
     def loss(*inputs):
-        *arrays, weights = inputs
-        return weighted_sum(op(*arrays, xp=jnp, **options), weights)
+        *arrays, weights, reset = inputs
+        return weighted_sum(op(*arrays, reset=reset, xp=jnp, **options), weights)
 
     return jax.jit(jax.grad(loss, argnums=tuple(range(count))))
 

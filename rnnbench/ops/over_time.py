@@ -47,6 +47,19 @@ def positions(offset, length, axis_name):
     return offset + part * length + jnp.arange(length, dtype=jnp.int32)
 
 
+def segment_starts(reset, positions, before, axis_name=None):
+    """[B, T]: the position of the last reset up to each token, `before` [B] where there was none.
+
+    reset: [B, T], bool; positions: [T], those of these tokens, at least 0 as `before` is.
+    """
+    last = jax.lax.cummax(jnp.where(reset, positions[None], 0), axis=1)
+    if axis_name is not None:
+        of_devices = jax.lax.all_gather(last[:, -1], axis_name)
+        earlier = jnp.arange(of_devices.shape[0]) < jax.lax.axis_index(axis_name)
+        before = jnp.maximum(before, jnp.max(jnp.where(earlier[:, None], of_devices, 0), axis=0))
+    return jnp.maximum(last, before[:, None])
+
+
 def state_at_start(transition, written, state, axis_name, times=jnp.multiply):
     """S_i = M_{i-1}·S_{i-1} + S₀_{i-1} with S_0 = `state`: the state before the part of device i.
 
@@ -73,18 +86,18 @@ def start_of_scan(op, a, b, state, axis_name):
     return state_at_start(jnp.broadcast_to(transition, state.shape), written, state, axis_name)
 
 
-def start_of_selective_scan(op, u, delta, A, B, C, state, negative_eigenvalues, axis_name):
+def start_of_selective_scan(op, u, delta, A, B, C, state, plain, axis_name):
     """The state [B, D, N] before this device's part of `selective_scan`: M = Π Ā_t.
 
-    That is exp(A Σ Δ_t), except with negative eigenvalues. `op(u, delta, A, B, C, state=...)`: the scan on
-    one device.
+    That is exp(A Σ Δ_t) if `plain`, so without negative eigenvalues and resets. `op(u, delta, A, B, C,
+    state=...)`: the scan on one device.
     """
     _, written = op(u, delta, A, B, C, state=jnp.zeros_like(state))
-    if negative_eigenvalues:
-        _, transition = op(jnp.zeros_like(u), delta, A, B, C, state=jnp.ones_like(state))
-    else:
+    if plain:
         total = jnp.sum(delta.astype(state.dtype), axis=1)
         transition = jnp.exp(total[..., None] * A.astype(state.dtype)[None])
+    else:
+        _, transition = op(jnp.zeros_like(u), delta, A, B, C, state=jnp.ones_like(state))
     return state_at_start(transition, written, state, axis_name)
 
 

@@ -3,18 +3,18 @@
 import jax
 import jax.numpy as jnp
 
-from rnnbench.ops.chunks import choose
+from rnnbench.ops.chunks import choose, cleared
 
 DEFAULTS = {"accelerator": ("sequential", ("sequential",))}
 
 
-def recurrent(cell, params, x, state, *, unroll=1, impl=None, axis_name=None):
+def recurrent(cell, params, x, state, *, reset=None, unroll=1, impl=None, axis_name=None):
     """state_t, y_t = cell(params, state_{t-1}, x_t).
 
     x: pytree of [B, T, ...], y: pytree of [B, T, ...], state: pytree of [B, ...], required, since only the
     cell knows its shape and initial value. The cell must return the state in the dtypes it was given.
-    unroll: steps per iteration of the loop. Returns (y, final_state). ValueError for an unknown impl or an
-    axis_name.
+    reset: [B, T] or None; a cleared state is zero in all leaves. unroll: steps per iteration of the loop.
+    Returns (y, final_state). ValueError for an unknown impl or an axis_name.
 
     Compute whatever does not depend on the state (input projections) before the call, as one matmul over T.
     A nonlinear recurrence has no parallel form, so `jax.lax.scan` is the only impl.
@@ -24,6 +24,13 @@ def recurrent(cell, params, x, state, *, unroll=1, impl=None, axis_name=None):
         raise ValueError(
             "recurrent: a nonlinear recurrence cannot be split over time; axis_name must be None"
         )
-    time_first = jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), x)
-    state, y = jax.lax.scan(lambda s, x_t: cell(params, s, x_t), state, time_first, unroll=unroll)
+
+    def step(state, inputs):
+        x_t, reset_t = inputs
+        if reset_t is not None:
+            state = jax.tree.map(lambda leaf: cleared(leaf, reset_t), state)
+        return cell(params, state, x_t)
+
+    time_first = jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), (x, reset))
+    state, y = jax.lax.scan(step, state, time_first, unroll=unroll)
     return jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), y), state

@@ -6,26 +6,29 @@ import ml_dtypes
 import numpy as np
 import pytest
 from helpers import assert_trees_close
-from test_ops import BATCH, DIM, LENGTHS, normal, scaled, value_and_gradients
+from test_ops import BATCH, DIM, LENGTHS, normal, resets, scaled, value_and_gradients
 
 from rnnbench.ops import naive
 from rnnbench.ops.lstm import lstm
 
 
-def lstm_of_arrays(U, x, h, c):
-    y, state = lstm(U, x, {"h": h, "c": c})
+def lstm_of_arrays(U, x, h, c, **options):
+    y, state = lstm(U, x, {"h": h, "c": c}, **options)
     return y, state["h"], state["c"]
 
 
-@pytest.mark.parametrize("length", LENGTHS)
-def test_lstm_outputs_state_and_all_gradients(length):
+@pytest.mark.parametrize(
+    "length, kind", [*((length, "") for length in LENGTHS), (1, "resets"), (63, "resets")]
+)
+def test_lstm_outputs_state_and_all_gradients(length, kind):
     rng = np.random.default_rng(length)
     state = normal(rng, BATCH, DIM), normal(rng, BATCH, DIM)
     inputs = (normal(rng, DIM, 4 * DIM), normal(rng, BATCH, length, 4 * DIM), *state)
-    expected = naive.values(naive.lstm, *inputs)
+    reset = resets(kind, length)
+    expected = naive.values(naive.lstm, *inputs, reset=reset)
     weights = tuple(normal(rng, *x.shape) for x in expected)
-    outputs, gradients = value_and_gradients(lstm_of_arrays, inputs, weights)
-    expected_gradients = naive.gradients(naive.lstm, weights, *inputs)
+    outputs, gradients = value_and_gradients(lstm_of_arrays, inputs, weights, reset=reset)
+    expected_gradients = naive.gradients(naive.lstm, weights, *inputs, reset=reset)
     assert_trees_close(outputs, expected, atol=5e-6)
     assert_trees_close(
         scaled(gradients, expected_gradients), scaled(expected_gradients, expected_gradients), atol=2e-5

@@ -40,7 +40,7 @@ def scan_inputs(length, kind):
         return a, b + 1j * normal(rng, *shape), state + 1j * normal(rng, BATCH, DIM, 2)
     if kind == "complex a, real b":
         return a, b, state + 1j * normal(rng, BATCH, DIM, 2)
-    if kind == "constant over batch and time":
+    if kind.endswith("constant over batch and time"):
         return a[:1, :1], b + 1j * normal(rng, *shape), state + 0j
     raise ValueError(kind)
 
@@ -56,9 +56,9 @@ def selective_inputs(length, kind):
 
 def log_decays(rng, length, kind):
     """The first sequence decays mildly; the second from hardly at all to e^-300, in one step."""
-    if kind == "no decay":
+    if kind.endswith("no decay"):
         return None
-    shape = (length, HEADS) + (() if kind == "decay per head" else (KEY,))
+    shape = (length, HEADS) + (() if kind.endswith("decay per head") else (KEY,))
     return -np.stack([rng.uniform(0, 0.3, shape), 10 ** rng.uniform(-3, 2.5, shape)]).astype(np.float32)
 
 
@@ -74,27 +74,43 @@ def delta_inputs(length, kind):
     return q, k / np.linalg.norm(k, axis=-1, keepdims=True), v, beta, log_decay, state
 
 
+def resets(kind, length):
+    """None, or [B, T]: at the first and the last token and two in a row, elsewhere in the other sequence."""
+    if not kind.startswith("resets"):
+        return None
+    reset = np.zeros((BATCH, length), bool)
+    reset[0, [0, length // 2, length // 2 - 1, -1]] = True
+    reset[1, length // 3 :: 20] = True
+    return reset
+
+
 DECAYS = ("no decay", "decay per head", "decay per channel")
 OPS = {
     "linear_scan": (
         linear_scan,
         naive.linear_scan,
         scan_inputs,
-        ("real", "complex", "complex a, real b", "constant over batch and time"),
+        (
+            "real",
+            "complex",
+            "complex a, real b",
+            "constant over batch and time",
+            "resets, constant over batch and time",
+        ),
         ({"impl": "associative"}, {"impl": "sequential"}),
     ),
     "selective_scan": (
         selective_scan,
         naive.selective_scan,
         selective_inputs,
-        ("plain", "negative eigenvalues"),
+        ("plain", "negative eigenvalues", "resets"),
         ({}, {"impl": "chunked", "chunk": 16}, {"impl": "sequential", "chunk": 8}),
     ),
     "linear_attention": (
         linear_attention,
         naive.linear_attention,
         attention_inputs,
-        DECAYS,
+        (*DECAYS, "resets, no decay", "resets, decay per channel"),
         ({}, {"impl": "chunked", "chunk": 8}, {"impl": "sequential"}),
     ),
     "delta_rule": (
@@ -108,10 +124,10 @@ OPS = {
 CASES = [(name, kind) for name, row in OPS.items() for kind in row[3]]
 
 
-def options_of(name, kind):
-    return (
-        {"negative_eigenvalues": True} if name == "selective_scan" and kind == "negative eigenvalues" else {}
-    )
+def options_of(kind, length):
+    options = {"negative_eigenvalues": True} if kind == "negative eigenvalues" else {}
+    reset = resets(kind, length)
+    return options if reset is None else options | {"reset": reset}
 
 
 def value_and_gradients(op, inputs, weights, **options):
@@ -133,7 +149,7 @@ def scaled(tree, expected):
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_outputs_state_and_all_gradients(name, kind, length, monkeypatch):
     op, spec, make, _, impls = OPS[name]
-    inputs, options = make(length, kind), options_of(name, kind)
+    inputs, options = make(length, kind), options_of(kind, length)
     expected = naive.values(spec, *inputs, **options)
     rng = np.random.default_rng(0)
     weights = tuple(normal(rng, *x.shape) * (1 + 0.5j if np.iscomplexobj(x) else 1) for x in expected)
@@ -153,7 +169,7 @@ def test_outputs_state_and_all_gradients(name, kind, length, monkeypatch):
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_length_1000(name, kind):
     op, spec, make, _, impls = OPS[name]
-    inputs, options = make(1000, kind), options_of(name, kind)
+    inputs, options = make(1000, kind), options_of(kind, 1000)
     expected = naive.values(spec, *inputs, **options)
     for impl in impls[:2]:
         outputs = jax.jit(functools.partial(op, **impl, **options))(*inputs)
@@ -172,6 +188,21 @@ def test_pieces_with_carried_state_equal_the_whole(name):
         y, carried = run(*piece, carried)
         pieces.append(y)
     assert_trees_close((jnp.concatenate(pieces, axis=1), carried), (whole, final), atol=3e-5)
+
+
+@pytest.mark.parametrize("name", ["linear_attention", "selective_scan"])
+def test_a_reset_at_every_token_keeps_gradients_finite(name):
+    op, spec, make, kinds, impls = OPS[name]
+    inputs, options = make(63, kinds[-1]), {"reset": np.ones((BATCH, 63), bool)}
+    expected = naive.values(spec, *inputs, **options)
+    weights = tuple(np.ones_like(x) for x in expected)
+    outputs, gradients = value_and_gradients(op, inputs, weights, **options, **impls[1])
+    expected_gradients = naive.gradients(spec, weights, *inputs, **options)
+    assert_trees_close(
+        scaled((*outputs, *gradients), (*expected, *expected_gradients)),
+        scaled((*expected, *expected_gradients), (*expected, *expected_gradients)),
+        atol=2e-5,
+    )
 
 
 @pytest.mark.parametrize("name", OPS)
@@ -256,16 +287,17 @@ def test_recurrent_is_the_loop_over_the_cell():
         return state, {"y": 2 * state}
 
     def outputs(op):
-        def of_arrays(params, x, state):
-            y, state = op(cell, params, {"x": x}, state)
+        def of_arrays(params, x, state, **options):
+            y, state = op(cell, params, {"x": x}, state, **options)
             return y["y"], state
 
         return of_arrays
 
     weights = normal(rng, BATCH, 7, DIM), normal(rng, BATCH, DIM)
-    assert_trees_close(
-        value_and_gradients(outputs(recurrent), (params, x, state), weights),
-        value_and_gradients(outputs(naive.recurrent), (params, x, state), weights),
-    )
+    for options in ({}, {"reset": resets("resets", 7)}):
+        assert_trees_close(
+            value_and_gradients(outputs(recurrent), (params, x, state), weights, **options),
+            value_and_gradients(outputs(naive.recurrent), (params, x, state), weights, **options),
+        )
     with pytest.raises(ValueError, match="recurrent: impl"):
         recurrent(cell, params, {"x": x}, state, impl="associative")

@@ -30,17 +30,23 @@ def split(x):
     return P(None, "time") if np.ndim(x) > 1 and x.shape[1] == LENGTH else P()
 
 
-def over_devices(op, devices, inputs):
+def over_devices(op, devices, inputs, reset):
     """`op` with its time split over devices: whole arrays in, (whole y, final state) out."""
     op = functools.partial(op, axis_name="time")
-    specs = tuple(None if x is None else split(x) for x in inputs)
+    on_one = lambda reset, *inputs: op(*inputs) if reset is None else op(*inputs, reset=reset)
+    specs = tuple(None if x is None else split(x) for x in (reset, *inputs))
     out_specs, check = (P(None, "time"), P()), devices == CHECKED
-    return jax.shard_map(op, mesh=mesh_of(devices), in_specs=specs, out_specs=out_specs, check_vma=check)
+    op_split = jax.shard_map(
+        on_one, mesh=mesh_of(devices), in_specs=specs, out_specs=out_specs, check_vma=check
+    )
+    return functools.partial(op_split, reset)
 
 
-def outputs_and_gradients(op, devices, inputs, weights):
+def outputs_and_gradients(op, devices, inputs, weights, reset=None, **options):
+    op = functools.partial(op, **options)
+
     def loss(*inputs):
-        outputs = over_devices(op, devices, inputs)(*inputs)
+        outputs = over_devices(op, devices, inputs, reset)(*inputs)
         return naive.weighted_sum(outputs, weights), outputs
 
     with_gradients = jax.value_and_grad(loss, argnums=tuple(range(len(inputs))), has_aux=True)
@@ -56,12 +62,12 @@ EVERYWHERE += [(name, row[3][-1], 1) for name, row in OPS.items()]
 @pytest.mark.parametrize(("name", "kind", "devices"), EVERYWHERE)
 def test_outputs_state_and_all_gradients(name, kind, devices):
     op, spec, make, _, _ = OPS[name]
-    inputs, options = make(LENGTH, kind), options_of(name, kind)
+    inputs, options = make(LENGTH, kind), options_of(kind, LENGTH)
     expected = naive.values(spec, *inputs, **options)
     rng = np.random.default_rng(0)
     weights = tuple(normal(rng, *x.shape) * (1 + 0.5j if np.iscomplexobj(x) else 1) for x in expected)
     expected_gradients = naive.gradients(spec, weights, *inputs, **options)
-    found = outputs_and_gradients(functools.partial(op, **options), devices, inputs, weights)
+    found = outputs_and_gradients(op, devices, inputs, weights, **options)
     assert_trees_close(scaled(found[0], expected), scaled(expected, expected), atol=5e-6)
     assert_trees_close(
         scaled(found[1], expected_gradients), scaled(expected_gradients, expected_gradients), atol=2e-5
