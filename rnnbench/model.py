@@ -37,8 +37,8 @@ class Block(nnx.Module):
         self.mlp = MLP(config.dim, hidden, dtype=dtype, rngs=rngs) if hidden else None
         self.dropout = nnx.Dropout(config.dropout)
 
-    def __call__(self, x: jax.Array, state: Any, keys: Any, split: dict[str, str]) -> tuple[jax.Array, Any]:
-        y, state = self.mixer(self.norm(x), state, **split)
+    def __call__(self, x: jax.Array, state: Any, keys: Any, options: dict[str, Any]) -> tuple[jax.Array, Any]:
+        y, state = self.mixer(self.norm(x), state, **options)
         x = x + self.dropout(y, deterministic=keys is None, rngs=None if keys is None else keys[0])
         if self.mlp is not None:
             y = self.mlp(self.mlp_norm(x))
@@ -52,10 +52,12 @@ class SequenceModel(nnx.Module):
     `config` is `config.model`; `max_length` the length of the longest sequence (for learned positions). With
     config.head="tied" the logit of class c is ⟨norm(x_t), embedding of the token class_tokens[c]⟩, without a
     separate projection or bias (Press & Wolf 2016, arXiv 1608.05859).
-    With a `dropout_key` dropout is active; without one the model is deterministic. With
-    `positions` [B, n] there are logits [B, n, classes] at those positions only. With `axis_name` the tokens
-    are this device's part of sequences split over that axis of a `jax.shard_map`, and so are positions and
-    logits; the states are those before and after the whole sequence.
+    With `reset` [B, T], bool, the state before token t is that of a new sequence wherever reset[b, t],
+    learned positions included; this packs several sequences into one. With a `dropout_key` dropout is
+    active; without one the model is deterministic. With `positions` [B, n] there are logits [B, n, classes]
+    at those positions only. With `axis_name` the tokens are this device's part of sequences split over that
+    axis of a `jax.shard_map`, and so are resets, positions and logits; the states are those before and after
+    the whole sequence.
     """
 
     def __init__(
@@ -85,22 +87,24 @@ class SequenceModel(nnx.Module):
     def init_state(self, batch: int, max_length: int) -> dict[str, Any]:
         """The state before the first token, of static shapes, for streams of up to `max_length` tokens."""
         layers = [block.mixer.init_state(batch, max_length) for block in self.blocks]
-        return {"position": jnp.zeros((), jnp.int32), "layers": layers}
+        start = {} if self.positions is None else {"start": jnp.zeros(batch, jnp.int32)}
+        return {"position": jnp.zeros((), jnp.int32), "layers": layers} | start
 
     def __call__(
         self,
         tokens: jax.Array,
         state: Any = None,
         *,
+        reset: jax.Array | None = None,
         dropout_key: jax.Array | None = None,
         positions: jax.Array | None = None,
         axis_name: str | None = None,
     ) -> tuple[jax.Array, dict[str, Any]]:
-        start = jnp.zeros((), jnp.int32) if state is None else state["position"]
-        x = self._embedded(tokens, over_time.positions(start, tokens.shape[1], axis_name))
-        split, length = {}, tokens.shape[1]
+        after, at = self._positions(tokens, state, reset, axis_name)
+        x = self._embedded(tokens, at)
+        options = {} if reset is None else {"reset": reset}
         if axis_name is not None:
-            split, length = {"axis_name": axis_name}, length * jax.lax.axis_size(axis_name)
+            options["axis_name"] = axis_name
             if dropout_key is not None:
                 dropout_key = jax.random.fold_in(dropout_key, jax.lax.axis_index(axis_name))
         keys = None if dropout_key is None else jax.random.split(dropout_key, (len(self.blocks) + 1, 2))
@@ -109,12 +113,30 @@ class SequenceModel(nnx.Module):
         for i, block in enumerate(self.blocks):
             with jax.named_scope(f"block_{i}"):
                 x, layer = block(
-                    x, None if state is None else state["layers"][i], None if keys is None else keys[i], split
+                    x,
+                    None if state is None else state["layers"][i],
+                    None if keys is None else keys[i],
+                    options,
                 )
             layers.append(layer)
         if positions is not None:
             x = jnp.take_along_axis(x, positions[..., None], axis=1)
-        return self._logits(self.norm(x)), {"position": start + length, "layers": layers}
+        return self._logits(self.norm(x)), after | {"layers": layers}
+
+    def _positions(self, tokens: jax.Array, state: Any, reset: Any, axis_name: str | None) -> tuple[Any, Any]:
+        """The state after the tokens but for the layers, and the tokens' positions, [T] or [B, T]."""
+        batch, length = tokens.shape
+        offset = jnp.zeros((), jnp.int32) if state is None else state["position"]
+        at = over_time.positions(offset, length, axis_name)
+        after = {"position": offset + length * (1 if axis_name is None else jax.lax.axis_size(axis_name))}
+        if self.positions is None:
+            return after, at
+        start = jnp.zeros(batch, jnp.int32) if state is None else state["start"]
+        if state is None and reset is None:
+            return after | {"start": start}, at
+        starts = over_time.segment_starts(reset, at, start, axis_name)
+        last = starts[:, -1] if axis_name is None else over_time.of_last(starts[:, -1], axis_name)
+        return after | {"start": last}, at[None] - starts
 
     def _logits(self, x: jax.Array) -> jax.Array:
         if self.head is not None:
@@ -128,7 +150,8 @@ class SequenceModel(nnx.Module):
             return x
         # A position beyond the table gives NaN: visible, whereas clipping would be silently wrong.
         table = self.positions.embedding[...]
-        return x + table.at[positions].get(mode="fill", fill_value=jnp.nan).astype(x.dtype)[None]
+        added = table.at[positions].get(mode="fill", fill_value=jnp.nan).astype(x.dtype)
+        return x + (added[None] if added.ndim == 2 else added)
 
 
 @jax.custom_vjp

@@ -8,6 +8,7 @@ from flax import nnx
 from rnnbench.errors import ConfigError
 from rnnbench.mixers.common import QKV, linear, merge_heads
 from rnnbench.mixers.preset import Preset
+from rnnbench.ops import over_time
 
 POSITIONS = ("rope", "alibi", "none")
 # Scores are computed for this many queries at a time (64 was among the fastest on CPU), or for a 16th of a
@@ -22,13 +23,14 @@ class Attention(nnx.Module):
     "rope"   q_t and k_s rotated by t·10000^(−i/(K/2)), pair i of the head's two halves (Su et al. 2021)
     "alibi"  bias(t − s) = −2^(−8h/H)·(t − s) for head h = 1…H (Press et al. 2021)
     "none"   no bias (learned positions are added to the embedding by the backbone)
-    The softmax is in float32.
+    The softmax is in float32, and over s from the last `reset` up to t on.
 
     Parameters: `qkv` (see QKV), `output.kernel` [D, D].
     State: from `init_state`, a cache of static shape {"k", "v" [B, L, H, K], "position" int32, the number of
-    tokens seen}: writing beyond L makes the output NaN. From a call without state, {"k", "v"} of only the
-    tokens seen, which grows with each call. With a convolution both have "conv" too. Keys are stored as they
-    are compared (rotated, for rope).
+    tokens seen, "start" [B] int32, the position of the last reset}: writing beyond L makes the output NaN.
+    From a call without state, {"k", "v"} of only the tokens seen, which grows with each call, and "start" if
+    there was a reset. With a convolution both have "conv" too. Keys are stored as they are compared (rotated,
+    for rope).
     Source: Vaswani et al. 2017, arXiv 1706.03762; rope 2104.09864; alibi 2108.12409.
     """
 
@@ -49,13 +51,16 @@ class Attention(nnx.Module):
     def init_state(self, batch: int, max_length: int) -> dict:
         shape = (batch, max_length, self.heads, self.head_dim)
         cache = {"k": jnp.zeros(shape, self.dtype), "v": jnp.zeros(shape, self.dtype)}
-        return cache | {"position": jnp.zeros((), jnp.int32)} | self.qkv.init_state(batch)
+        cache |= {"position": jnp.zeros((), jnp.int32), "start": jnp.zeros(batch, jnp.int32)}
+        return cache | self.qkv.init_state(batch)
 
-    def __call__(self, x: jax.Array, state: dict | None = None):
-        (q, k, v), state_out = self.qkv(x, state)
-        offset = 0
+    def __call__(self, x: jax.Array, state: dict | None = None, reset: jax.Array | None = None):
+        (q, k, v), state_out = self.qkv(x, state, reset)
+        offset, start = 0, None
         if state is not None:
             offset = state["position"] if "position" in state else state["k"].shape[1]
+            start = state.get("start")
+        start = first_keys(reset, offset, start, *x.shape[:2])
         if self.positions == "rope":
             q, k = rotate(q, offset), rotate(k, offset)
         if state is not None:
@@ -63,8 +68,8 @@ class Attention(nnx.Module):
         slopes = (
             2.0 ** (-8.0 * np.arange(1, self.heads + 1) / self.heads) if self.positions == "alibi" else None
         )
-        y = causal_attention(q, k, v, offset, slopes)
-        state_out |= {"k": k, "v": v}
+        y = causal_attention(q, k, v, offset, slopes, start)
+        state_out |= {"k": k, "v": v} | ({} if start is None else {"start": start[:, -1]})
         if state is not None and "position" in state:
             state_out["position"] = offset + x.shape[1]
             # A write past the end is moved back over valid keys, so that the cache is no longer correct.
@@ -82,6 +87,17 @@ def rotate(x: jax.Array, offset) -> jax.Array:
     return jnp.concatenate([first * cos - second * sin, first * sin + second * cos], axis=-1).astype(x.dtype)
 
 
+def first_keys(reset, offset, before, batch, length):
+    """The first position that each of the tokens [B, T] from `offset` on may attend to; None if all may be.
+
+    That of the last reset up to the token, or `before` [B] (None: 0), that of the last reset before them.
+    """
+    if reset is None and before is None:
+        return None
+    before = jnp.zeros(batch, jnp.int32) if before is None else before
+    return over_time.segment_starts(reset, over_time.positions(offset, length, None), before)
+
+
 def extend(past: jax.Array, new: jax.Array, offset) -> jax.Array:
     """`new` [B, T, H, K] written at `offset` into a cache, or appended if `past` ends exactly there."""
     if isinstance(offset, int):
@@ -91,12 +107,13 @@ def extend(past: jax.Array, new: jax.Array, offset) -> jax.Array:
     return jax.lax.dynamic_update_slice_in_dim(past, new.astype(past.dtype), offset, axis=1)
 
 
-def causal_attention(q, k, v, offset, slopes=None) -> jax.Array:
-    """y_t = Σ_{s ≤ offset+t} softmax_s(q_t·k_s/√K − slope·(offset + t − s)) v_s.
+def causal_attention(q, k, v, offset, slopes=None, start=None) -> jax.Array:
+    """y_t = Σ_{start_t ≤ s ≤ offset+t} softmax_s(q_t·k_s/√K − slope·(offset + t − s)) v_s.
 
     q: [B, T, H, K], k, v: [B, S, H, K]; offset: position of the first query, int or traced int32;
-    slopes: [H] or None. Keys beyond a query's position never affect the result. Memory is limited to the
-    scores of one block of queries; if the offset is known, future keys are skipped.
+    slopes: [H] or None; start: [B, T] or None (zeros), at most the query's own position. Keys beyond it and
+    before the start never affect the result. Memory is limited to the scores of one block of queries; if the
+    offset is known, future keys are skipped.
     """
     length, heads = q.shape[1:3]
     size = max(BLOCK, -(-length // MOST_BLOCKS))
@@ -105,10 +122,11 @@ def causal_attention(q, k, v, offset, slopes=None) -> jax.Array:
     def one_head(inputs):
         q, k, v, slope = inputs
         blocks = []
-        for start in range(0, length, size):
-            stop = min(start + size, length)
+        for begin in range(0, length, size):
+            stop = min(begin + size, length)
             seen = offset + stop if isinstance(offset, int) else k.shape[1]
-            blocks.append(attend(q[:, start:stop], k[:, :seen], v[:, :seen], offset + start, slope))
+            since = None if start is None else start[:, begin:stop]
+            blocks.append(attend(q[:, begin:stop], k[:, :seen], v[:, :seen], offset + begin, since, slope))
         return jnp.concatenate(blocks, axis=1)
 
     # Processing one head at a time keeps a CPU's scores in cache. Not over the batch, which may be sharded.
@@ -119,31 +137,37 @@ def causal_attention(q, k, v, offset, slopes=None) -> jax.Array:
 
 
 @jax.custom_vjp
-def attend(q, k, v, first, slope) -> jax.Array:
-    """One head: all queries [B, T, K], the first at position `first`, against all keys [B, S, K]."""
-    return _attend_forward(q, k, v, first, slope)[0]
+def attend(q, k, v, first, start, slope) -> jax.Array:
+    """One head: all queries [B, T, K], the first at position `first`, against all keys [B, S, K] before them.
+
+    Those from `start` [B, T] on, or from 0 if that is None.
+    """
+    return _attend_forward(q, k, v, first, start, slope)[0]
 
 
-def _scores(q, k, first, slope):
+def _scores(q, k, first, start, slope):
     distance = (first + jnp.arange(q.shape[1]))[:, None] - jnp.arange(k.shape[1])[None]
     scores = _product("btk,bsk->bts", q, k) * q.shape[-1] ** -0.5 - (slope * distance)[None]
-    return jnp.where(distance[None] >= 0, scores, -1e30)
+    seen = distance[None] >= 0
+    if start is not None:
+        seen &= jnp.arange(k.shape[1])[None, None] >= start[..., None]
+    return jnp.where(seen, scores, -1e30)
 
 
-def _attend_forward(q, k, v, first, slope):
-    scores = _scores(q, k, first, slope)
+def _attend_forward(q, k, v, first, start, slope):
+    scores = _scores(q, k, first, start, slope)
     largest = scores.max(axis=-1, keepdims=True)
     weights = jnp.exp(scores - largest)
     total = weights.sum(axis=-1, keepdims=True)
     # Divided after the sum over keys, which saves a pass over [B, T, S].
     y = (_product("bts,bsk->btk", weights.astype(v.dtype), v) / total).astype(v.dtype)
-    return y, (q, k, v, first, slope, y, largest + jnp.log(total))
+    return y, (q, k, v, first, start, slope, y, largest + jnp.log(total))
 
 
 def _attend_backward(residuals, dy):
     """Recomputes p = exp(s − log Σ exp s);  ds = p ⊙ (dy vᵀ − dy·y)  (Dao et al. 2022, arXiv 2205.14135)."""
-    q, k, v, first, slope, y, log_total = residuals
-    weights = jnp.exp(_scores(q, k, first, slope) - log_total)
+    q, k, v, first, start, slope, y, log_total = residuals
+    weights = jnp.exp(_scores(q, k, first, start, slope) - log_total)
     inner = jnp.sum(dy.astype(jnp.float32) * y, axis=-1, keepdims=True)
     dscores = weights * (_product("btk,bsk->bts", dy, v) - inner) * q.shape[-1] ** -0.5
     dscores, weights = dscores.astype(q.dtype), weights.astype(v.dtype)
@@ -151,7 +175,7 @@ def _attend_backward(residuals, dy):
     # The long axes last: XLA on a CPU is four times slower at "bts,btk->bsk".
     dk, dv = (_product("bkt,bts->bks", jnp.swapaxes(x, 1, 2), w) for x, w in ((q, dscores), (dy, weights)))
     dk, dv = jnp.swapaxes(dk, 1, 2), jnp.swapaxes(dv, 1, 2)
-    return dq.astype(q.dtype), dk.astype(k.dtype), dv.astype(v.dtype), None, None
+    return dq.astype(q.dtype), dk.astype(k.dtype), dv.astype(v.dtype), None, None, None
 
 
 attend.defvjp(_attend_forward, _attend_backward)
@@ -161,4 +185,4 @@ def _product(equation, x, y):
     return jnp.einsum(equation, x, y, preferred_element_type=jnp.float32)
 
 
-PRESETS = {"gpt": Preset(Attention, order=1, positions="rope", conv_size=0)}
+PRESETS = {"gpt": Preset(Attention, order=1, structure="attention", positions="rope", conv_size=0)}

@@ -73,9 +73,15 @@ class QKV(nnx.Module):
     def init_state(self, batch: int) -> dict:
         return {"conv": self.conv.init_state(batch)} if self.conv else {}
 
-    def __call__(self, x: jax.Array, state: dict | None = None, axis_name: str | None = None):
+    def __call__(
+        self,
+        x: jax.Array,
+        state: dict | None = None,
+        reset: jax.Array | None = None,
+        axis_name: str | None = None,
+    ):
         x, state_out = self.linear(x), {}
         if self.conv:
-            x, state_out["conv"] = self.conv(x, None if state is None else state["conv"], axis_name)
+            x, state_out["conv"] = self.conv(x, None if state is None else state["conv"], reset, axis_name)
         q, k, v = (split_heads(part, self.heads) for part in jnp.split(x, 3, axis=-1))
         return (q, k, v), state_out

@@ -2,10 +2,11 @@
 
 Each check is a function `check(build, x)`: `build(**options)` makes the mixer (`dtype` is the only option
 that a check adds), x is an input [B, T, D] with B ≥ 2 and T ≥ 4. A failure is a ContractError that names
-the violation and its position.
+the violation and its position; a check that does not apply returns why.
 """
 
 import functools
+import inspect
 import itertools
 from collections.abc import Callable
 
@@ -129,6 +130,61 @@ def pieces_equal_whole(build: Build, x: jax.Array) -> None:
             _close(piecewise, at_once, f"started with {name}, {leaf_name(path)} differs from the whole")
 
 
+def packed_equals_alone(build: Build, x: jax.Array) -> str | None:
+    """With resets, packed sequences give the outputs and gradients that each of them gives alone.
+
+    The state after the resets is checked by what follows it.
+    """
+    mixer = build()
+    if "reset" not in inspect.signature(type(mixer).__call__).parameters:
+        return "__call__ takes no reset"
+    graphdef, params = nnx.split(mixer)
+    x, length = x[:2], x.shape[1]
+    end = length - max(1, length // 4)  # a token before the resets [B, end − 1], and some after them
+    starts = [{1, end // 3 + 1, end // 3 + 2, end - 1}, {end // 2 + 1}]
+    reset = np.array([[t in own for t in range(1, end)] for own in starts])
+    pieces = [
+        (b, *piece) for b, own in enumerate(starts) for piece in itertools.pairwise([0, *sorted(own), length])
+    ]
+
+    def packed(params: nnx.State, x: jax.Array) -> jax.Array:
+        call = nnx.merge(graphdef, params)
+        first, state = call(x[:, :1], call.init_state(*x.shape[:2]))
+        y, state = call(x[:, 1:end], state, reset=reset)
+        return jnp.concatenate([first, y, call(x[:, end:], state)[0]], axis=1)
+
+    def alone(params: nnx.State, x: jax.Array) -> jax.Array:
+        longest = max(stop - start for _, start, stop in pieces)
+        padded = jnp.pad(x, ((0, 0), (0, longest), (0, 0)))
+        y, _ = nnx.merge(graphdef, params)(
+            jnp.stack([padded[b, start : start + longest] for b, start, _ in pieces])
+        )
+        of = [y[i, : stop - start] for i, (_, start, stop) in enumerate(pieces)]
+        whole = lambda b: jnp.concatenate([part for part, piece in zip(of, pieces) if piece[0] == b])
+        return jnp.stack([whole(0), whole(1)])
+
+    def outputs_and_gradients(run: Callable) -> tuple:
+        direction = jax.random.normal(jax.random.key(1), x.shape)
+
+        def loss(params: nnx.State, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+            y = run(params, x)
+            return jnp.sum(y * direction), y
+
+        (_, y), gradients = jax.jit(jax.value_and_grad(loss, (0, 1), has_aux=True))(params, x)
+        return y, *gradients
+
+    (y, *gradients), (y_alone, *gradients_alone) = map(outputs_and_gradients, (packed, alone))
+    for b, start, stop in pieces:
+        what = f"packed: the output at {start} to {stop - 1} of sequence {b} differs from that sequence alone"
+        _close(y[b, start:stop], y_alone[b, start:stop], what)
+    for (path, found), expected in zip(
+        jax.tree_util.tree_leaves_with_path(gradients), jax.tree.leaves(gradients_alone)
+    ):
+        name = "the input" if path[0].idx else jax.tree_util.keystr(path[1:])
+        _close(found, expected, f"packed: the gradient of {name} differs from that of the sequences alone")
+    return None
+
+
 def fresh_state_equals_none(build: Build, x: jax.Array) -> None:
     """`init_state` is the state before a sequence starts."""
     mixer = build()
@@ -184,12 +240,13 @@ def _close(actual: jax.Array, expected: jax.Array, message: str, tolerance: floa
     require(not _apart(actual, expected, tolerance), f"{message}, by {difference:.1e}")
 
 
-CHECKS: dict[str, Callable[[Build, jax.Array], None]] = {
+CHECKS: dict[str, Callable[[Build, jax.Array], str | None]] = {
     "well_formed": well_formed,
     "causal": causal,
     "sequences_stay_apart": sequences_stay_apart,
     "step_equals_parallel": step_equals_parallel,
     "pieces_equal_whole": pieces_equal_whole,
+    "packed_equals_alone": packed_equals_alone,
     "fresh_state_equals_none": fresh_state_equals_none,
     "gradients_reach_parameters": gradients_reach_parameters,
     "bfloat16_runs": bfloat16_runs,

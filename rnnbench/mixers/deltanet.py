@@ -55,15 +55,21 @@ class DeltaNet(nnx.Module):
         strength = jax.nn.sigmoid(self.beta(x).astype(jnp.float32))
         return 2 * strength if self.negative_eigenvalues else strength
 
-    def __call__(self, x: jax.Array, state: dict | None = None, axis_name: str | None = None):
-        (q, k, v), state_out = self.qkv(x, state, axis_name)
+    def __call__(
+        self,
+        x: jax.Array,
+        state: dict | None = None,
+        reset: jax.Array | None = None,
+        axis_name: str | None = None,
+    ):
+        (q, k, v), state_out = self.qkv(x, state, reset, axis_name)
         if self.qkv.conv is None:
             q, k = jax.nn.silu(q), jax.nn.silu(k)
         memory = None if state is None else state["memory"]
         # Keys stay in float32: rounding them in bfloat16 would push 1 − β‖k‖² below −1 at β = 2.
         q, k, v = normalise(q), normalise(k), v.astype(jnp.float32)
         beta = self.write_strength(x)
-        y, state_out["memory"] = delta_rule(q, k, v, beta, state=memory, axis_name=axis_name)
+        y, state_out["memory"] = delta_rule(q, k, v, beta, state=memory, reset=reset, axis_name=axis_name)
         return self.output(merge_heads(self.norm(y))), state_out
 
 
@@ -74,6 +80,13 @@ def normalise(x: jax.Array) -> jax.Array:
 
 
 PRESETS = {
-    "deltanet": Preset(DeltaNet, order=6),
-    "deltanet_neg": Preset(DeltaNet, order=8, negative_eigenvalues=True),
+    "deltanet": Preset(DeltaNet, order=6, spectrum="[0, 1]", structure="diagonal + rank 1", selective=True),
+    "deltanet_neg": Preset(
+        DeltaNet,
+        order=8,
+        spectrum="[-1, 1]",
+        structure="diagonal + rank 1",
+        selective=True,
+        negative_eigenvalues=True,
+    ),
 }

@@ -23,7 +23,8 @@ def require(condition: object, message: str) -> None:
 def well_formed(build: Build, x: jax.Array) -> None:
     """Arrays are parameters, the call returns (y, state), and y has the shape of x.
 
-    The state keeps structure, shapes and dtypes; its leaves are floats [B, …], or an integer scalar.
+    The state keeps structure, shapes and dtypes; its leaves are floats [B, …], integers [B] or integer
+    scalars.
     """
     mixer = build()
     for node in modules(mixer):
@@ -60,7 +61,7 @@ def well_formed(build: Build, x: jax.Array) -> None:
         first = not leaf.shape or leaf.shape[0] == x.shape[0]
         require(first, f"{name} is of shape {leaf.shape}, which does not begin with the batch {x.shape[0]}")
         floating = jnp.issubdtype(leaf.dtype, jnp.inexact)
-        require(floating or not leaf.shape, f"{name} is of {leaf.dtype}, not of floats")
+        require(floating or leaf.ndim < 2, f"{name} is of {leaf.dtype}, not of floats")
 
 
 def leaf_name(path: tuple) -> str:

@@ -31,15 +31,25 @@ class LinearAttention(nnx.Module):
         memory = jnp.zeros((batch, self.heads, self.head_dim, self.head_dim + 1), jnp.float32)
         return {"memory": memory} | self.qkv.init_state(batch)
 
-    def __call__(self, x: jax.Array, state: dict | None = None, axis_name: str | None = None):
-        (q, k, v), state_out = self.qkv(x, state, axis_name)
+    def __call__(
+        self,
+        x: jax.Array,
+        state: dict | None = None,
+        reset: jax.Array | None = None,
+        axis_name: str | None = None,
+    ):
+        (q, k, v), state_out = self.qkv(x, state, reset, axis_name)
         v = jnp.concatenate([v, jnp.ones_like(v[..., :1])], axis=-1)
         memory = None if state is None else state["memory"]
         q, k = jax.nn.elu(q) + 1, jax.nn.elu(k) + 1
-        y, state_out["memory"] = linear_attention(q, k, v, state=memory, axis_name=axis_name)
+        y, state_out["memory"] = linear_attention(q, k, v, state=memory, reset=reset, axis_name=axis_name)
         # elu + 1 is positive in theory, but can be zero in floating point.
         y = y[..., :-1] / (y[..., -1:] + 1e-6)
         return self.output(merge_heads(y)), state_out
 
 
-PRESETS = {"linear_transformer": Preset(LinearAttention, order=2)}
+PRESETS = {
+    "linear_transformer": Preset(
+        LinearAttention, order=2, spectrum="[0, 1]", structure="diagonal", selective=False
+    )
+}

@@ -55,14 +55,20 @@ class LRU(nnx.Module):
     def init_state(self, batch: int, max_length: int) -> dict:
         return {"h": jnp.zeros((batch, self.state_dim), jnp.complex64)}
 
-    def __call__(self, x: jax.Array, state: dict | None = None, axis_name: str | None = None):
+    def __call__(
+        self,
+        x: jax.Array,
+        state: dict | None = None,
+        reset: jax.Array | None = None,
+        axis_name: str | None = None,
+    ):
         x = x.astype(self.dtype)
         write = flat_dot(x, self.input_kernel.astype(self.dtype)).astype(jnp.float32)
         real, imaginary = jnp.split(write * jnp.tile(jnp.exp(self.gamma_log[...]), 2)[None, None], 2, axis=-1)
         eigenvalue = jnp.exp(jax.lax.complex(-jnp.exp(self.nu_log[...]), jnp.exp(self.theta_log[...])))
         write = jax.lax.complex(real, imaginary)
         before = None if state is None else state["h"]
-        h, last = linear_scan(eigenvalue[None, None], write, before, axis_name=axis_name)
+        h, last = linear_scan(eigenvalue[None, None], write, before, reset=reset, axis_name=axis_name)
         h = jnp.concatenate([h.real, -h.imag], axis=-1).astype(self.dtype)
         u = flat_dot(h, self.readout_kernel.astype(self.dtype)) + x * self.skip.astype(self.dtype)[None, None]
         value, gate = jnp.split(self.glu(jax.nn.gelu(u)), 2, axis=-1)
@@ -80,4 +86,4 @@ def ring(key: jax.Array, n: int, r_min: float, r_max: float, max_phase: float):
     return nu_log, jnp.log(phase), 0.5 * jnp.log1p(-radius_squared)
 
 
-PRESETS = {"lru": Preset(LRU, order=5)}
+PRESETS = {"lru": Preset(LRU, order=5, spectrum="complex", structure="diagonal", selective=False)}

@@ -42,11 +42,11 @@ class LSTM(nnx.Module):
         zero = jnp.zeros((batch, self.dim), jnp.float32)
         return {"h": zero, "c": zero}
 
-    def __call__(self, x: jax.Array, state: dict | None = None):
+    def __call__(self, x: jax.Array, state: dict | None = None, reset: jax.Array | None = None):
         state = self.init_state(x.shape[0], 0) if state is None else state
         # Time first, as the recurrence needs it: transposing x costs a quarter of transposing its projection.
         x = jnp.swapaxes(self.input(jnp.swapaxes(x, 0, 1)), 0, 1)
-        return lstm(self.recurrent_kernel[...], x, state)
+        return lstm(self.recurrent_kernel[...], x, state, reset=reset)
 
 
 def forget_gate_bias(dim: int, value: float) -> jax.Array:
@@ -54,4 +54,4 @@ def forget_gate_bias(dim: int, value: float) -> jax.Array:
     return jnp.zeros((4, dim), jnp.float32).at[1].set(value).reshape(-1)
 
 
-PRESETS = {"lstm": Preset(LSTM, order=3)}
+PRESETS = {"lstm": Preset(LSTM, order=3, structure="nonlinear", selective=True)}

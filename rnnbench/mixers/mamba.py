@@ -70,18 +70,24 @@ class Mamba(nnx.Module):
         state = {"h": jnp.zeros((batch, self.inner, self.state_dim), jnp.float32)}
         return state | ({"conv": self.conv.init_state(batch)} if self.conv else {})
 
-    def __call__(self, x: jax.Array, state: dict | None = None, axis_name: str | None = None):
+    def __call__(
+        self,
+        x: jax.Array,
+        state: dict | None = None,
+        reset: jax.Array | None = None,
+        axis_name: str | None = None,
+    ):
         state, state_out = state or {}, {}
         u, z = jnp.split(self.input(x), 2, axis=-1)
         if self.conv:
-            u, state_out["conv"] = self.conv(u, state.get("conv"), axis_name)
+            u, state_out["conv"] = self.conv(u, state.get("conv"), reset, axis_name)
         else:
             u = jax.nn.silu(u)
         r, B, C = jnp.split(self.select(u), [self.rank, self.rank + self.state_dim], axis=-1)
         delta = jax.nn.softplus(self.dt(r) + self.dt_bias[...][None, None])
         y, state_out["h"] = selective_scan(
             u, delta, -jnp.exp(self.A_log[...]), B, C, self.skip[...], state.get("h"),
-            negative_eigenvalues=self.negative_eigenvalues, axis_name=axis_name,
+            reset=reset, negative_eigenvalues=self.negative_eigenvalues, axis_name=axis_name,
         )  # fmt: skip
         return self.output(y * jax.nn.silu(z)), state_out
 
@@ -93,6 +99,8 @@ def inverse_softplus_of_log_uniform(key: jax.Array, n: int, low: float, high: fl
 
 
 PRESETS = {
-    "mamba": Preset(Mamba, order=7),
-    "mamba_neg": Preset(Mamba, order=9, negative_eigenvalues=True),
+    "mamba": Preset(Mamba, order=7, spectrum="[0, 1]", structure="diagonal", selective=True),
+    "mamba_neg": Preset(
+        Mamba, order=9, spectrum="[-1, 1]", structure="diagonal", selective=True, negative_eigenvalues=True
+    ),
 }

@@ -12,6 +12,12 @@ from rnnbench.plugins import Options, imported
 SHARED: dict[str, Any] = {"heads": 0, "conv_size": 0, "positions": "none"}
 # Types that a flag can set; an argument with a default of another type keeps it.
 PLAIN = (bool, int, float, str, tuple)
+# What a preset may say about the transition of its state, the matrix A_t of S_t = A_t S_{t-1} + …
+SPECTRA = ("", "[0, 1]", "[-1, 1]", "complex")
+STRUCTURES = (
+    "", "diagonal", "diagonal + rank 1", "diagonal + rank 2", "diagonal + rank 3", "dense", "nonlinear",
+    "attention",
+)  # fmt: skip
 
 
 class Preset:
@@ -21,9 +27,37 @@ class Preset:
     those in SHARED come from `config.model`, the others are its options, `config.model.options`, each with a
     default and explained by `Annotated[type, "text"]`. A setting that a preset fixes overrides a protocol's.
     In tables presets are sorted by `order`, then by the name of their file, then by their place in it.
+
+    What a preset says about the transition ∂S_t/∂S_{t-1} of its state, the short convolution left out:
+    spectrum    where its eigenvalues lie, and reach: "[0, 1]", "[-1, 1]" or "complex" (in the unit disc, some
+                of them not real); "" for a nonlinear recurrence and for attention, which have none
+    structure   "diagonal", "diagonal + rank 1" (2, 3: as many more in a step), "dense", "nonlinear" (it
+                depends on the state) or "attention" (all tokens are kept); "" if nothing is said
+    selective   whether it depends on the input
     """
 
-    def __init__(self, mixer: type, *, order: int = 100, **settings: Any):
+    def __init__(
+        self,
+        mixer: type,
+        *,
+        order: int = 100,
+        spectrum: str = "",
+        structure: str = "",
+        selective: bool | None = None,
+        **settings: Any,
+    ):
+        for name, value, known in (
+            ("spectrum", spectrum, SPECTRA),
+            ("structure", structure, STRUCTURES),
+            ("selective", selective, (None, False, True)),
+        ):
+            if value not in known:
+                raise TypeError(f"{mixer.__name__}: {name} must be one of {known}, got {value!r}")
+        if (structure in ("", "nonlinear", "attention")) != (spectrum == ""):
+            raise TypeError(
+                f"{mixer.__name__}: spectrum {spectrum!r} does not go with structure {structure!r}"
+            )
+        self.spectrum, self.structure, self.selective = spectrum, structure, selective
         self.mixer, self.order, self.settings = mixer, order, settings
         self.parameters = dict(list(inspect.signature(mixer.__init__, eval_str=True).parameters.items())[2:])
         if unknown := sorted(settings.keys() - self.parameters.keys()):

@@ -49,16 +49,26 @@ class QLSTM(nnx.Module):
         state = {"c": jnp.zeros((batch, self.dim), jnp.float32)}
         return state | ({"conv": self.conv.init_state(batch)} if self.conv else {})
 
-    def __call__(self, x: jax.Array, state: dict | None = None, axis_name: str | None = None):
+    def __call__(
+        self,
+        x: jax.Array,
+        state: dict | None = None,
+        reset: jax.Array | None = None,
+        axis_name: str | None = None,
+    ):
         state, state_out = state or {}, {}
         if self.conv:
-            x, state_out["conv"] = self.conv(x, state.get("conv"), axis_name)
+            x, state_out["conv"] = self.conv(x, state.get("conv"), reset, axis_name)
         i, f, o, z = jnp.split(self.input(x).astype(jnp.float32), 4, axis=-1)
         write = jax.nn.sigmoid(i) * jnp.tanh(z)
-        c, state_out["c"] = linear_scan(jax.nn.sigmoid(f), write, state.get("c"), axis_name=axis_name)
+        c, state_out["c"] = linear_scan(
+            jax.nn.sigmoid(f), write, state.get("c"), reset=reset, axis_name=axis_name
+        )
         h = jax.nn.sigmoid(o) * jnp.tanh(c)
         return self.output(merge_heads(self.norm(split_heads(h, self.heads)))), state_out
 
 
 # Without a convolution in every protocol, so that its gates see the current token only.
-PRESETS = {"qlstm": Preset(QLSTM, order=4, conv_size=0)}
+PRESETS = {
+    "qlstm": Preset(QLSTM, order=4, spectrum="[0, 1]", structure="diagonal", selective=True, conv_size=0)
+}

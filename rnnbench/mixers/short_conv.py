@@ -11,7 +11,8 @@ from rnnbench.ops import over_time
 class ShortConv(nnx.Module):
     """y_t = SiLU(b + Σ_{i<w} kernel_i ⊙ x_{t-w+1+i}),  x before the start = 0.
 
-    Depthwise (each channel separately), causal, w = `conv_size`; b only with `use_bias`.
+    Depthwise (each channel separately), causal, w = `conv_size`; b only with `use_bias`. The start is that of
+    the sequence, or the last `reset` up to t.
 
     Parameters: `kernel` [w, channels], `bias` [channels].
     State: the last w − 1 inputs, [B, w − 1, channels], float32.
@@ -32,7 +33,13 @@ class ShortConv(nnx.Module):
     def init_state(self, batch: int) -> jax.Array:
         return jnp.zeros((batch, self.conv_size - 1, self.channels), jnp.float32)
 
-    def __call__(self, x: jax.Array, state: jax.Array | None = None, axis_name: str | None = None):
+    def __call__(
+        self,
+        x: jax.Array,
+        state: jax.Array | None = None,
+        reset: jax.Array | None = None,
+        axis_name: str | None = None,
+    ):
         length = x.shape[1]
         tail = (self.init_state(x.shape[0]) if state is None else state).astype(self.dtype)
         x = x.astype(self.dtype)
@@ -41,8 +48,22 @@ class ShortConv(nnx.Module):
         x = jnp.concatenate([tail, x], axis=1)
         # A sum of w shifted slices fuses into one pass; a depthwise convolution call is slow on CPU.
         kernel = self.kernel.astype(self.dtype)
-        y = sum(x[:, i : i + length] * kernel[i][None, None] for i in range(self.conv_size))
+        windows = [x[:, i : i + length] for i in range(self.conv_size)]
+        tail = x[:, length:].astype(jnp.float32)
+        if reset is not None:
+            segment = self._segments(reset, axis_name)
+            here = segment[:, -length:]
+            windows = [jnp.where(segment[:, i : i + length] == here, w, 0) for i, w in enumerate(windows)]
+            tail = jnp.where(segment[:, length:] == here[:, -1:], tail, 0)
+        y = sum(window * kernel[i][None, None] for i, window in enumerate(windows))
         if self.bias is not None:
             y = y + self.bias.astype(self.dtype)[None, None]
-        tail = x[:, length:].astype(jnp.float32)
         return jax.nn.silu(y), tail if axis_name is None else over_time.of_last(tail, axis_name)
+
+    def _segments(self, reset: jax.Array, axis_name: str | None) -> jax.Array:
+        """[B, w − 1 + T, 1]: the number of resets up to each input, from the first of the tail on."""
+        reset = reset[..., None].astype(jnp.int32)
+        tail = jnp.zeros((reset.shape[0], self.conv_size - 1, 1), reset.dtype)
+        if axis_name is not None:
+            tail = over_time.tail_before(reset, tail, axis_name)
+        return jnp.cumsum(jnp.concatenate([tail, reset], axis=1), axis=1)

@@ -27,7 +27,9 @@ DEFAULTS = {"cpu": ("chunked", IMPLS, 32, 1), "accelerator": ("chunked", IMPLS, 
 KEPT = ("inverse", "W")
 
 
-def delta_rule(q, k, v, beta, log_decay=None, state=None, *, impl=None, chunk=None, axis_name=None):
+def delta_rule(
+    q, k, v, beta, log_decay=None, state=None, *, reset=None, impl=None, chunk=None, axis_name=None
+):
     """S_t = (I − β_t k_t k_tᵀ) diag(exp g_t) S_{t-1} + β_t k_t v_tᵀ,  y_t = S_tᵀ q_t.
 
     q, k: [B, T, H, K]; v: [B, T, H, V]; beta: [B, T, H]; log_decay g ≤ 0: None (no decay), [B, T, H] or
@@ -43,7 +45,7 @@ def delta_rule(q, k, v, beta, log_decay=None, state=None, *, impl=None, chunk=No
     impl, default_chunk, group = choose("delta_rule", DEFAULTS, impl)
     chunk = chunk_length("delta_rule", default_chunk if chunk is None else chunk, q.shape[1])
     dtype = v.dtype
-    q, k, v, log_decay, state = prepare_heads("delta_rule", q, k, v, log_decay, state)
+    q, k, v, log_decay, state = prepare_heads("delta_rule", q, k, v, log_decay, state, reset)
     beta = beta.astype(v.dtype)[..., None]
     if axis_name is not None:
         q, k, v, beta, log_decay, state = over_time.varying((q, k, v, beta, log_decay, state), axis_name)

@@ -50,8 +50,10 @@ def positions(offset, length, axis_name):
 def segment_starts(reset, positions, before, axis_name=None):
     """[B, T]: the position of the last reset up to each token, `before` [B] where there was none.
 
-    reset: [B, T], bool; positions: [T], those of these tokens, at least 0 as `before` is.
+    reset: [B, T], bool, or None; positions: [T], those of these tokens, at least 0 as `before` is.
     """
+    if reset is None:
+        return jnp.broadcast_to(before[:, None], (*before.shape, *positions.shape))
     last = jax.lax.cummax(jnp.where(reset, positions[None], 0), axis=1)
     if axis_name is not None:
         of_devices = jax.lax.all_gather(last[:, -1], axis_name)

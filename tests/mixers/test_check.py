@@ -182,6 +182,39 @@ class WrongLeaf(TwoLeaves):
         return total, after | {"sum": after["sum"] * (0.9 if x.shape[1] == 1 else 1.0)}
 
 
+class Packs(Good):
+    """y_t = W Σ x_s over s from the last reset up to t on."""
+
+    def __call__(self, x, state=None, reset=None):
+        reset = jnp.zeros(x.shape[:2], bool) if reset is None else reset
+        segment = jnp.cumsum(jnp.pad(reset, ((0, 0), (1, 0))), axis=1)
+        before = self.init_state(x.shape[0], 0) if state is None else state
+        x = jnp.concatenate([before["sum"][:, None], x.astype(jnp.float32)], axis=1)
+        seen = jnp.tril(segment[:, :, None] == segment[:, None])
+        total = jnp.einsum("bts,bsd->btd", seen.astype(jnp.float32), x)[:, 1:]
+        return self.linear(total), {"sum": total[:, -1]}
+
+
+class IgnoresResets(Packs):
+    def __call__(self, x, state=None, reset=None):
+        return super().__call__(x, state)
+
+
+class CarriesTheOldState(Packs):
+    """The outputs are right, the state after them is the sum of all sequences."""
+
+    def __call__(self, x, state=None, reset=None):
+        y, _ = super().__call__(x, state, reset)
+        return y, super().__call__(x, state)[1]
+
+
+class LosesAGradient(Packs):
+    """Where there are resets, no gradient goes to the state before."""
+
+    def __call__(self, x, state=None, reset=None):
+        return super().__call__(x, state if reset is None else jax.lax.stop_gradient(state), reset)
+
+
 @dataclass(frozen=True)
 class TooLarge(Copy):
     """A task whose tokens are 1 to symbols."""
@@ -216,6 +249,9 @@ BROKEN = [
     (WrongLeaf, "step_equals_parallel", r"from step 1 on.*; state\['sum'\] after 2 single steps is not"),
     (Forgets, "pieces_equal_whole", "started with no state and cut at 3, the output differs from the whole"),
     (LastChunkOnly, "pieces_equal_whole", "differs from the whole"),
+    (IgnoresResets, "packed_equals_alone", "the output at 1 to 2 of sequence 0 differs"),
+    (CarriesTheOldState, "packed_equals_alone", "the output at 7 to 9 of sequence 0 differs"),
+    (LosesAGradient, "packed_equals_alone", "the gradient of .* differs"),
     (StartsElsewhere, "fresh_state_equals_none", "another output than state=None"),
     (DeadParameter, "gradients_reach_parameters", "no gradient reaches .*unused"),
     (InfiniteGradient, "gradients_reach_parameters", "not finite for .*scale"),
@@ -229,7 +265,7 @@ def run(check, mixer_class):
     CHECKS[check](lambda **options: mixer_class(4, rngs=nnx.Rngs(0), **options), x)
 
 
-@pytest.mark.parametrize("kind", [Good, TwoLeaves])
+@pytest.mark.parametrize("kind", [Good, TwoLeaves, Packs])
 @pytest.mark.parametrize("check", CHECKS)
 def test_passes_a_good_mixer(check, kind):
     run(check, kind)
@@ -252,6 +288,9 @@ def test_command_line(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "lstm: 144 parameters, state 8 at length 9"
     assert [line.split() for line in lines[1:]] == [["ok", name] for name in [*CHECKS, "trains"]]
+
+    assert main([f"{__name__}:Good", "--dim", "4", "--length", "9"]) == 0
+    assert "  skip  packed_equals_alone: __call__ takes no reset\n" in capsys.readouterr().out
 
     assert main([f"{__name__}:OutputOnly", "--dim", "4", "--length", "9"]) == 1
     lines = capsys.readouterr().out.splitlines()

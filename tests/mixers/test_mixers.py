@@ -45,7 +45,7 @@ def inputs(length):
 @pytest.mark.parametrize("case", CASES, ids=label)
 def test_promise(case, check):
     name, options, length = case
-    CHECKS[check](lambda **more: build(name, **options, **more), inputs(length))
+    assert CHECKS[check](lambda **more: build(name, **options, **more), inputs(length)) is None
 
 
 @pytest.mark.parametrize("name", PRESETS)
