@@ -1,4 +1,7 @@
-"""Code that several mixers share: option checks, plain projections, heads and the norm over one head."""
+"""Code that several mixers share: option checks, projections, heads, norms, decays and the token shift."""
+
+import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -6,6 +9,7 @@ from flax import nnx
 
 from rnnbench.errors import ConfigError
 from rnnbench.mixers.short_conv import ShortConv
+from rnnbench.ops import over_time
 
 
 def require(condition: bool, option: str, message: str) -> None:
@@ -52,6 +56,97 @@ def split_heads(x: jax.Array, heads: int) -> jax.Array:
 def merge_heads(x: jax.Array) -> jax.Array:
     """[B, T, H, V] -> [B, T, H·V]."""
     return x.reshape(*x.shape[:-2], -1)
+
+
+def token_shift(x: jax.Array, last: jax.Array | None = None, reset=None, axis_name: str | None = None):
+    """(x_{t-1} at every t [B, T, ...], the last x [B, ...] in float32): zero before the start and a reset.
+
+    last: that of the piece before, or None; reset: [B, T] bool or None; axis_name: as for a mixer.
+    """
+    before = jnp.zeros_like(x[:, :1]) if last is None else last[:, None].astype(x.dtype)
+    if axis_name is not None:
+        before = over_time.tail_before(x, before, axis_name)
+    previous, last = jnp.concatenate([before, x[:, :-1]], axis=1), x[:, -1].astype(jnp.float32)
+    if reset is not None:
+        previous = jnp.where(jax.lax.expand_dims(reset, range(2, x.ndim)), 0, previous)
+    return previous, last if axis_name is None else over_time.of_last(last, axis_name)
+
+
+def inverse_softplus_of_log_uniform(key: jax.Array, n: int, low: float, high: float) -> jax.Array:
+    """b with softplus(b) log-uniform in [low, high]; softplus⁻¹(s) = s + log(1 − e^(−s))."""
+    step = jnp.exp(jax.random.uniform(key, (n,), jnp.float32, math.log(low), math.log(high)))
+    return step + jnp.log(-jnp.expm1(-step))
+
+
+class LowRank(nnx.Module):
+    """W_up φ(W_down x_t) + b, of rank R; φ = `activation` or the identity, b only with `bias` (0 at first).
+
+    Parameters: `down.kernel` [inputs, R], `up.kernel` [R, outputs], `up.bias` [outputs].
+    """
+
+    def __init__(
+        self, inputs: int, rank: int, outputs: int, *, rngs: nnx.Rngs, dtype, bias: bool = False,
+        activation: Callable | None = None,
+    ):  # fmt: skip
+        self.down = linear(inputs, rank, rngs=rngs, dtype=dtype)
+        self.up = linear(rank, outputs, rngs=rngs, dtype=dtype, bias=bias)
+        self.activation = activation
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x = self.down(x)
+        return self.up(self.activation(x) if self.activation else x)
+
+
+class GatedNorm(nnx.Module):
+    """RMSNorm(y_t) ⊙ φ(z_t), the norm over each head separately; φ = `activation`.
+
+    y: [B, T, H, V], z: [B, T, H·V], result: [B, T, H·V] in `dtype`.
+    Parameters: `scale` [V], one for all heads, 1 at first.
+    """
+
+    def __init__(self, head_dim: int, *, dtype, activation: Callable = jax.nn.silu):
+        self.scale = nnx.Param(jnp.ones(head_dim, jnp.float32))
+        self.activation, self.dtype = activation, dtype
+
+    def __call__(self, y: jax.Array, z: jax.Array) -> jax.Array:
+        y = y.astype(jnp.float32)
+        y = (
+            y
+            * jax.lax.rsqrt(jnp.mean(y * y, axis=-1, keepdims=True) + 1e-5)
+            * self.scale[...][None, None, None]
+        )
+        return merge_heads(y).astype(self.dtype) * self.activation(z)
+
+
+class Decay(nnx.Module):
+    """Δ_t = softplus(a_t + dt_bias),  g_t = −exp(A_log) Δ_t: the decay exp(g_t) of Mamba-2, in float32.
+
+    a: [B, T, H], or [B, T, H·K] for K = `channels` decays per head, which share their head's A_log. Returns
+    g ≤ 0 and Δ > 0, [B, T, H] or [B, T, H, K]. Start: exp(A_log) uniform in [`A_min`, `A_max`], dt_bias such
+    that softplus(dt_bias) is log-uniform in [`dt_min`, `dt_max`].
+
+    Parameters: `A_log` [H], `dt_bias` [H·K].
+    Source: Dao & Gu 2024, arXiv 2405.21060, and its public code, github.com/state-spaces/mamba.
+    """
+
+    def __init__(
+        self, heads: int, channels: int = 1, *, rngs: nnx.Rngs, A_min: float = 1.0, A_max: float = 16.0,
+        dt_min: float = 1e-3, dt_max: float = 1e-1,
+    ):  # fmt: skip
+        self.heads, self.channels = heads, channels
+        self.A_log = nnx.Param(
+            jnp.log(jax.random.uniform(rngs.params(), (heads,), jnp.float32, A_min, A_max))
+        )
+        self.dt_bias = nnx.Param(
+            inverse_softplus_of_log_uniform(rngs.params(), heads * channels, dt_min, dt_max)
+        )
+
+    def __call__(self, a: jax.Array) -> tuple[jax.Array, jax.Array]:
+        delta = jax.nn.softplus(a.astype(jnp.float32) + self.dt_bias[...][None, None])
+        rate = jnp.exp(self.A_log[...])
+        if self.channels > 1:
+            delta, rate = split_heads(delta, self.heads), rate[:, None]
+        return -rate[None, None] * delta, delta
 
 
 class QKV(nnx.Module):

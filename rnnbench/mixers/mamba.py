@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from rnnbench.mixers.common import linear, require
+from rnnbench.mixers.common import inverse_softplus_of_log_uniform, linear, require
 from rnnbench.mixers.preset import Preset
 from rnnbench.mixers.short_conv import ShortConv
 from rnnbench.ops.selective_scan import selective_scan
@@ -90,12 +90,6 @@ class Mamba(nnx.Module):
             reset=reset, negative_eigenvalues=self.negative_eigenvalues, axis_name=axis_name,
         )  # fmt: skip
         return self.output(y * jax.nn.silu(z)), state_out
-
-
-def inverse_softplus_of_log_uniform(key: jax.Array, n: int, low: float, high: float) -> jax.Array:
-    """b with softplus(b) log-uniform in [low, high]; softplus⁻¹(s) = s + log(1 − e^(−s))."""
-    step = jnp.exp(jax.random.uniform(key, (n,), jnp.float32, math.log(low), math.log(high)))
-    return step + jnp.log(-jnp.expm1(-step))
 
 
 PRESETS = {
