@@ -21,6 +21,15 @@ def linear_scan(a, b, state, reset=None, xp=np):
     return loop(step, state, (xp.broadcast_to(a, b.shape), b), reset, xp)
 
 
+def max_plus(a, b, state, reset=None, xp=np):
+    def step(m, inputs):
+        a, b = inputs
+        m = xp.maximum(a + m, b)
+        return m, m
+
+    return loop(step, state, (a, b), reset, xp)
+
+
 def selective_scan(u, delta, A, B, C, D, state, negative_eigenvalues=False, reset=None, xp=np):
     def step(h, inputs):
         u, delta, B, C = inputs

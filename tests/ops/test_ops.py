@@ -14,6 +14,7 @@ from rnnbench.ops import naive
 from rnnbench.ops.delta_rule import delta_rule
 from rnnbench.ops.linear_attention import linear_attention
 from rnnbench.ops.linear_scan import linear_scan
+from rnnbench.ops.max_plus import max_plus
 from rnnbench.ops.recurrent import recurrent
 from rnnbench.ops.selective_scan import selective_scan
 
@@ -43,6 +44,12 @@ def scan_inputs(length, kind):
     if kind.endswith("constant over batch and time"):
         return a[:1, :1], b + 1j * normal(rng, *shape), state + 0j
     raise ValueError(kind)
+
+
+def max_plus_inputs(length, kind):
+    rng = np.random.default_rng(length)
+    shape = (BATCH, length, DIM)
+    return -0.3 * np.abs(normal(rng, *shape)), normal(rng, *shape), 3 * normal(rng, BATCH, DIM)
 
 
 def selective_inputs(length, kind):
@@ -97,6 +104,13 @@ OPS = {
             "constant over batch and time",
             "resets, constant over batch and time",
         ),
+        ({"impl": "associative"}, {"impl": "sequential"}),
+    ),
+    "max_plus": (
+        max_plus,
+        naive.max_plus,
+        max_plus_inputs,
+        ("plain", "resets"),
         ({"impl": "associative"}, {"impl": "sequential"}),
     ),
     "selective_scan": (
@@ -265,7 +279,7 @@ def test_refusals(name):
     inputs = make(7, kinds[0])
     with pytest.raises(ValueError, match=f"{name}: impl must be one of .*sequential, got 'fast'"):
         op(*inputs, impl="fast")
-    if name != "linear_scan":
+    if name not in ("linear_scan", "max_plus"):
         with pytest.raises(ValueError, match=f"{name}: chunk must be a power of two, got 24"):
             op(*inputs, chunk=24)
 
@@ -276,6 +290,8 @@ def test_shapes_that_do_not_fit_are_refused():
         linear_attention(q, k, v, v, state)
     with pytest.raises(ValueError, match="linear_scan: a"):
         linear_scan(q[:, :3], q)
+    with pytest.raises(ValueError, match="max_plus: a"):
+        max_plus(q[:, :1], q)
 
 
 def test_recurrent_is_the_loop_over_the_cell():
