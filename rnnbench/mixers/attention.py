@@ -6,7 +6,7 @@ import numpy as np
 from flax import nnx
 
 from rnnbench.errors import ConfigError
-from rnnbench.mixers.common import QKV, linear, merge_heads
+from rnnbench.mixers.common import QKV, linear, merge_heads, turn
 from rnnbench.mixers.preset import Preset
 from rnnbench.ops import over_time
 
@@ -82,9 +82,7 @@ def rotate(x: jax.Array, offset) -> jax.Array:
     half = x.shape[-1] // 2
     frequency = 10000.0 ** (-jnp.arange(half, dtype=jnp.float32) / half)
     angle = (offset + jnp.arange(x.shape[1]))[None, :, None, None] * frequency[None, None, None]
-    first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
-    cos, sin = jnp.cos(angle), jnp.sin(angle)
-    return jnp.concatenate([first * cos - second * sin, first * sin + second * cos], axis=-1).astype(x.dtype)
+    return turn(x.astype(jnp.float32), angle).astype(x.dtype)
 
 
 def first_keys(reset, offset, before, batch, length):

@@ -58,6 +58,14 @@ def merge_heads(x: jax.Array) -> jax.Array:
     return x.reshape(*x.shape[:-2], -1)
 
 
+def turn(x: jax.Array, angle: jax.Array) -> jax.Array:
+    """x [..., K] with channels i and R + i turned as a pair by angle [..., R]; those from 2·R on stay."""
+    pairs = angle.shape[-1]
+    first, second, rest = jnp.split(x, [pairs, 2 * pairs], axis=-1)
+    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    return jnp.concatenate([first * cos - second * sin, first * sin + second * cos, rest], axis=-1)
+
+
 def token_shift(x: jax.Array, last: jax.Array | None = None, reset=None, axis_name: str | None = None):
     """(x_{t-1} at every t [B, T, ...], the last x [B, ...] in float32): zero before the start and a reset.
 
