@@ -1,22 +1,10 @@
 """Whole mixers against literal float64 NumPy loops over time that use the mixers' own parameters."""
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
-
-from rnnbench.mixers import PRESETS
+from equations import assert_equals_its_equations, convolve, heads_of, rms_norm, sigmoid, silu
 
 DIM, LENGTH = 8, 11
-
-
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
-
-
-def silu(x):
-    return x * sigmoid(x)
 
 
 def softmax(x):
@@ -24,28 +12,8 @@ def softmax(x):
     return x / x.sum()
 
 
-def rms_norm(x, scale):
-    return x / np.sqrt(np.mean(x**2, axis=-1, keepdims=True) + 1e-5) * scale
-
-
 def unit(x):
     return x / np.sqrt(np.sum(x**2, axis=-1, keepdims=True) + 1e-6)
-
-
-def convolve(x, p):
-    """SiLU of the causal depthwise convolution of x [T, channels]."""
-    width = len(p["kernel"])
-    padded = np.concatenate([np.zeros((width - 1, x.shape[1])), x])
-    window = [(p["kernel"] * padded[t : t + width]).sum(axis=0) for t in range(len(x))]
-    return silu(np.stack(window) + p.get("bias", 0))
-
-
-def heads_of(x, p, heads):
-    """q, k, v [T, H, K] each."""
-    x = x @ p["linear"]["kernel"]
-    if "conv" in p:
-        x = convolve(x, p["conv"])
-    return (part.reshape(len(x), heads, -1) for part in np.split(x, 3, axis=-1))
 
 
 def gpt(x, p, heads, positions="rope", conv_size=0):
@@ -164,16 +132,4 @@ CASES = [
 
 @pytest.mark.parametrize("reference, options", CASES, ids=[f"{f.__name__}-{o}" for f, o in CASES])
 def test_mixer_equals_its_equations(reference, options):
-    mixer = PRESETS[reference.__name__].build(DIM, rngs=nnx.Rngs(3), **options)
-    graphdef, params = nnx.split(mixer)
-    # Noise on all parameters: what starts at zero or one (biases, scales) has to be in its right place too.
-    leaves, treedef = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.key(4), len(leaves))
-    noisy = [leaf + 0.3 * jax.random.normal(key, leaf.shape) for key, leaf in zip(keys, leaves)]
-    params = jax.tree.unflatten(treedef, noisy)
-    x = jax.random.normal(jax.random.key(5), (1, LENGTH, DIM))
-    y, _ = jax.jit(lambda params, x: nnx.merge(graphdef, params)(x))(params, x)
-    exact = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), nnx.to_pure_dict(params))
-    expected = reference(np.asarray(x[0], np.float64), exact, **options)
-    assert y.dtype == jnp.float32
-    np.testing.assert_allclose(y[0], expected, rtol=2e-4, atol=2e-5)
+    assert_equals_its_equations(reference, options, DIM, LENGTH)
