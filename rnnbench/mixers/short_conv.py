@@ -11,20 +11,23 @@ from rnnbench.ops import over_time
 class ShortConv(nnx.Module):
     """y_t = SiLU(b + Σ_{i<w} kernel_i ⊙ x_{t-w+1+i}),  x before the start = 0.
 
-    Depthwise (each channel separately), causal, w = `conv_size`; b only with `use_bias`. The start is that of
-    the sequence, or the last `reset` up to t.
+    Depthwise (each channel separately), causal, w = `conv_size`; b only with `use_bias`, the SiLU only with
+    `activation`. The start is that of the sequence, or the last `reset` up to t.
 
     Parameters: `kernel` [w, channels], `bias` [channels].
     State: the last w − 1 inputs, [B, w − 1, channels], float32.
     Source: the short convolutions of H3 (Fu et al. 2022, arXiv 2212.14052) and Mamba (2312.00752).
     """
 
-    def __init__(self, channels: int, conv_size: int, *, rngs: nnx.Rngs, dtype, use_bias: bool = False):
+    def __init__(
+        self, channels: int, conv_size: int, *, rngs: nnx.Rngs, dtype, use_bias: bool = False,
+        activation: bool = True,
+    ):  # fmt: skip
         if conv_size < 2:
             raise ConfigError(
                 "model.conv_size", f"{conv_size}: 0 for no convolution, or a width of at least 2"
             )
-        self.conv_size, self.channels, self.dtype = conv_size, channels, dtype
+        self.conv_size, self.channels, self.activation, self.dtype = conv_size, channels, activation, dtype
         self.kernel = nnx.Param(
             nnx.initializers.lecun_normal()(rngs.params(), (conv_size, channels), jnp.float32)
         )
@@ -58,7 +61,8 @@ class ShortConv(nnx.Module):
         y = sum(window * kernel[i][None, None] for i, window in enumerate(windows))
         if self.bias is not None:
             y = y + self.bias.astype(self.dtype)[None, None]
-        return jax.nn.silu(y), tail if axis_name is None else over_time.of_last(tail, axis_name)
+        y = jax.nn.silu(y) if self.activation else y
+        return y, tail if axis_name is None else over_time.of_last(tail, axis_name)
 
     def _segments(self, reset: jax.Array, axis_name: str | None) -> jax.Array:
         """[B, w − 1 + T, 1]: the number of resets up to each input, from the first of the tail on."""
