@@ -56,25 +56,39 @@ class Attention(nnx.Module):
 
     def __call__(self, x: jax.Array, state: dict | None = None, reset: jax.Array | None = None):
         (q, k, v), state_out = self.qkv(x, state, reset)
-        offset, start = 0, None
-        if state is not None:
-            offset = state["position"] if "position" in state else state["k"].shape[1]
-            start = state.get("start")
-        start = first_keys(reset, offset, start, *x.shape[:2])
+        offset = tokens_before(state)
         if self.positions == "rope":
             q, k = rotate(q, offset), rotate(k, offset)
-        if state is not None:
-            k, v = extend(state["k"], k, offset), extend(state["v"], v, offset)
         slopes = (
             2.0 ** (-8.0 * np.arange(1, self.heads + 1) / self.heads) if self.positions == "alibi" else None
         )
-        y = causal_attention(q, k, v, offset, slopes, start)
-        state_out |= {"k": k, "v": v} | ({} if start is None else {"start": start[:, -1]})
-        if state is not None and "position" in state:
-            state_out["position"] = offset + x.shape[1]
-            # A write past the end is moved back over valid keys, so that the cache is no longer correct.
-            y = jnp.where(state_out["position"] <= k.shape[1], y, jnp.nan)
-        return self.output(merge_heads(y)), state_out
+        y, cache = attend_with_cache(q, {"k": k, "v": v}, state, reset, slopes)
+        return self.output(merge_heads(y)), state_out | cache
+
+
+def tokens_before(state: dict | None):
+    """The number of tokens in a cache, or in a state that grows: the position of the next one."""
+    if state is None:
+        return 0
+    return state["position"] if "position" in state else state["k"].shape[1]
+
+
+def attend_with_cache(q, new: dict, state: dict | None, reset, slopes=None) -> tuple[jax.Array, dict]:
+    """(y, cache): causal attention over the keys of `state` and the `new` ones, and what is kept of both.
+
+    new: the arguments of `causal_attention` that have an entry per key, by name, as `state` has them.
+    """
+    offset, start = tokens_before(state), None if state is None else state.get("start")
+    start = first_keys(reset, offset, start, *q.shape[:2])
+    if state is not None:
+        new = {name: extend(state[name], x, offset) for name, x in new.items()}
+    y = causal_attention(q, offset=offset, slopes=slopes, start=start, **new)
+    cache = new | ({} if start is None else {"start": start[:, -1]})
+    if state is not None and "position" in state:
+        cache["position"] = offset + q.shape[1]
+        # A write past the end is moved back over valid keys, so that the cache is no longer correct.
+        y = jnp.where(cache["position"] <= new["k"].shape[1], y, jnp.nan)
+    return y, cache
 
 
 def rotate(x: jax.Array, offset) -> jax.Array:
@@ -105,75 +119,99 @@ def extend(past: jax.Array, new: jax.Array, offset) -> jax.Array:
     return jax.lax.dynamic_update_slice_in_dim(past, new.astype(past.dtype), offset, axis=1)
 
 
-def causal_attention(q, k, v, offset, slopes=None, start=None) -> jax.Array:
-    """y_t = Σ_{start_t ≤ s ≤ offset+t} softmax_s(q_t·k_s/√K − slope·(offset + t − s)) v_s.
+def causal_attention(q, k, v, offset, slopes=None, start=None, log_forget=None, window=None) -> jax.Array:
+    """y_t = Σ_{start_t ≤ s ≤ i} softmax_s(q_t·k_s/√K − slope·(i − s) + Σ_{s<l≤i} g_l) v_s,  i = offset + t.
 
     q: [B, T, H, K], k, v: [B, S, H, K]; offset: position of the first query, int or traced int32;
-    slopes: [H] or None; start: [B, T] or None (zeros), at most the query's own position. Keys beyond it and
-    before the start never affect the result. Memory is limited to the scores of one block of queries; if the
-    offset is known, future keys are skipped.
+    slopes: [H] or None; start: [B, T] or None (zeros), at most the query's own position; log_forget g ≤ 0:
+    [B, S, H], float32, or None; window: the keys from i − window + 1 on only, or None (all). Keys
+    beyond the query's position and before its start never affect the result. Memory is limited to the scores
+    of one block of queries; if the offset is known, keys that none of its queries sees are skipped.
     """
     length, heads = q.shape[1:3]
     size = max(BLOCK, -(-length // MOST_BLOCKS))
     slopes = jnp.zeros(heads, jnp.float32) if slopes is None else jnp.asarray(slopes, jnp.float32)
+    if window is not None:
+        oldest = (offset + jnp.arange(length) - window + 1)[None]
+        start = oldest if start is None else jnp.maximum(start, oldest)
 
     def one_head(inputs):
-        q, k, v, slope = inputs
+        q, k, v, slope, log_forget = inputs
         blocks = []
         for begin in range(0, length, size):
-            stop = min(begin + size, length)
-            seen = offset + stop if isinstance(offset, int) else k.shape[1]
-            since = None if start is None else start[:, begin:stop]
-            blocks.append(attend(q[:, begin:stop], k[:, :seen], v[:, :seen], offset + begin, since, slope))
+            stop, first = min(begin + size, length), offset + begin
+            low, high = 0, k.shape[1]
+            if isinstance(offset, int):
+                low, high = max(0, first - window + 1) if window else 0, offset + stop
+            since = None if start is None else start[:, begin:stop] - low
+            bias = None if log_forget is None else decay_to(first - low, log_forget[:, low:high])
+            keys = k[:, low:high], v[:, low:high]
+            blocks.append(attend(q[:, begin:stop], *keys, first - low, since, slope, bias))
         return jnp.concatenate(blocks, axis=1)
 
     # Processing one head at a time keeps a CPU's scores in cache. Not over the batch, which may be sharded.
     one_by_one = jax.default_backend() == "cpu" and length > size
-    q, k, v = (jnp.moveaxis(x, 2, 0) for x in (q, k, v))
-    y = (jax.lax.map if one_by_one else lambda f, xs: jax.vmap(f)(xs))(one_head, (q, k, v, slopes))
+    q, k, v, log_forget = jax.tree.map(lambda x: jnp.moveaxis(x, 2, 0), (q, k, v, log_forget))
+    inputs = q, k, v, slopes, log_forget
+    y = (jax.lax.map if one_by_one else lambda f, xs: jax.vmap(f)(xs))(one_head, inputs)
     return jnp.moveaxis(y, 0, 2)
 
 
+def decay_to(first, log_forget) -> jax.Array:
+    """Σ_{s<l≤first} g_l for the keys s up to `first`, −Σ_{first<l≤s} g_l for those after it; [B, S].
+
+    It differs from Σ_{s<l≤t} g_l by a sum that is the same for all keys of the query t, so that the softmax
+    is that of the latter. Sums over the whole past would lose the small differences between near keys.
+    """
+    after = (jnp.arange(log_forget.shape[1]) > first)[None]
+    until = jnp.where(after, 0, log_forget)[:, 1:]
+    until = jnp.concatenate([until, jnp.zeros_like(log_forget[:, :1])], axis=1)
+    return jax.lax.cumsum(until, 1, reverse=True) - jax.lax.cumsum(jnp.where(after, log_forget, 0), 1)
+
+
 @jax.custom_vjp
-def attend(q, k, v, first, start, slope) -> jax.Array:
+def attend(q, k, v, first, start, slope, bias) -> jax.Array:
     """One head: all queries [B, T, K], the first at position `first`, against all keys [B, S, K] before them.
 
-    Those from `start` [B, T] on, or from 0 if that is None.
+    Those from `start` [B, T] on, or from 0 if that is None. bias: [B, S], added to the scores, or None.
     """
-    return _attend_forward(q, k, v, first, start, slope)[0]
+    return _attend_forward(q, k, v, first, start, slope, bias)[0]
 
 
-def _scores(q, k, first, start, slope):
+def _scores(q, k, first, start, slope, bias):
     distance = (first + jnp.arange(q.shape[1]))[:, None] - jnp.arange(k.shape[1])[None]
     scores = _product("btk,bsk->bts", q, k) * q.shape[-1] ** -0.5 - (slope * distance)[None]
+    if bias is not None:
+        scores += bias[:, None]
     seen = distance[None] >= 0
     if start is not None:
         seen &= jnp.arange(k.shape[1])[None, None] >= start[..., None]
     return jnp.where(seen, scores, -1e30)
 
 
-def _attend_forward(q, k, v, first, start, slope):
-    scores = _scores(q, k, first, start, slope)
+def _attend_forward(q, k, v, first, start, slope, bias):
+    scores = _scores(q, k, first, start, slope, bias)
     largest = scores.max(axis=-1, keepdims=True)
     weights = jnp.exp(scores - largest)
     total = weights.sum(axis=-1, keepdims=True)
     # Divided after the sum over keys, which saves a pass over [B, T, S].
     y = (_product("bts,bsk->btk", weights.astype(v.dtype), v) / total).astype(v.dtype)
-    return y, (q, k, v, first, start, slope, y, largest + jnp.log(total))
+    return y, (q, k, v, first, start, slope, bias, y, largest + jnp.log(total))
 
 
 def _attend_backward(residuals, dy):
     """Recomputes p = exp(s − log Σ exp s);  ds = p ⊙ (dy vᵀ − dy·y)  (Dao et al. 2022, arXiv 2205.14135)."""
-    q, k, v, first, start, slope, y, log_total = residuals
-    weights = jnp.exp(_scores(q, k, first, start, slope) - log_total)
+    q, k, v, first, start, slope, bias, y, log_total = residuals
+    weights = jnp.exp(_scores(q, k, first, start, slope, bias) - log_total)
     inner = jnp.sum(dy.astype(jnp.float32) * y, axis=-1, keepdims=True)
-    dscores = weights * (_product("btk,bsk->bts", dy, v) - inner) * q.shape[-1] ** -0.5
-    dscores, weights = dscores.astype(q.dtype), weights.astype(v.dtype)
+    dscores = weights * (_product("btk,bsk->bts", dy, v) - inner)
+    dbias = None if bias is None else dscores.sum(axis=1)
+    dscores, weights = (dscores * q.shape[-1] ** -0.5).astype(q.dtype), weights.astype(v.dtype)
     dq = _product("bts,bsk->btk", dscores, k)
     # The long axes last: XLA on a CPU is four times slower at "bts,btk->bsk".
     dk, dv = (_product("bkt,bts->bks", jnp.swapaxes(x, 1, 2), w) for x, w in ((q, dscores), (dy, weights)))
     dk, dv = jnp.swapaxes(dk, 1, 2), jnp.swapaxes(dv, 1, 2)
-    return dq.astype(q.dtype), dk.astype(k.dtype), dv.astype(v.dtype), None, None, None
+    return dq.astype(q.dtype), dk.astype(k.dtype), dv.astype(v.dtype), None, None, None, dbias
 
 
 attend.defvjp(_attend_forward, _attend_backward)

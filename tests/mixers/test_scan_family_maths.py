@@ -137,6 +137,36 @@ def slstm(x, p, heads, conv_size=4):
     return np.stack(y)
 
 
+def attention(x, p, heads, score):
+    """score(h, t, s, q_t, k_s): what takes the place of q·k, and what is added after the division by √K."""
+    x = x @ p["qkv"]["linear"]["kernel"]
+    x = convolved(x, p["qkv"]["conv"], activation=True) if "conv" in p["qkv"] else x
+    q, k, v = (part.reshape(len(x), heads, -1) for part in np.split(x, 3, axis=-1))
+    K, y = DIM // heads, np.zeros_like(v)
+    for h in range(heads):
+        for t in range(len(x)):
+            scores = [score(h, t, s, q[t, h], k[s, h]) for s in range(t + 1)]
+            weights = [np.exp(product / np.sqrt(K) + bias) for product, bias in scores]
+            y[t, h] = sum(w * v_s for w, v_s in zip(weights, v[:, h])) / sum(weights)
+    return y.reshape(len(x), -1) @ p["output"]["kernel"]
+
+
+def fox(x, p, heads, conv_size=0):
+    forget = sigmoid(affine(x, p["forget"]))
+    decay = lambda h, t, s: np.log(np.prod(forget[s + 1 : t + 1, h]))
+    return attention(x, p, heads, lambda h, t, s, q, k: (q @ k, decay(h, t, s)))
+
+
+def window(x, p, heads, window, conv_size=0):
+    def score(h, t, s, q, k):
+        half = len(q) // 2
+        turn = np.exp(1j * (t - s) * 10000.0 ** (-np.arange(half) / half))
+        product = np.real((q[:half] + 1j * q[half:]) * np.conj(k[:half] + 1j * k[half:]) * turn).sum()
+        return product, 0 if t - s < window else -np.inf
+
+    return attention(x, p, heads, score)
+
+
 CASES = [
     (mingru, {}),
     (minlstm, {}),
@@ -148,6 +178,10 @@ CASES = [
     (elman, {}),
     (slstm, {"heads": 2}),
     (slstm, {"heads": 1, "conv_size": 0}),
+    (fox, {"heads": 2}),
+    (fox, {"heads": 1, "conv_size": 3}),
+    (window, {"heads": 2, "window": 4}),
+    (window, {"heads": 1, "window": 20, "conv_size": 3}),
 ]
 
 

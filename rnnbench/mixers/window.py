@@ -1,0 +1,68 @@
+"""Softmax attention to the last tokens only (preset `window`)."""
+
+from typing import Annotated
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from rnnbench.errors import ConfigError
+from rnnbench.mixers.attention import causal_attention, rotate
+from rnnbench.mixers.common import QKV, linear, merge_heads, require
+from rnnbench.mixers.preset import Preset
+from rnnbench.ops import over_time
+
+
+class WindowAttention(nnx.Module):
+    """y_t = W_o [ Σ_{t−w<s≤t} p_ts v_s ]_heads,  p_t = softmax_{t−w<s≤t}(q_t·k_s / √K), per head.
+
+    w = `window`: each token sees itself and the w − 1 before it, from the last `reset` on. q, k, v = QKV(x),
+    with a short convolution if `conv_size` > 0; q and k turned by rope (see Attention). The softmax is in
+    float32. Griffin's window is 1,024 tokens; the default fits the lengths of the tasks here.
+
+    Parameters: `qkv` (see QKV), `output.kernel` [D, D].
+    State: {"k", "v" [B, w − 1, H, K]: the last keys, before rope, and values; "seen" [B] int32: how many of
+    them there are, at the end}, and "conv" with a convolution.
+    Source: Beltagy et al. 2020, arXiv 2004.05150; Griffin: 2402.19427; rope: 2104.09864.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        *,
+        rngs: nnx.Rngs,
+        heads: int = 4,
+        conv_size: int = 0,
+        window: Annotated[int, "tokens that a token sees, itself included"] = 64,
+        dtype: jnp.dtype = jnp.float32,
+    ):
+        require(window >= 2, "window", f"{window}: at least 2")
+        self.qkv = QKV(dim, heads, conv_size, rngs=rngs, dtype=dtype)
+        self.heads, self.head_dim, self.window, self.dtype = heads, dim // heads, window, dtype
+        if self.head_dim % 2:
+            raise ConfigError(
+                "model.heads", f"rope rotates pairs: dim {dim} / {heads} heads = {self.head_dim} is odd"
+            )
+        self.output = linear(dim, dim, rngs=rngs, dtype=dtype)
+
+    def init_state(self, batch: int, max_length: int) -> dict:
+        shape = (batch, self.window - 1, self.heads, self.head_dim)
+        last = {"k": jnp.zeros(shape, self.dtype), "v": jnp.zeros(shape, self.dtype)}
+        return last | {"seen": jnp.zeros(batch, jnp.int32)} | self.qkv.init_state(batch)
+
+    def __call__(self, x: jax.Array, state: dict | None = None, reset: jax.Array | None = None):
+        batch, length, _ = x.shape
+        (q, k, v), state_out = self.qkv(x, state, reset)
+        before = self.init_state(batch, 0) if state is None else state
+        k, v = (jnp.concatenate([before[name], new], axis=1) for name, new in (("k", k), ("v", v)))
+        # Positions from the first key of the state on: rope needs differences only.
+        offset = self.window - 1
+        positions = over_time.positions(offset, length, None)
+        start = over_time.segment_starts(reset, positions, offset - before["seen"])
+        y = causal_attention(rotate(q, offset), rotate(k, 0), v, offset, start=start, window=self.window)
+        seen = jnp.minimum(offset + length - start[:, -1], offset)
+        state_out |= {"k": k[:, length:], "v": v[:, length:], "seen": seen}
+        return self.output(merge_heads(y)), state_out
+
+
+PRESETS = {"window": Preset(WindowAttention, order=48, structure="attention", conv_size=0)}
