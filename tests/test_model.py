@@ -183,7 +183,7 @@ def test_state_of_attention_grows_with_length():
     assert state_size(model, 1000) == 100 * state_size(model, 10)
 
 
-@pytest.mark.parametrize("preset", [name for name in PRESETS if name != "gpt"])
+@pytest.mark.parametrize("preset", [name for name in PRESETS if name not in ("gpt", "fox")])
 def test_state_of_recurrent_presets_does_not_grow(preset):
     model = build(preset)
     assert state_size(model, 10) == state_size(model, 1000) > 0
