@@ -8,6 +8,7 @@ from jax.ad_checkpoint import checkpoint_name
 
 from rnnbench.ops import over_time
 from rnnbench.ops.chunks import (
+    accumulator_dtype,
     causal_scores,
     choose,
     chunk_length,
@@ -33,8 +34,9 @@ def delta_rule(
     """S_t = (I − β_t k_t k_tᵀ) diag(exp g_t) S_{t-1} + β_t k_t v_tᵀ,  y_t = S_tᵀ q_t.
 
     q, k: [B, T, H, K]; v: [B, T, H, V]; beta: [B, T, H]; log_decay g ≤ 0: None (no decay), [B, T, H] or
-    [B, T, H, K]; state: [B, H, K, V] or None (zeros). Returns y [B, T, H, V] in v's dtype and the final
-    state in float32. Stable for β ‖k‖² in [0, 2]: normalise k before; nothing is scaled or normalised here.
+    [B, T, H, K]; state: [B, H, K, V] or None (zeros); reset: [B, T] bool or None, the state is cleared before
+    token t wherever reset[b, t]. Returns y [B, T, H, V] in v's dtype and the final state in float32. Stable
+    for β ‖k‖² in [0, 2]: normalise k before; nothing is scaled or normalised here.
 
     impl: "chunked" (default; WY form, matmuls inside a chunk, states only between chunks) or "sequential"
     (one step at a time; its gradient keeps every state). chunk: a power of two, default by platform.
@@ -42,55 +44,110 @@ def delta_rule(
 
     Source: Yang et al. 2024, arXiv 2406.06484; with decay: Yang et al. 2024, arXiv 2412.06464.
     """
-    impl, default_chunk, group = choose("delta_rule", DEFAULTS, impl)
-    chunk = chunk_length("delta_rule", default_chunk if chunk is None else chunk, q.shape[1])
-    dtype = v.dtype
-    q, k, v, log_decay, state = prepare_heads("delta_rule", q, k, v, log_decay, state, reset)
-    beta = beta.astype(v.dtype)[..., None]
+    dtype = accumulator_dtype(q, k, v)
+    beta, k = beta.astype(dtype)[..., None], k.astype(dtype)
+    # β is multiplied into k and v here: its gradient is then one sum over all of time, outside the loop.
+    steps = q, k, beta * k, beta * v.astype(dtype)
+    y, state = _run("delta_rule", *steps, log_decay, state, reset, impl, chunk, axis_name)
+    return y.astype(v.dtype), state
+
+
+def generalised_delta_rule(
+    q, u, e, w, log_decay=None, state=None, *, reset=None, impl=None, chunk=None, axis_name=None
+):
+    """S_t = (I − u_t e_tᵀ) diag(exp g_t) S_{t-1} + u_t w_tᵀ,  y_t = S_tᵀ q_t.
+
+    What is stored under the erase key e is removed, and w written, under the write key u; `delta_rule` is
+    u = k, e = β k, w = β v. With n steps per token, the decay is followed by S ← (I − u_i e_iᵀ) S + u_i w_iᵀ
+    for i = 1 … n, and y is read after the last of them.
+
+    q: [B, T, H, K]; u, e: [B, T, H, K] and w: [B, T, H, V], or with n steps [B, T, H, n, K] and
+    [B, T, H, n, V]; log_decay, state and reset as in `delta_rule`. Returns y [B, T, H, V] in w's dtype and
+    the final state in float32. Stable if the eigenvalue 1 − eᵀu of each step is in [−1, 1] and u is not much
+    longer than e.
+
+    impl, chunk: as in `delta_rule`, the chunk in tokens, by default fewer with several steps per token.
+    ValueError as there, and for shapes that do not fit.
+
+    Source: e = k: Yang et al. 2024, arXiv 2412.06464; several steps: Siems et al. 2025, arXiv 2502.10297;
+    e other than u: Peng et al. 2025, arXiv 2503.14456.
+    """
+    fits = u.shape == e.shape and u.shape[:-1] == w.shape[:-1] and q.shape == (*u.shape[:3], u.shape[-1])
+    if not fits or u.ndim not in (4, 5):
+        shapes = f"q {q.shape}, u {u.shape}, e {e.shape}, w {w.shape}"
+        raise ValueError(f"generalised_delta_rule: shapes that do not fit: {shapes}")
+    y, state = _run("generalised_delta_rule", q, u, e, w, log_decay, state, reset, impl, chunk, axis_name)
+    return y.astype(w.dtype), state
+
+
+def _run(op, q, u, e, w, log_decay, state, reset, impl, chunk, axis_name):
+    """(y, final state), both at least float32."""
+    impl, default_chunk, group = choose(op, DEFAULTS, impl)
+    if u.ndim == 5:  # about as many steps in a chunk as with one step per token
+        default_chunk = max(1, default_chunk >> (u.shape[3] - 1).bit_length())
+    chunk = chunk_length(op, default_chunk if chunk is None else chunk, q.shape[1])
+    q, u, w, log_decay, state = prepare_heads(op, q, u, w, log_decay, state, reset)
+    e = e.astype(u.dtype)
     if axis_name is not None:
-        q, k, v, beta, log_decay, state = over_time.varying((q, k, v, beta, log_decay, state), axis_name)
-        alone = functools.partial(delta_rule, impl=impl, chunk=chunk)
-        state = over_time.start_of_delta_rule(alone, k, v, beta[..., 0], log_decay, state, axis_name)
+        q, u, e, w, log_decay, state = over_time.varying((q, u, e, w, log_decay, state), axis_name)
+        alone = functools.partial(generalised_delta_rule, q, impl=impl, chunk=chunk)
+        state = over_time.start_of_delta_rule(alone, u, e, w, log_decay, state, axis_name)
+    inputs = q, *(x.reshape(*q.shape[:3], -1) for x in (u, e, w)), log_decay
     if impl == "sequential":
-        y, state = _sequential(q, k, v, beta, log_decay, state)
+        y, state = _sequential(state, inputs)
     else:
-        # β is multiplied into k and v here: its gradient is then one sum over all of time, outside the loop.
-        y, state = scan_heads(_chunks, state, (q, k, beta * k, beta * v, log_decay), chunk, group, KEPT)
-    return y.astype(dtype), state if axis_name is None else over_time.of_last(state, axis_name)
+        y, state = scan_heads(_chunks, state, inputs, chunk, group, KEPT)
+    return y, state if axis_name is None else over_time.of_last(state, axis_name)
 
 
 def _chunks(state, inputs):
-    """S_t = diag(exp g_t) S_{t-1} + k_t w_tᵀ with w_t = β_t (v_t − (diag(exp g_t) S_{t-1})ᵀ k_t).
+    """S_t = diag(exp g_t) S_{t-1} + u_t ŵ_tᵀ with ŵ_t = w_t − (diag(exp g_t) S_{t-1})ᵀ e_t.
 
-    Within a chunk that starts from S: (I + L) W = diag(β) (V − K' S), where L is strictly lower triangular,
-    L_ij = β_i k_iᵀ exp(Σ_{j<t≤i} g_t) k_j, and K' are the keys decayed since the start. So
-    W = U − P S, and U, P do not depend on S.
+    Within a chunk that starts from S: (I + L) Ŵ = W − E' S, where L is strictly lower triangular,
+    L_ij = e_iᵀ exp(Σ_{j<t≤i} g_t) u_j, and E' are the erase keys decayed since the start. So Ŵ = A − P S, and
+    A, P do not depend on S. i and j count steps, of which a token has n, the first with its decay.
     """
-    q, k, written_k, written_v, log_decay = inputs  # [group, B, H, C, ·]; written: times β
-    inverse = unit_lower_inverse(jnp.tril(causal_scores(written_k, k, log_decay), -1))
-    scores = causal_scores(q, k, log_decay)
-    decay, k_until_end = None, k
+    q, u, e, w, log_decay = inputs  # [group, B, H, C, ·]; u, e, w: the n steps of a token side by side
+    n = u.shape[-1] // q.shape[-1]
+    u, e, w = (x.reshape(*x.shape[:-2], -1, x.shape[-1] // n) for x in (u, e, w))
+    inverse = unit_lower_inverse(jnp.tril(causal_scores(e, u, _at_first_of(n, log_decay)), -1))
+    # q reads after the last step of its token: the decays since a step are those since the step's token.
+    scores = [causal_scores(q, u[..., i::n, :], log_decay) for i in range(n)]
+    scores = scores[0] if n == 1 else jnp.stack(scores, axis=-1).reshape(*q.shape[:-1], -1)
+    decay, u_until_end = None, u
     if log_decay is not None:
         since_start = decay_since_start(log_decay)
-        q, written_k = q * since_start, written_k * since_start
-        k_until_end = k * decay_until_end(log_decay)
+        q, e = q * since_start, e * _repeat(n, since_start)
+        u_until_end = u * _repeat(n, decay_until_end(log_decay))
         decay = jnp.exp(jnp.sum(log_decay, axis=-2))[..., None]
-    U, P = matmul(inverse, written_v), matmul(inverse, written_k)
+    A, P = matmul(inverse, w), matmul(inverse, e)
 
     def next_chunk(state, inputs):
-        U, P, k, decay = inputs
-        W = U - matmul(P, state)
+        A, P, u, decay = inputs
+        W = A - matmul(P, state)
         decayed = state if decay is None else decay * state
-        return decayed + matmul(jnp.swapaxes(k, -1, -2), W), (W, state)
+        return decayed + matmul(jnp.swapaxes(u, -1, -2), W), (W, state)
 
-    state, (W, starts) = jax.lax.scan(next_chunk, state, (U, P, k_until_end, decay))
+    state, (W, starts) = jax.lax.scan(next_chunk, state, (A, P, u_until_end, decay))
     W = checkpoint_name(W, "W")
     return state, matmul(q, starts) + matmul(scores, W)
 
 
+def _at_first_of(n, log_decay):
+    """The log-decays of the tokens [..., C, ·] at the first of their n steps, zero at the others."""
+    if log_decay is None or n == 1:
+        return log_decay
+    padded = jnp.pad(log_decay[..., None, :], [(0, 0)] * (log_decay.ndim - 1) + [(0, n - 1), (0, 0)])
+    return padded.reshape(*log_decay.shape[:-2], -1, log_decay.shape[-1])
+
+
+def _repeat(n, x):
+    return x if n == 1 else jnp.repeat(x, n, axis=-2)
+
+
 @jax.custom_vjp
 def unit_lower_inverse(L):
-    """(I + L)⁻¹ of a strictly lower triangular L [..., C, C], C a power of two.
+    """(I + L)⁻¹ of a strictly lower triangular L [..., C, C].
 
     By [[A, 0], [B, D]]⁻¹ = [[A⁻¹, 0], [−D⁻¹ B A⁻¹, D⁻¹]], both blocks of a level at once. The shorter product
     (I − L)(I + L²)(I + L⁴)… cancels catastrophically when keys repeat.
@@ -102,6 +159,8 @@ def _inverse(L):
     size = L.shape[-1]
     if size <= 2:  # L² = 0
         return jax.lax.expand_dims(jnp.eye(size, dtype=L.dtype), range(L.ndim - 2)) - L
+    if size % 2:
+        return _inverse(jnp.pad(L, [(0, 0)] * (L.ndim - 2) + [(0, 1), (0, 1)]))[..., :-1, :-1]
     half = size // 2
     A, D = _inverse(jnp.stack([L[..., :half, :half], L[..., half:, half:]]))
     times = matmul if half > 4 else _small_product
@@ -126,15 +185,16 @@ def _inverse_backward(inverse, cotangent):
 unit_lower_inverse.defvjp(_inverse_forward, _inverse_backward)
 
 
-def _sequential(q, k, v, beta, log_decay, state):
+def _sequential(state, inputs):
     def step(state, inputs):
-        q, k, v, beta, log_decay = inputs
+        q, *steps, log_decay = inputs  # [B, H, ·]
         if log_decay is not None:
             state = jnp.exp(log_decay)[..., None] * state
-        w = beta * (v - jnp.sum(state * k[..., None], axis=-2))
-        state = state + k[..., None] * w[..., None, :]
+        n = steps[0].shape[-1] // q.shape[-1]
+        for u, e, w in zip(*(jnp.split(x, n, axis=-1) for x in steps)):
+            w = w - jnp.sum(state * e[..., None], axis=-2)
+            state = state + u[..., None] * w[..., None, :]
         return state, jnp.sum(state * q[..., None], axis=-2)
 
-    xs = jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), (q, k, v, beta, log_decay))
-    state, y = jax.lax.scan(step, state, xs)
+    state, y = jax.lax.scan(step, state, jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), inputs))
     return jnp.moveaxis(y, 0, 1), state

@@ -62,6 +62,30 @@ def delta_rule(q, k, v, beta, log_decay, state, reset=None, xp=np):
     return loop(step, state, (q, k, v, beta, log_decay), reset, xp)
 
 
+def generalised_delta_rule(q, u, e, w, log_decay, state, reset=None, xp=np):
+    if u.ndim == 4:
+        u, e, w = u[..., None, :], e[..., None, :], w[..., None, :]
+
+    def step(S, inputs):
+        q, u, e, w, log_decay = inputs
+        S = decayed(S, log_decay, xp)
+        for i in range(u.shape[2]):
+            erased = xp.einsum("bhk,bhj,bhjv->bhkv", u[:, :, i], e[:, :, i], S)
+            S = S - erased + xp.einsum("bhk,bhv->bhkv", u[:, :, i], w[:, :, i])
+        return S, xp.einsum("bhkv,bhk->bhv", S, q)
+
+    return loop(step, state, (q, u, e, w, log_decay), reset, xp)
+
+
+def block_scan(A, b, state, reset=None, xp=np):
+    def step(h, inputs):
+        A, b = inputs
+        h = xp.einsum("bhij,bhj...->bhi...", A, h) + b
+        return h, h
+
+    return loop(step, state, (A, b), reset, xp)
+
+
 def lstm(U, x, h, c, reset=None, xp=np):
     def step(state, x):
         h, c = state

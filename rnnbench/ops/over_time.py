@@ -115,21 +115,38 @@ def start_of_linear_attention(op, k, v, log_decay, state, axis_name):
     return state_at_start(transition, written, state, axis_name)
 
 
-def start_of_delta_rule(op, k, v, beta, log_decay, state, axis_name):
-    """The state [B, H, K, V] before this device's part of `delta_rule`.
+def start_of_delta_rule(op, u, e, w, log_decay, state, axis_name):
+    """The state [B, H, K, V] before this device's part of the delta rule, general or not.
 
-    M = Π (I − β_t k_t k_tᵀ) diag(exp g_t) is the final state of the recurrence from the identity with v = 0:
-    K additional columns of v, all zero, whose state starts at I. So one chunked run gives S₀ and M.
-    beta: [B, T, H]; log_decay: [B, T, H, K or 1] or None; `op(q, k, v, beta, log_decay, state)`: the delta
-    rule on one device.
+    M = Π (I − u_t e_tᵀ) diag(exp g_t). log_decay: [B, T, H, K or 1] or None; `op(u, e, w, log_decay, state)`:
+    the rule on one device.
+    """
+    run = lambda w, start: op(u, e, w, _as_given(log_decay), start)
+    return state_at_start(*_summary(run, w, state), state, axis_name, times=matmul)
+
+
+def start_of_block_scan(op, A, b, state, axis_name):
+    """The state [B, H, K, V] before this device's part of `block_scan`: M = Π A_t.
+
+    `op(A, b, state)`: the scan on one device.
+    """
+    run = lambda b, start: op(A, b, start)
+    return state_at_start(*_summary(run, b, state), state, axis_name, times=matmul)
+
+
+def _summary(run, written, state):
+    """(M, S₀) of a recurrence whose columns share a dense M: M is its final state from the identity with
+    nothing written. So K additional columns, whose state starts at I, give both in one run.
+
+    `run(written, state)`: the recurrence on one device, written [..., V], state [B, H, K, V].
     """
     batch, heads, key_dim, value_dim = state.shape
     identity = jnp.broadcast_to(jnp.eye(key_dim, dtype=state.dtype), (batch, heads, key_dim, key_dim))
     start = jnp.concatenate([jnp.zeros_like(state), identity], axis=-1)
-    nothing = jnp.zeros((*v.shape[:-1], key_dim), v.dtype)
-    _, summary = op(k, k, jnp.concatenate([v, nothing], axis=-1), beta, _as_given(log_decay), start)
+    nothing = jnp.zeros((*written.shape[:-1], key_dim), written.dtype)
+    _, summary = run(jnp.concatenate([written, nothing], axis=-1), start)
     written, transition = jnp.split(summary, [value_dim], axis=-1)
-    return state_at_start(transition, written, state, axis_name, times=matmul)
+    return transition, written
 
 
 def _as_given(log_decay):

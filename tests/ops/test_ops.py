@@ -1,6 +1,7 @@
 """Every op, every way of computing it, against the loops of naive.py: outputs, final state, all gradients."""
 
 import functools
+import re
 import sys
 
 import jax
@@ -11,7 +12,8 @@ import pytest
 from helpers import assert_trees_close
 
 from rnnbench.ops import naive
-from rnnbench.ops.delta_rule import delta_rule
+from rnnbench.ops.block_scan import block_scan
+from rnnbench.ops.delta_rule import delta_rule, generalised_delta_rule
 from rnnbench.ops.linear_attention import linear_attention
 from rnnbench.ops.linear_scan import linear_scan
 from rnnbench.ops.max_plus import max_plus
@@ -91,7 +93,29 @@ def resets(kind, length):
     return reset
 
 
+def general_inputs(length, kind):
+    """Erase and write keys apart, eigenvalues 1 − eᵀu in [−1, 1]; "n steps": so many per token."""
+    q, _, _, log_decay, state = attention_inputs(length, kind)
+    rng, steps = np.random.default_rng(length), re.search(r"(\d) steps", kind)
+    shape = (BATCH, length, HEADS, *((int(steps[1]),) if steps else ()))
+    u = normal(rng, *shape, KEY)
+    u /= np.linalg.norm(u, axis=-1, keepdims=True)
+    e = u + 0.2 * normal(rng, *shape, KEY)
+    e *= rng.uniform(0, 1.6, (*shape, 1)).astype(np.float32) / np.linalg.norm(e, axis=-1, keepdims=True)
+    return q, u, e, normal(rng, *shape, VALUE), log_decay, state
+
+
+def block_inputs(length, kind):
+    """Blocks of spectral norm at most 1, some of them orthogonal."""
+    rng = np.random.default_rng(length)
+    blocks, _ = np.linalg.qr(normal(rng, BATCH, length, HEADS, KEY, KEY))
+    blocks[1] *= rng.uniform(0, 1, (length, HEADS, 1, KEY))
+    columns = (VALUE,) if kind.endswith("columns") else ()
+    return blocks, normal(rng, BATCH, length, HEADS, KEY, *columns), normal(rng, BATCH, HEADS, KEY, *columns)
+
+
 DECAYS = ("no decay", "decay per head", "decay per channel")
+STEPS = ("2 steps, decay per channel", "resets, 3 steps, no decay", "3 steps, decay per head")
 OPS = {
     "linear_scan": (
         linear_scan,
@@ -131,8 +155,22 @@ OPS = {
         delta_rule,
         naive.delta_rule,
         delta_inputs,
-        DECAYS,
+        (*DECAYS, "resets, no decay", "resets, decay per channel"),
         ({}, {"impl": "chunked", "chunk": 8}, {"impl": "sequential"}),
+    ),
+    "generalised_delta_rule": (
+        generalised_delta_rule,
+        naive.generalised_delta_rule,
+        general_inputs,
+        (*DECAYS, "resets, decay per channel", *STEPS),
+        ({}, {"impl": "chunked", "chunk": 4}, {"impl": "sequential"}),
+    ),
+    "block_scan": (
+        block_scan,
+        naive.block_scan,
+        block_inputs,
+        ("one column", "resets, columns"),
+        ({}, {"impl": "chunked", "chunk": 16}, {"impl": "sequential"}),
     ),
 }
 CASES = [(name, kind) for name, row in OPS.items() for kind in row[3]]
@@ -168,7 +206,7 @@ def test_outputs_state_and_all_gradients(name, kind, length, monkeypatch):
     rng = np.random.default_rng(0)
     weights = tuple(normal(rng, *x.shape) * (1 + 0.5j if np.iscomplexobj(x) else 1) for x in expected)
     expected_gradients = naive.gradients(spec, weights, *inputs, **options)
-    if name in ("linear_attention", "delta_rule") and length == 100:
+    if name in ("linear_attention", "delta_rule", "generalised_delta_rule") and length == 100:
         # As on an accelerator, several chunks side by side: 13 chunks in groups of 4.
         monkeypatch.setitem(sys.modules[op.__module__].DEFAULTS, "cpu", ("chunked", ("chunked",), 8, 4))
     # Compiling is what takes the time: every impl at one length only.
@@ -204,7 +242,7 @@ def test_pieces_with_carried_state_equal_the_whole(name):
     assert_trees_close((jnp.concatenate(pieces, axis=1), carried), (whole, final), atol=3e-5)
 
 
-@pytest.mark.parametrize("name", ["linear_attention", "selective_scan"])
+@pytest.mark.parametrize("name", ["linear_attention", "selective_scan", "generalised_delta_rule"])
 def test_a_reset_at_every_token_keeps_gradients_finite(name):
     op, spec, make, kinds, impls = OPS[name]
     inputs, options = make(63, kinds[-1]), {"reset": np.ones((BATCH, 63), bool)}
@@ -292,6 +330,10 @@ def test_shapes_that_do_not_fit_are_refused():
         linear_scan(q[:, :3], q)
     with pytest.raises(ValueError, match="max_plus: a"):
         max_plus(q[:, :1], q)
+    with pytest.raises(ValueError, match="generalised_delta_rule: shapes that do not fit"):
+        generalised_delta_rule(q, q, k, v[:, :3], None, state)
+    with pytest.raises(ValueError, match="block_scan: A must be"):
+        block_scan(q, q)
 
 
 def test_recurrent_is_the_loop_over_the_cell():
