@@ -30,6 +30,34 @@ ORIGINAL = {
     "population.learning_rates": (1e-3,),
 }
 
+# What the newer tasks share in `small`: the sizes below, but two layers.
+SMALL = {
+    "model.dim": 32,
+    "model.layers": 2,
+    "model.heads": 4,
+    "eval.every": 500,
+    "train.batch_size": 64,
+    "train.steps": 2000,
+    "population.learning_rates": (1e-3, 3e-3, 1e-2),
+    "population.seeds": (0, 1, 2),
+}
+
+# One setting for all tasks and presets, small enough for all pairs of them on CPUs: training lengths up to
+# about 40, evaluated at 1, 2, 4 and 8 times that. RECALL is for tasks of recall and copying: one head and a
+# short convolution, without which a linear recurrence does not pair neighbouring tokens.
+MAP = {
+    "model.dim": 64,
+    "model.layers": 2,
+    "model.heads": 4,
+    "eval.batches": 16,
+    "eval.every": 500,
+    "train.batch_size": 32,
+    "train.steps": 1000,
+    "population.learning_rates": (1e-3, 3e-3),
+    "population.seeds": (0, 1, 2),
+}
+RECALL = {"model.heads": 1, "model.conv_size": 4}
+
 PROTOCOLS = {
     "original": ORIGINAL | {"task.supervision": "every"},
     # Sized for two CPU cores.
@@ -45,6 +73,7 @@ PROTOCOLS = {
         "population.learning_rates": (1e-3, 3e-3, 1e-2),
         "population.seeds": (0, 1, 2),
     },
+    "map": MAP | {"task.train_lengths": (3, 40), "eval.lengths": (80, 160, 320)},
     # Grazzi et al. 2024 (arXiv 2411.12537), the 20,000-step setting of their public code. The paper's own:
     # train.batch_size = 1024, train.steps = 100_000, eval.batches = 8.
     "literature": {

@@ -7,7 +7,7 @@ Expected (`small`): with the same number of ones most presets do well at length 
 towards chance. Cost: the nine members of a preset take 2 to 8 minutes on one CPU core.
 """
 
-from configs.bit_parity import ORIGINAL
+from configs.bit_parity import MAP, ORIGINAL
 from rnnbench.config.build import experiment
 
 PROTOCOLS = {
@@ -26,6 +26,7 @@ PROTOCOLS = {
         "population.learning_rates": (1e-3, 3e-3, 1e-2),
         "population.seeds": (0, 1, 2),
     },
+    "map": MAP | {"task.num_ones": 12, "task.train_lengths": (16, 40), "eval.lengths": (80, 160, 320)},
 }
 
 

@@ -9,7 +9,7 @@ Expected (`small`): every preset is at 1.00 at the training lengths; longer word
 length 160). Cost: the nine members of a preset take 5 to 17 minutes on one CPU core.
 """
 
-from configs.bit_parity import ORIGINAL
+from configs.bit_parity import MAP, ORIGINAL
 from rnnbench.config.build import experiment
 
 PROTOCOLS = {
@@ -29,6 +29,13 @@ PROTOCOLS = {
         "train.steps": 2000,
         "population.learning_rates": (1e-3, 3e-3, 1e-2),
         "population.seeds": (0, 1, 2),
+    },
+    "map": MAP
+    | {
+        "task.num_types": 2,
+        "task.depth": 4,
+        "task.train_lengths": (4, 40),
+        "eval.lengths": (80, 160, 320),
     },
     # Bounded Dyck as in Sarrof et al. 2024 (arXiv 2405.17394): valid words, the type of the next closing one.
     "literature": {

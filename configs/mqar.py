@@ -8,7 +8,7 @@ once. Cost: the nine members of `deltanet` take 15 minutes on one CPU core. The 
 matters: trained on many pairs alone, a model stays on the plateau far longer.
 """
 
-from configs.bit_parity import ORIGINAL
+from configs.bit_parity import MAP, ORIGINAL, RECALL
 from rnnbench.config.build import experiment
 
 # What the published settings share: 8,192 tokens, two layers without MLP, no warm-up, no clipping. Zoology's
@@ -79,6 +79,15 @@ PROTOCOLS = {
         "optim.weight_decay": 0.1,
         "population.learning_rates": (1e-3, 3e-3, 1e-2),
         "population.seeds": (0, 1, 2),
+    },
+    "map": MAP
+    | RECALL
+    | {
+        "task.num_keys": 64,
+        "task.num_values": 64,
+        "task.train_mix": ((40, 2), (40, 4), (40, 8)),
+        "eval.lengths": (80, 160, 320),
+        "eval.pairs": (16, 32, 64),
     },
     # Zoology (Arora et al. 2024), figure 2. Its widths: model.dim = 64, 128, 256, 512.
     "literature": zoology(length=256, pairs=16, batch=256),

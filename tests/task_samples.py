@@ -7,10 +7,20 @@ import jax
 import numpy as np
 import pytest
 
+from rnnbench.tasks.addition import Addition
+from rnnbench.tasks.automaton import Automaton
 from rnnbench.tasks.bit_parity import BitParity
 from rnnbench.tasks.controlled_bit_parity import ControlledBitParity
+from rnnbench.tasks.copy import Copy
 from rnnbench.tasks.dyck import Dyck
+from rnnbench.tasks.flip_flop import FlipFlop
+from rnnbench.tasks.group_word import GroupWord
+from rnnbench.tasks.induction import Induction
+from rnnbench.tasks.modular_arithmetic import ModularArithmetic
 from rnnbench.tasks.mqar import MQAR
+from rnnbench.tasks.reverse import Reverse
+from rnnbench.tasks.selective_copy import SelectiveCopy
+from rnnbench.tasks.sort import Sort
 
 N = 10_000  # samples of each setting
 
@@ -47,6 +57,28 @@ SETTINGS = {
         MQAR(**tiny, **spread, unique_keys=False),
         {"length": 13, "pairs": 3},
     ),
+    "group S4": (GroupWord(group="S4", train_lengths=(1, 7)), {"length": [1, 7]}),
+    "group D4": (GroupWord(group="D4", tokens="generators"), {"length": 6}),
+    "group S5 swaps": (GroupWord(group="S5", tokens="swaps", supervision="last"), {"length": [5, 6]}),
+    "automaton": (Automaton(num_states=3, train_lengths=(2, 8)), {"length": [2, 8]}),
+    "automaton last": (
+        Automaton(num_states=4, num_letters=3, letters="permutations", supervision="last"),
+        {"length": 2},
+    ),
+    "automaton resets": (Automaton(letters="resets", automaton=3), {"length": 7}),
+    "flip-flop": (FlipFlop(train_lengths=(4, 9)), {"length": [4, 9], "ignore": 0.3}),
+    "arithmetic": (ModularArithmetic(modulus=3), {"length": [1, 9]}),
+    "arithmetic brackets": (ModularArithmetic(modulus=4, brackets=True, depth=2), {"length": [9, 16]}),
+    "arithmetic last": (ModularArithmetic(modulus=5, brackets=True, supervision="last"), {"length": [5, 12]}),
+    "copy": (Copy(num_symbols=3), {"length": [2, 9]}),
+    "copy hidden": (Copy(num_symbols=3, answers="hidden"), {"length": 10}),
+    "reverse": (Reverse(), {"length": [2, 9]}),
+    "sort": (Sort(num_symbols=4), {"length": [6, 11]}),
+    "selective copy": (SelectiveCopy(num_symbols=3, num_marked=2), {"length": [4, 8]}),
+    "induction": (Induction(num_symbols=2), {"length": 7}),
+    "induction last": (Induction(num_symbols=4, supervision="last"), {"length": [2, 7]}),
+    "addition": (Addition(base=3), {"length": [5, 12]}),
+    "addition big": (Addition(order="big", answers="hidden"), {"length": [8, 12]}),
 }
 
 
@@ -66,7 +98,10 @@ def ends(name, mask):
     last = mask.shape[1] - np.argmax(mask[:, ::-1], axis=1)
     if name == "dyck close":
         return last + 1  # the closing bracket itself is not asked for
-    return np.full(len(mask), mask.shape[1]) if name.startswith("mqar") else last
+    if name == "flip-flop":
+        return last + 1  # the bit that was read
+    told = ("parity", "controlled", "dyck", "group", "automaton", "arithmetic", "induction last")
+    return last if name.startswith(told) else np.full(len(mask), mask.shape[1])
 
 
 def assert_odds(outcomes, odds):

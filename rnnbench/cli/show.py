@@ -53,16 +53,19 @@ def show_batch(config: ConfigDict) -> int:
     """Three samples of the first training case: tokens, and targets at the supervised positions."""
     import jax
 
+    from rnnbench.tasks.contract import names
     from rnnbench.train import population
 
     task = population.prepare(config).task
     case = task.train_cases()[0][0]
     sizes = f"{task.vocab_size} tokens, {task.num_classes} classes"
     print(f"{config.task.name}, training case {case}, {sizes}")
+    token_names, class_names = names(task)
     for i in range(3):
         batch = task.sample(jax.random.fold_in(jax.random.key(0), i), case)
-        targets = [str(t) if asked else "." for t, asked in zip(batch.targets.tolist(), batch.mask.tolist())]
-        tokens = [str(token) for token in batch.inputs.tolist()]
+        pairs = zip(batch.targets.tolist(), batch.mask.tolist())
+        targets = [class_names[target] if asked else "." for target, asked in pairs]
+        tokens = [token_names[token] for token in batch.inputs.tolist()]
         width = max(map(len, tokens + targets))
         print("tokens  " + " ".join(token.rjust(width) for token in tokens))
         print("targets " + " ".join(target.rjust(width) for target in targets))

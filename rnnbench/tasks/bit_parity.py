@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
+from rnnbench.tasks import theory
 from rnnbench.tasks.contract import Batch, Case, bounds, option, unique
 from rnnbench.tasks.draw import check_choice, coins, draw, entries, read_cases, span, supervise
 
@@ -33,6 +34,8 @@ class BitParity:
 
     vocab_size = 2
     num_classes = 2
+    language = "regular, solvable"
+    theory = theory.PARITY
 
     def __post_init__(self):
         check_choice("task.supervision", self.supervision, ("every", "last"))

@@ -39,6 +39,14 @@ class Task(Protocol):
     selection_case()    the one of cases() that chooses the learning rate, at the longest training length
     supervised(case)    the largest number of supervised positions in a sequence of the case
     chance(case)        the headline of a guess, in [0, 1)
+
+    Optional members:
+
+    class_tokens        the token of each class, for a tied head
+    token_names         a name without spaces for each token, for `--show_batch`; by default its number
+    class_names         the same for each class; by default the names of class_tokens
+    language, theory    the task's class and the theorems about it (theory.py)
+    bench(length)       the settings that the bench times
     """
 
     @property
@@ -85,6 +93,15 @@ def bounds(length: int | tuple[int, int] | list[int]) -> tuple[int, int]:
     return low, high
 
 
+def names(task: Task) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """How tokens and classes are written."""
+    tokens = tuple(getattr(task, "token_names", map(str, range(task.vocab_size))))
+    own, same = getattr(task, "class_names", None), getattr(task, "class_tokens", None)
+    if own is None:
+        own = [tokens[token] for token in same] if same is not None else map(str, range(task.num_classes))
+    return tokens, tuple(own)
+
+
 def unique(cases: Iterable[Case]) -> tuple[Case, ...]:
     """The cases in order, each once."""
     seen = []
@@ -100,6 +117,9 @@ def check(task: Task) -> None:
         raise ContractError(f"has no {missing[0]}; a task has {', '.join(MEMBERS)}")
     if task.headline not in HEADLINES:
         raise ContractError(f"has headline {task.headline!r}; choose one of: {' '.join(HEADLINES)}")
+    for found, size in zip(names(task), (task.vocab_size, task.num_classes)):
+        if len({*found}) != size or any(name.split() != [name] for name in found):
+            raise ContractError(f"has names {' '.join(found)[:60]}; they must be {size} different words")
     cases, trained = list(task.cases()), [case for case, _ in task.train_cases()]
     if len(unique(cases)) < len(cases):
         raise ContractError(f"has the same case twice among its cases(): {cases}")

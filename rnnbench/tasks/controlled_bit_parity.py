@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnbench.errors import ConfigError
+from rnnbench.tasks import theory
 from rnnbench.tasks.bit_parity import parity
 from rnnbench.tasks.contract import Batch, Case, bounds, option, unique
 from rnnbench.tasks.draw import (
@@ -58,6 +59,8 @@ class ControlledBitParity:
 
     vocab_size = 2
     num_classes = 2
+    language = "regular, solvable"
+    theory = theory.PARITY
     headline = "accuracy"
 
     def __post_init__(self):

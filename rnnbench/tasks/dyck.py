@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnbench.errors import ConfigError
+from rnnbench.tasks import theory
 from rnnbench.tasks.contract import Batch, Case, bounds, option, unique
 from rnnbench.tasks.draw import (
     check_choice,
@@ -77,6 +78,10 @@ class Dyck:
     eval_lengths: tuple = option((64, 128, 256), "lengths of the evaluation cases; (low, high) for a mixture")
     eval_cases: tuple = option((), "further evaluation cases, such as ({'length': 512},)")
 
+    # The depth of a valid word is bounded; beyond it, spoilt words need a counter.
+    language = "star free"
+    theory = theory.STAR_FREE
+
     def __post_init__(self):
         check_integer("task.num_types", self.num_types, 1)
         check_integer("task.depth", self.depth, 1)
@@ -104,6 +109,12 @@ class Dyck:
     @property
     def headline(self) -> str:
         return "balanced_accuracy" if self.mode == "balanced" else "accuracy"
+
+    @property
+    def token_names(self) -> tuple[str, ...]:
+        """Brackets; from the fourth type on round ones with a number."""
+        name = lambda side, i: ("([{", ")]}")[side][i] if i < 3 else "()"[side] + str(i + 1)
+        return tuple(name(side, i) for side in (0, 1) for i in range(self.num_types))
 
     @property
     def class_tokens(self) -> range | None:

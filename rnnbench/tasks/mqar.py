@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from rnnbench.errors import ConfigError
+from rnnbench.tasks import theory
 from rnnbench.tasks.contract import Batch, Case, bounds, option, unique
 from rnnbench.tasks.draw import (
     check_choice,
@@ -85,6 +86,8 @@ class MQAR:
     eval_cases: tuple = option((), "further evaluation cases, such as ({'length': 512, 'pairs': 64},)")
 
     headline = "accuracy"
+    language = "recall"
+    theory = theory.RECALL
 
     def __post_init__(self):
         check_integer("task.num_keys", self.num_keys, 1)
@@ -117,6 +120,11 @@ class MQAR:
     def class_tokens(self) -> range:
         """The tokens of the values."""
         return range(self.vocab_size - self.num_values, self.vocab_size)
+
+    @property
+    def token_names(self) -> tuple[str, ...]:
+        keys = (f"k{i}" for i in range(self.num_keys))
+        return ("_", *"|" * self.separator, *keys, *(f"v{i}" for i in range(self.num_values)))
 
     @property
     def record_width(self) -> int:

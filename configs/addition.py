@@ -1,0 +1,30 @@
+"""Addition: the digits of a sum.
+
+    python launch.py --config=configs/addition.py:lstm,small --workdir=runs/addition
+
+Theory: as for copying, a state of fixed size holds numbers of bounded length. Not measured yet.
+"""
+
+from configs.bit_parity import MAP, RECALL, SMALL
+from rnnbench.config.build import experiment
+
+PROTOCOLS = {
+    "small": SMALL
+    | {
+        **RECALL,
+        "task.base": 2,
+        "task.train_lengths": (5, 41),
+        "eval.lengths": (80, 161, 320),
+    },
+    "map": MAP
+    | RECALL
+    | {
+        "task.base": 2,
+        "task.train_lengths": (5, 41),
+        "eval.lengths": (80, 161, 320),
+    },
+}
+
+
+def get_config(argument="deltanet,small"):
+    return experiment("addition", argument, PROTOCOLS)

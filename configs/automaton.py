@@ -1,0 +1,29 @@
+"""Automaton: the state of a random finite automaton.
+
+    python launch.py --config=configs/automaton.py:lstm,small --workdir=runs/automaton
+
+Theory: the permutations among the letters decide; resets alone are within reach of a decay in [0, 1].
+Not measured yet.
+"""
+
+from configs.bit_parity import MAP, SMALL
+from rnnbench.config.build import experiment
+
+PROTOCOLS = {
+    "small": SMALL
+    | {
+        "task.letters": "mixed",
+        "task.train_lengths": (3, 40),
+        "eval.lengths": (80, 160, 320),
+    },
+    "map": MAP
+    | {
+        "task.letters": "mixed",
+        "task.train_lengths": (3, 40),
+        "eval.lengths": (80, 160, 320),
+    },
+}
+
+
+def get_config(argument="deltanet,small"):
+    return experiment("automaton", argument, PROTOCOLS)

@@ -1,0 +1,30 @@
+"""Sort: the symbols of a string in their order.
+
+    python launch.py --config=configs/sort.py:lstm,small --workdir=runs/sort
+
+Theory: open; a counter for each symbol suffices. Not measured yet.
+"""
+
+from configs.bit_parity import MAP, RECALL, SMALL
+from rnnbench.config.build import experiment
+
+PROTOCOLS = {
+    "small": SMALL
+    | {
+        **RECALL,
+        "task.num_symbols": 5,
+        "task.train_lengths": (4, 40),
+        "eval.lengths": (80, 160, 320),
+    },
+    "map": MAP
+    | RECALL
+    | {
+        "task.num_symbols": 5,
+        "task.train_lengths": (4, 40),
+        "eval.lengths": (80, 160, 320),
+    },
+}
+
+
+def get_config(argument="deltanet,small"):
+    return experiment("sort", argument, PROTOCOLS)

@@ -1,0 +1,109 @@
+"""Automaton: the state of a random finite automaton."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import jax
+import numpy as np
+
+from rnnbench.tasks import groups, theory
+from rnnbench.tasks.contract import Batch, Case, option
+from rnnbench.tasks.draw import check_choice, check_integer
+from rnnbench.tasks.walk import Walk
+
+KINDS = ("permutations", "resets", "mixed")
+
+
+@dataclass(frozen=True, eq=False)
+class Automaton(Walk):
+    """target_t = the state after the letters x_1 … x_t, drawn uniformly; the automaton starts in state 0.
+
+    By default a leads from the states 0 1 2 3 4 to 1 3 0 4 2, b always to 2, c to 1 3 4 0 2, d always to 4:
+
+        inputs   a b c a c d b
+        targets  1 2 4 2 4 4 2
+
+    Options
+        num_states, num_letters   sizes of the automaton
+        letters      "permutations" of the states, the first of them one cycle; "resets": the first letter
+                     keeps the state, any other leads from every state to one; "mixed": permutations and such
+                     resets in turn
+        automaton    the seed of the automaton: one for all members, training and evaluation
+        supervision  "every": a target at each position; "last": only at the last one
+        train_lengths, eval_lengths   lengths, drawn uniformly from (low, high)
+
+    "every" is scored over the last quarter of positions. Chance is the best guess from the position: the
+    share of the likeliest state, which is not 1/num_states if letters reset.
+    Source: the semiautomata of Liu et al. 2023 (arXiv 2210.10749); there the automata are given, here drawn.
+    """
+
+    num_states: int = option(5, "states of the automaton")
+    num_letters: int = option(4, "letters of the alphabet")
+    letters: str = option("mixed", "permutations | resets | mixed")
+    automaton: int = option(0, "seed of the automaton, the same for all members")
+
+    def __post_init__(self):
+        check_integer("task.num_states", self.num_states, 2)
+        check_integer("task.num_letters", self.num_letters, 2)
+        check_choice("task.letters", self.letters, KINDS)
+        check_integer("task.automaton", self.automaton, 0)
+        super().__post_init__()
+
+    @property
+    def table(self) -> np.ndarray:
+        return random_automaton(self.num_states, self.num_letters, self.letters, self.automaton)
+
+    @property
+    def token_names(self) -> tuple[str, ...]:
+        alphabet = "abcdefghijklmnopqrstuvwxyz"
+        return tuple(alphabet[i] if i < 26 else f"x{i}" for i in range(self.num_letters))
+
+    @property
+    def language(self) -> str:
+        if self.letters == "resets":
+            return "star free"
+        if self.num_states > MOST_STATES:
+            return "regular, solvable or not"
+        return "regular, solvable" if groups.solvable(self._group()) else "regular, not solvable"
+
+    @property
+    def theory(self) -> tuple[theory.Theorem, ...]:
+        if self.letters == "resets":
+            return theory.STAR_FREE
+        if self.num_states > MOST_STATES:
+            return theory.REGULAR
+        group = self._group()
+        involution = any(groups.order(letter) % 2 == 0 for letter in self._permutations())
+        found = theory.of_group(len(group), involution, groups.solvable(group))
+        if self.letters == "permutations":
+            return found
+        # What cannot track the group cannot track the automaton either; the converse does not hold.
+        return (*(each for each in found if not each.solves), *theory.REGULAR)
+
+    def _permutations(self) -> list[groups.Permutation]:
+        rows = map(tuple, self.table.tolist())
+        return [row for row in rows if len(set(row)) == self.num_states]
+
+    def _group(self) -> set[groups.Permutation]:
+        return groups.closure(self._permutations())
+
+    def sample(self, key: jax.Array, case: Case) -> Batch:
+        return self.walk(key, case)
+
+
+MOST_STATES = 5  # with more, listing the permutations that the letters generate takes too long
+
+
+@lru_cache(maxsize=64)
+def random_automaton(states: int, letters: int, kind: str, seed: int) -> np.ndarray:
+    """[letters, states]: the state that each letter leads to."""
+    random = np.random.RandomState(seed)  # its streams never change
+    cycle = random.permutation(states)
+    rows = [cycle[(np.argsort(cycle) + 1) % states]]
+    targets = np.resize(random.permutation(states), letters)
+    for i in range(1, letters):
+        reset = kind == "resets" or (kind == "mixed" and i % 2 == 1)
+        rows.append(np.full(states, targets[i]) if reset else random.permutation(states))
+    if kind == "resets":
+        rows[0] = np.arange(states)
+    return np.stack(rows).astype(np.int32)

@@ -1,0 +1,97 @@
+"""Induction: what followed the last occurrence of the current token?"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from rnnbench.tasks import theory
+from rnnbench.tasks.contract import Batch, Case, bounds, option
+from rnnbench.tasks.draw import check_choice, check_integer, draw, supervise
+from rnnbench.tasks.lengths import Lengths
+from rnnbench.tasks.strings import letters
+
+
+@dataclass(frozen=True, eq=False)
+class Induction(Lengths):
+    """target_t = x_{s+1} for the last s < t with x_s = x_t, if there is one; the x_t are drawn uniformly.
+
+        inputs   c a b a a d c b
+        targets  . . . b a . a a
+
+    supervision "last": only the last token asks, and it repeats an earlier one, drawn uniformly.
+
+        inputs   c a b d a
+        targets  . . . . b
+
+    Options
+        num_symbols   different tokens
+        supervision   as above
+        train_lengths, eval_lengths   lengths, drawn uniformly from (low, high)
+
+    Chance is 1/num_symbols.
+    Source: the induction heads of Olsson et al. 2022 (arXiv 2209.11895); "last" with 16 tokens, trained at
+    length 256, is close to Gu & Dao 2023 (arXiv 2312.00752), where a special token marks both places.
+    """
+
+    num_symbols: int = option(16, "different tokens")
+    supervision: str = option("every", "targets wherever a token occurred before, or only at the last one")
+
+    shortest = 2
+    language = "recall"
+    # Over a fixed alphabet it is an automaton of one register per token, each overwritten at once.
+    theory = theory.STAR_FREE
+
+    def __post_init__(self):
+        check_integer("task.num_symbols", self.num_symbols, 2)
+        check_choice("task.supervision", self.supervision, ("every", "last"))
+        self.train_cases()
+        self.cases()
+
+    @property
+    def vocab_size(self) -> int:
+        return self.num_symbols
+
+    @property
+    def num_classes(self) -> int:
+        return self.num_symbols
+
+    @property
+    def class_tokens(self) -> range:
+        return range(self.num_symbols)
+
+    @property
+    def token_names(self) -> tuple[str, ...]:
+        return letters(self.num_symbols)
+
+    @property
+    def headline(self) -> str:
+        return "accuracy" if self.supervision == "every" else "last_accuracy"
+
+    def chance(self, case: Case) -> float:
+        return 1 / self.num_symbols
+
+    def supervised(self, case: Case) -> int:
+        return bounds(case["length"])[1] - 1 if self.supervision == "every" else 1
+
+    def sample(self, key: jax.Array, case: Case) -> Batch:
+        low, high = bounds(case["length"])
+        length_key, token_key, repeat_key = jax.random.split(key, 3)
+        length, place = draw(length_key, low, high), jnp.arange(high, dtype=jnp.int32)
+        tokens = jax.random.randint(token_key, (high,), 0, self.num_symbols, dtype=jnp.int32)
+        asks = place < length
+        if self.supervision == "last":
+            asks = place == length - 1
+            tokens = jnp.where(asks, tokens[draw(repeat_key, 0, length - 2)], tokens)
+        tokens = jnp.where(place < length, tokens, 0)
+        before = last_occurrence(tokens, self.num_symbols)
+        return supervise(tokens, tokens[before + 1], asks & (before >= 0))
+
+
+def last_occurrence(tokens: jax.Array, size: int) -> jax.Array:
+    """[T]: the last position before t with the token of t; -1 if there is none."""
+    place = jnp.arange(tokens.shape[0], dtype=jnp.int32)
+    same = tokens[:, None] == jnp.arange(size)[None]
+    seen = jax.lax.cummax(jnp.where(same, place[:, None], -1))
+    seen = jnp.concatenate([jnp.full((1, size), -1, jnp.int32), seen[:-1]])
+    return jnp.take_along_axis(seen, tokens[:, None], axis=1)[:, 0]
