@@ -11,30 +11,45 @@ matters: trained on many pairs alone, a model stays on the plateau far longer.
 from configs.bit_parity import MAP, ORIGINAL, RECALL
 from rnnbench.config.build import experiment
 
-# What the published settings share: 8,192 tokens, two layers without MLP, no warm-up, no clipping. Zoology's
-# attention has learned positions and no convolution; our recurrent mixers have a short one, as its Mamba has.
+# What the published settings share; docs/literature.md compares them with Zoology's public code.
 LITERATURE = {
     "model.dim": 64,
     "model.layers": 2,
     "model.heads": 1,
     "model.mlp_dim": 0,
     "model.conv_size": 4,
+    "model.head": "tied",
+    "model.embedding_std": 0.02,
+    "model.norm": "layer",
+    "model.init": "normal",
+    "model.conv_init": "torch",
+    "model.init_residual": 2,
     "model.dropout": 0.1,
+    "model.dropout_at": "embedding",
     "task.num_keys": 4095,
     "task.num_values": 4096,
     "eval.every": 1000,
     "optim.weight_decay": 0.1,
+    "optim.decay": "all",
     "optim.warmup": 0.0,
     "optim.b2": 0.999,
     "optim.clip": 0.0,
     "population.learning_rates": (1e-4, 4.64e-4, 2.15e-3, 1e-2),
     "population.seeds": (0, 1, 2),
 }
+# Its Mamba blocks have a start, a norm and no dropout of their own.
+MAMBA = {"model.init": "torch", "model.init_residual": 1, "model.norm": "rms", "model.dropout": 0.0}
+
+
+def only(**gpt):
+    """What single presets have otherwise; `gpt`: settings of the model for attention."""
+    attention = {f"model.{name}": value for name, value in gpt.items()}
+    return {"only": {"gpt": attention, "mamba": MAMBA, "mamba_neg": MAMBA}}
 
 
 def zoology(length, pairs, batch):
     """100,000 examples, seen 64 times; 3,072 test sequences."""
-    return LITERATURE | {
+    settings = {
         "task.train_lengths": (length, length),
         "task.train_pairs": (pairs, pairs),
         "task.examples": 100_000,
@@ -43,8 +58,8 @@ def zoology(length, pairs, batch):
         "eval.batches": 3072 // batch,
         "train.batch_size": batch,
         "train.steps": 64 * 100_000 // batch,
-        "only": {"gpt": {"model.positions": "learned"}},
     }
+    return LITERATURE | settings | only(positions="learned")
 
 
 PROTOCOLS = {
@@ -95,11 +110,11 @@ PROTOCOLS = {
     "literature_128": zoology(length=128, pairs=8, batch=512),
     "literature_512": zoology(length=512, pairs=64, batch=128),
     # Length generalisation as in Based (Arora et al. 2024, arXiv 2402.18668), figure 2, from its public code:
-    # 180,000 examples, 32 epochs. There each part of the mix has its own examples, here they share one set.
-    # There attention has no positions but a convolution before it, here it has RoPE.
+    # 180,000 examples, 32 epochs.
     "literature_mix": LITERATURE
     | {
         "task.train_mix": ((64, 4, 5), (128, 8, 1), (256, 16, 1), (256, 32, 1), (256, 64, 1)),
+        "task.filler": "random",
         "task.examples": 180_000,
         "eval.lengths": (64, 64, 64, 128, 128, 256, 256, 256, 512, 1024),
         "eval.pairs": (4, 8, 16, 8, 32, 16, 32, 64, 128, 256),
@@ -107,7 +122,8 @@ PROTOCOLS = {
         "train.batch_size": 256,
         "train.steps": 22_500,
         "population.learning_rates": (1e-3, 3.16e-3, 1e-2, 3.16e-2),
-    },
+    }
+    | only(positions="none", conv_size=4),
 }
 
 

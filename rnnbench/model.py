@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from rnnbench import mixers
 from rnnbench.errors import ConfigError
 from rnnbench.mixers.common import flat_dot, linear
+from rnnbench.mixers.initial import restart
 from rnnbench.ops import over_time
 from rnnbench.tasks.contract import Task, bounds
 
@@ -27,15 +28,22 @@ class MLP(nnx.Module):
         return self.down(nnx.gelu(self.up(x)))
 
 
+def norm(config: ConfigDict, *, rngs: nnx.Rngs, dtype: Any) -> nnx.Module:
+    """x ⊙ scale / rms(x), or with config.norm="layer" (x − mean x) ⊙ scale / std(x) + bias."""
+    if config.norm == "layer":
+        return nnx.LayerNorm(config.dim, epsilon=1e-5, dtype=dtype, rngs=rngs)
+    return nnx.RMSNorm(config.dim, dtype=dtype, rngs=rngs)
+
+
 class Block(nnx.Module):
     """x ← x + mixer(norm x);  x ← x + MLP(norm x), the second only if there is an MLP."""
 
     def __init__(self, config: ConfigDict, hidden: int, *, rngs: nnx.Rngs, dtype: Any):
-        self.norm = nnx.RMSNorm(config.dim, dtype=dtype, rngs=rngs)
+        self.norm = norm(config, rngs=rngs, dtype=dtype)
         self.mixer = mixers.build(config, dtype, rngs)
-        self.mlp_norm = nnx.RMSNorm(config.dim, dtype=dtype, rngs=rngs) if hidden else None
+        self.mlp_norm = norm(config, rngs=rngs, dtype=dtype) if hidden else None
         self.mlp = MLP(config.dim, hidden, dtype=dtype, rngs=rngs) if hidden else None
-        self.dropout = nnx.Dropout(config.dropout)
+        self.dropout = nnx.Dropout(0.0 if config.dropout_at == "embedding" else config.dropout)
 
     def __call__(self, x: jax.Array, state: Any, keys: Any, options: dict[str, Any]) -> tuple[jax.Array, Any]:
         y, state = self.mixer(self.norm(x), state, **options)
@@ -78,11 +86,12 @@ class SequenceModel(nnx.Module):
         self.embed = table(vocab_size)
         self.positions = table(max_length) if config.positions == "learned" else None
         self.blocks = nnx.List([Block(config, hidden, rngs=rngs, dtype=dtype) for _ in range(config.layers)])
-        self.norm = nnx.RMSNorm(config.dim, dtype=dtype, rngs=rngs)
+        self.norm = norm(config, rngs=rngs, dtype=dtype)
         tied = config.head == "tied"
         self.head = None if tied else linear(config.dim, num_classes, rngs=rngs, dtype=dtype, bias=True)
         self.class_tokens = tuple(class_tokens) if tied else None
         self.dropout = nnx.Dropout(config.dropout)
+        restart(self, config, rngs)
 
     def init_state(self, batch: int, max_length: int) -> dict[str, Any]:
         """The state before the first token, of static shapes, for streams of up to `max_length` tokens."""

@@ -249,6 +249,28 @@ def test_embedding_std():
             assert jnp.std(table.embedding[...]) == pytest.approx(expected, rel=0.25)
 
 
+def test_dropout_of_the_embedding_alone():
+    """Without the one at the embedding nothing is random any more, unless the branches drop too."""
+    outputs = {}
+    for where in ("embedding", "all"):
+        model = build(dropout=0.5, dropout_at=where)
+        embedded = model(tokens(), dropout_key=jax.random.key(0))[0]
+        assert np.abs(embedded - model(tokens())[0]).max() > 1e-2
+        model.dropout = lambda x, **_: x
+        outputs[where] = np.abs(model(tokens(), dropout_key=jax.random.key(0))[0] - model(tokens())[0]).max()
+    assert outputs["embedding"] == 0 < 1e-2 < outputs["all"]
+
+
+def test_layer_norm():
+    model = build(norm="layer", mlp_dim=8)
+    assert num_params(params_of(model)) - num_params(params_of(build(mlp_dim=8))) == 3 * 16  # the biases
+    x = np.asarray(jax.random.normal(jax.random.key(2), (2, 3, 16)))
+    centred = x - x.mean(-1, keepdims=True)
+    expected = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
+    for norm in (model.norm, model.blocks[0].norm, model.blocks[0].mlp_norm):
+        np.testing.assert_allclose(norm(x), expected, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     "preset,settings,key",
     [

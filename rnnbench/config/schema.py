@@ -64,7 +64,26 @@ KEYS: dict[str, Key] = {
         *("linear", "tied"),
     ),
     "model.embedding_std": number(0.0, "initial standard deviation of the embeddings; 0 = dim^(-1/2)"),
+    "model.norm": choice("rms", "the backbone's norms: rms (RMSNorm) | layer (LayerNorm)", "rms", "layer"),
+    "model.init": choice(
+        "own",
+        "start of projections: own (each mixer's) | torch (uniform, ±1/√inputs) | normal (std 0.02)",
+        *("own", "torch", "normal"),
+    ),
+    "model.conv_init": choice(
+        "own",
+        "start of the short convolution: own | torch (uniform, ±1/√width, its bias too) | normal (std 0.02)",
+        *("own", "torch", "normal"),
+    ),
+    "model.init_residual": number(
+        0, "output projections start divided by the root of this times model.layers; 0 = by nothing"
+    ),
     "model.dropout": number(0.0, "dropout rate of the embedding and of both residual branches", below=1),
+    "model.dropout_at": choice(
+        "all",
+        "where model.dropout applies: all | embedding (not the residual branches)",
+        *("all", "embedding"),
+    ),
     "task.name": Key("bit_parity", "the task, set by its config file; any label for an external task"),
     "task.module": Key("", "dotted path of an external task, my_package.my_module:MyTask; '' = task.name's"),
     "task.examples": number(

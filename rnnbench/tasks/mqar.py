@@ -46,6 +46,9 @@ class MQAR:
         inputs   c 3 d 1 c _ _ _ d _ _ _
         targets  . . . . 3 . . . 1 . . .
 
+    With filler "random" any token of the vocabulary stands where "token" has 0: a key or a value, too, which
+    binds nothing.
+
     Tokens: 0 is filler, followed by the separator if any, the keys, the values. Target 0 is the first value.
 
     Options
@@ -54,7 +57,7 @@ class MQAR:
         train_lengths  (low, high), drawn likewise; one length, low = high, unless the queries are spread
         train_mix      instead of those two, several cases: (length, pairs) or (length, pairs, weight)
         unique_keys    True: the keys of a sequence differ; False: drawn independently, a key may be rebound
-        queries, query_power, separator   as above; no separator with spread queries
+        queries, query_power, filler, separator   as above; no separator with spread queries
         eval_lengths, eval_pairs   together, entry by entry: integers or (low, high)
         eval_cases     further cases, {"length": 512, "pairs": 64}
 
@@ -80,6 +83,7 @@ class MQAR:
     )
     queries: str = option("spread", "one | all (after the pairs) | spread (over the rest of the sequence)")
     query_power: float = option(0.01, "exponent a of the power law x^(a-1) of the gap before a spread query")
+    filler: str = option("token", "between queries: token (a token of its own) | random (any token)")
     separator: bool = option(False, "a separator token after every key-value pair")
     eval_lengths: tuple = option((), "lengths of the evaluation cases; (low, high) for a mixture")
     eval_pairs: tuple = option((), "pairs of the evaluation cases, one for each of eval.lengths")
@@ -95,6 +99,7 @@ class MQAR:
         check_flag("task.unique_keys", self.unique_keys)
         check_choice("task.queries", self.queries, ("one", "all", "spread"))
         check_number("task.query_power", self.query_power, 0, 10)
+        check_choice("task.filler", self.filler, ("token", "random"))
         check_flag("task.separator", self.separator)
         if self.separator and self.queries == "spread":
             raise ConfigError("task.separator", "must be False with spread queries, in slots of two tokens")
@@ -206,7 +211,12 @@ class MQAR:
 
         first_key = 1 + self.separator
         query = jnp.full(longest, -1, jnp.int32).at[place].set(asked, mode="drop")
-        inputs = jnp.where(query >= 0, first_key + keys[query], self._records(keys, values, pairs, longest))
+        inputs = self._records(keys, values, pairs, longest)
+        if self.filler == "random":
+            noise_key = jax.random.fold_in(key, 6)  # beside the six: all else is as with filler "token"
+            noise = jax.random.randint(noise_key, (longest,), 0, self.vocab_size, dtype=jnp.int32)
+            inputs = jnp.where(inputs == 0, noise, inputs)
+        inputs = jnp.where(query >= 0, first_key + keys[query], inputs)
         return supervise(inputs, values[query], query >= 0)
 
     def _records(self, keys: jax.Array, values: jax.Array, pairs: jax.Array, longest: int) -> jax.Array:

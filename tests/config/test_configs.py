@@ -116,49 +116,6 @@ def test_cases_of_mqar():
     assert setup.task.selection_case()["length"] == 64
 
 
-def test_literature_is_as_published():
-    parity = bit_parity.get_config("deltanet_neg,literature")
-    assert parity.population.learning_rates == (1e-2, 1e-3, 5e-4, 1e-4)
-    assert len(parity.population.seeds) == 3
-    assert (parity.train.batch_size, parity.train.steps, parity.model.dim) == (256, 20_000, 128)
-    assert (40, 256) in parity.eval.lengths
-    assert parity.train.batch_size * parity.eval.batches == 8192
-    recall = mqar.get_config("gpt,literature")
-    assert recall.task.num_keys + recall.task.num_values + 1 == 8192
-    assert (recall.model.positions, recall.model.heads, recall.model.mlp_dim) == ("learned", 1, 0)
-    assert recall.task.examples == 100_000
-    assert recall.train.steps * recall.train.batch_size == pytest.approx(64 * recall.task.examples, rel=0.01)
-
-
-@pytest.mark.parametrize(
-    "protocol, length, pairs, batch",
-    [
-        ("literature_64", 64, 4, 512),
-        ("literature_128", 128, 8, 512),
-        ("literature", 256, 16, 256),
-        ("literature_512", 512, 64, 128),
-    ],
-)
-def test_the_settings_of_zoology(protocol, length, pairs, batch):
-    config = mqar.get_config(f"mamba,{protocol}")
-    (case, _), *others = population.prepare(config).task.train_cases()
-    assert case == {"length": length, "pairs": pairs} and not others
-    assert population.prepare(config).task.cases() == (case,)
-    assert config.train.batch_size == batch and config.eval.batches * batch == 3072
-    assert config.train.steps * batch == pytest.approx(64 * 100_000, rel=0.001)
-    assert (config.optim.clip, config.optim.warmup, config.optim.weight_decay) == (0.0, 0.0, 0.1)
-
-
-def test_the_mix_of_based():
-    config = mqar.get_config("deltanet,literature_mix")
-    task = population.prepare(config).task
-    parts = {(case["length"], case["pairs"]): weight for case, weight in task.train_cases()}
-    assert parts == {(64, 4): 5, (128, 8): 1, (256, 16): 1, (256, 32): 1, (256, 64): 1}
-    unseen = {(64, 8), (64, 16), (128, 32), (512, 128), (1024, 256)}
-    assert unseen <= {(case["length"], case["pairs"]) for case in task.cases()}
-    assert config.train.steps * config.train.batch_size == 32 * config.task.examples
-
-
 def cells_of(file, flags=(), *argument):
     made = file.get_config(*argument)
     return list(grid.cells(made, dict(flags), {}, lambda task: FILES[task].get_config).values())

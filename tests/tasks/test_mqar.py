@@ -123,3 +123,14 @@ def test_mqar_accepts_a_length_that_just_fits(settings):
     task = MQAR(train_pairs=(8, 8), **settings)
     inputs, _, _ = batch(task, task.selection_case(), 4)
     assert (inputs > 0).all()
+
+
+def test_mqar_random_filler_is_any_token_and_changes_nothing_else():
+    settings = {"num_keys": 6, "num_values": 5, "train_pairs": (2, 2), "train_lengths": (12, 12)}
+    plain, random = (MQAR(**settings, filler=filler) for filler in ("token", "random"))
+    (case, _), *_ = plain.train_cases()
+    before, after = (batch(task, case, 4000) for task in (plain, random))
+    filled = before.inputs == 0
+    assert (before.targets == after.targets).all() and (before.mask == after.mask).all()
+    assert (before.inputs == after.inputs)[~filled].all()
+    assert_odds(after.inputs[filled].tolist(), evenly(range(12)))

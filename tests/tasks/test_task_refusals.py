@@ -53,6 +53,7 @@ REFUSALS = [
     ("mqar", {"unique_keys": 1}, {}, "task.unique_keys"),
     ("mqar", {"queries": "some"}, {}, "task.queries"),
     ("mqar", {"query_power": -0.1}, {}, "task.query_power"),
+    ("mqar", {"filler": "zero"}, {}, "task.filler"),
     ("mqar", {"separator": "yes"}, {}, "task.separator"),
     ("mqar", {"separator": True, "queries": "spread"}, {}, "task.separator"),
     ("mqar", {"train_pairs": (8, 2)}, {}, "task.train_pairs"),

@@ -1,0 +1,110 @@
+"""The protocols named `literature` have the settings of the public code that they follow."""
+
+import pytest
+
+from configs import bit_parity, dyck, mqar
+from rnnbench.config.build import flat
+from rnnbench.train import population
+
+# What the public code of each published setting has; docs/literature.md says where ours differs from it.
+ZOOLOGY = {
+    "model.layers": 2, "model.mlp_dim": 0, "model.head": "tied", "model.embedding_std": 0.02,
+    "task.num_keys": 4095, "task.num_values": 4096, "task.unique_keys": True, "task.queries": "spread",
+    "task.query_power": 0.01, "optim.name": "adamw", "optim.weight_decay": 0.1, "optim.decay": "all",
+    "optim.b1": 0.9, "optim.b2": 0.999, "optim.warmup": 0.0, "optim.schedule": "cosine", "optim.clip": 0.0,
+}  # fmt: skip
+ZOOLOGY_BLOCK = {
+    "model.heads": 1, "model.norm": "layer", "model.init": "normal", "model.init_residual": 2,
+    "model.dropout": 0.1, "model.dropout_at": "embedding",
+}  # fmt: skip
+ZOOLOGY_MAMBA = {
+    "model.conv_size": 4, "model.norm": "rms", "model.init": "torch", "model.conv_init": "torch",
+    "model.init_residual": 1, "model.dropout": 0.0,
+}  # fmt: skip
+FIGURE_2 = {
+    "task.filler": "token",
+    "task.examples": 100_000,
+    "population.learning_rates": (1e-4, 4.64e-4, 2.15e-3, 1e-2),
+}
+BASED = {
+    "task.filler": "random", "task.examples": 180_000, "train.batch_size": 256,
+    "population.learning_rates": (1e-3, 3.16e-3, 1e-2, 3.16e-2),
+}  # fmt: skip
+GRAZZI = {
+    "model.dim": 128, "model.layers": 2, "model.head": "linear", "model.dropout": 0.0,
+    "task.supervision": "last", "task.train_lengths": (3, 40), "task.examples": 0, "train.batch_size": 256,
+    "train.steps": 20_000, "optim.name": "adamw", "optim.decay": "kernels", "optim.b1": 0.9,
+    "optim.b2": 0.999, "optim.warmup": 0.1, "optim.schedule": "cosine", "optim.clip": 0.0,
+    "population.learning_rates": (1e-2, 1e-3, 5e-4, 1e-4),
+    "population.seeds": (0, 1, 2),
+}  # fmt: skip
+GRAZZI_MAMBA = {
+    "model.conv_size": 0, "model.mlp_dim": 0, "model.embedding_std": 1.0, "model.init": "torch",
+    "model.norm": "rms", "optim.weight_decay": 0.0,
+}  # fmt: skip
+GRAZZI_DELTANET = {
+    "model.heads": 4, "model.conv_size": 4, "model.conv_init": "torch", "model.embedding_std": 0.02,
+    "model.init": "normal", "model.norm": "rms", "optim.weight_decay": 0.0,
+}  # fmt: skip
+SARROF = {
+    "model.dim": 80, "model.layers": 2, "task.mode": "close", "task.num_types": 8, "task.depth": 10,
+    "task.corruption": 0.0, "train.batch_size": 10, "optim.name": "adam", "optim.weight_decay": 0.0,
+    "optim.b1": 0.9, "optim.b2": 0.999, "optim.warmup": 0.0, "optim.clip": 0.0,
+}  # fmt: skip
+SARROF_MAMBA = {
+    "model.conv_size": 4, "model.mlp_dim": 0, "model.embedding_std": 0.02, "model.norm": "layer",
+    "model.init": "torch", "model.conv_init": "torch", "model.init_residual": 1,
+}  # fmt: skip
+PUBLISHED = [
+    (mqar, "gpt,literature", ZOOLOGY | ZOOLOGY_BLOCK | FIGURE_2 | {"model.positions": "learned"}),
+    (mqar, "mamba,literature_64", ZOOLOGY | ZOOLOGY_MAMBA | FIGURE_2),
+    (mqar, "gpt,literature_mix", ZOOLOGY | ZOOLOGY_BLOCK | BASED | {"model.positions": "none"}),
+    (mqar, "mamba,literature_mix", ZOOLOGY | ZOOLOGY_MAMBA | BASED),
+    (bit_parity, "mamba_neg,literature", GRAZZI | GRAZZI_MAMBA),
+    (bit_parity, "deltanet_neg,literature", GRAZZI | GRAZZI_DELTANET),
+    (bit_parity, "lstm,literature", GRAZZI | {"optim.weight_decay": 0.1}),
+    (dyck, "mamba,literature", SARROF | SARROF_MAMBA),
+]
+
+
+@pytest.mark.parametrize("file, argument, published", PUBLISHED)
+def test_literature_is_as_published(file, argument, published):
+    config = flat(file.get_config(argument))
+    assert {key: config[key] for key in published} == published
+
+
+def test_as_many_examples_and_steps_as_published():
+    parity = bit_parity.get_config("deltanet_neg,literature")
+    assert (40, 256) in parity.eval.lengths
+    assert parity.train.batch_size * parity.eval.batches == 8192
+    words = dyck.get_config("mamba,literature")
+    assert words.train.steps * words.train.batch_size == 15 * words.task.examples
+
+
+@pytest.mark.parametrize(
+    "protocol, length, pairs, batch",
+    [
+        ("literature_64", 64, 4, 512),
+        ("literature_128", 128, 8, 512),
+        ("literature", 256, 16, 256),
+        ("literature_512", 512, 64, 128),
+    ],
+)
+def test_the_settings_of_zoology(protocol, length, pairs, batch):
+    config = mqar.get_config(f"mamba,{protocol}")
+    (case, _), *others = population.prepare(config).task.train_cases()
+    assert case == {"length": length, "pairs": pairs} and not others
+    assert population.prepare(config).task.cases() == (case,)
+    assert config.train.batch_size == batch and config.eval.batches * batch == 3072
+    assert config.train.steps * batch == pytest.approx(64 * 100_000, rel=0.001)
+    assert (config.optim.clip, config.optim.warmup, config.optim.weight_decay) == (0.0, 0.0, 0.1)
+
+
+def test_the_mix_of_based():
+    config = mqar.get_config("deltanet,literature_mix")
+    task = population.prepare(config).task
+    parts = {(case["length"], case["pairs"]): weight for case, weight in task.train_cases()}
+    assert parts == {(64, 4): 5, (128, 8): 1, (256, 16): 1, (256, 32): 1, (256, 64): 1}
+    unseen = {(64, 8), (64, 16), (128, 32), (512, 128), (1024, 256)}
+    assert unseen <= {(case["length"], case["pairs"]) for case in task.cases()}
+    assert config.train.steps * config.train.batch_size == 32 * config.task.examples
