@@ -2,8 +2,13 @@
 
 import jax
 import numpy as np
+import pytest
 
 from rnnbench.config.build import experiment
+from rnnbench.mixers import PRESETS
+
+# One preset on each kind of core. The others differ from them by what happens before and after the core.
+CORES = ("gpt", "lstm", "lru", "deltanet", "mamba")
 
 
 def assert_trees_close(actual, expected, rtol=1e-5, atol=1e-5):
@@ -19,6 +24,11 @@ def covering(*kinds):
     """Rows of one of each kind, as many as the longest kind has: every task with some preset, and so on."""
     kinds = [list(kind) for kind in kinds]
     return [tuple(kind[i % len(kind)] for kind in kinds) for i in range(max(map(len, kinds)))]
+
+
+def presets(normal=CORES):
+    """Every preset as a parameter; those not among the `normal` ones are left to the slow tests."""
+    return [name if name in normal else pytest.param(name, marks=pytest.mark.slow) for name in PRESETS]
 
 
 def tiny(preset, settings, task="bit_parity"):

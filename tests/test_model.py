@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from helpers import assert_trees_close, tiny
+from helpers import CORES, assert_trees_close, tiny
 
 from rnnbench.config import ConfigError
 from rnnbench.config.build import changed, experiment, label
@@ -39,10 +39,11 @@ def params_of(model):
 
 
 @pytest.mark.parametrize(
-    "preset,positions", [*((name, None) for name in PRESETS), ("gpt", "learned"), ("lru", "learned")]
+    "preset,settings",
+    [*((name, {}) for name in CORES), *((name, {"positions": "learned"}) for name in ("gpt", "lru"))],
 )
-def test_in_pieces_equals_whole(preset, positions):
-    model = build(preset, layers=2, **({"positions": positions} if positions else {}))
+def test_in_pieces_equals_whole(preset, settings):
+    model = build(preset, layers=2, **settings)
     graphdef, params = nnx.split(model)
     forward = jax.jit(lambda params, x, state: nnx.merge(graphdef, params)(x, state))
     whole, _ = forward(params, tokens(), None)

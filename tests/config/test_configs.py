@@ -44,12 +44,12 @@ def test_every_preset_and_every_protocol_can_be_set_up(each, preset):
         assert num_params(setup) == pytest.approx(num_params(reference), rel=0.1)
 
 
-@pytest.mark.parametrize("dim", [32, 64, 128])
+@pytest.mark.parametrize("dim", [32, 128])
 def test_matched_sizes_at_every_width(dim):
     sizes = {}
     for preset in PRESETS:
         config = bit_parity.get_config(f"{preset},original")
-        config.model.dim = dim
+        config.model.dim, config.model.layers = dim, 1
         sizes[preset] = num_params(population.prepare(config))
     assert max(abs(size / sizes["gpt"] - 1) for size in sizes.values()) <= 0.1, sizes
 
@@ -57,7 +57,7 @@ def test_matched_sizes_at_every_width(dim):
 def test_the_protocols_that_there_are():
     assert {each for each in EXPERIMENTS if each[0] in SHIPPED} == {
         *((task, "original") for task in SHIPPED),
-        *((task, "small") for task in SHIPPED),
+        *((task, protocol) for task in SHIPPED for protocol in ("small", "map")),
         *((task, "literature") for task in ("bit_parity", "dyck", "mqar")),
         ("bit_parity", "quickstart"),
         *(("mqar", protocol) for protocol in ALIKE),
@@ -129,12 +129,14 @@ def test_the_quickstart_is_nine_presets_on_parity():
         population.prepare(cell)
 
 
-@pytest.mark.parametrize("protocol, tasks", [("small", 4), ("original", 4), ("literature", 3)])
-def test_the_study_is_every_preset_on_every_task_of_the_protocol(protocol, tasks):
+@pytest.mark.parametrize("protocol", ["original", "literature"])
+def test_the_study_is_every_preset_on_every_task_of_the_protocol(protocol):
     found = cells_of(study_file, (), protocol)
-    assert len(found) == tasks * len(PRESETS) == len({(c.task.name, c.model.name) for c in found})
+    tasks = {task for task, file in FILES.items() if protocol in file.PROTOCOLS}
+    assert {cell.task.name for cell in found} == tasks
+    assert len(found) == len(tasks) * len(PRESETS) == len({(c.task.name, c.model.name) for c in found})
     assert {cell.protocol for cell in found} == {protocol}
-    with pytest.raises(ConfigError, match="no task has a protocol 'large'; choose one of: original small"):
+    with pytest.raises(ConfigError, match="no task has a protocol 'large'; choose one of: .*original"):
         study_file.get_config("large")
 
 

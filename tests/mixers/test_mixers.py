@@ -5,6 +5,7 @@ from typing import Annotated
 import jax
 import pytest
 from flax import nnx
+from helpers import CORES
 
 from rnnbench.config import ConfigError
 from rnnbench.mixers import PRESETS, find
@@ -41,8 +42,16 @@ def inputs(length):
     return jax.random.normal(jax.random.key(7), (BATCH, length, DIM))
 
 
-@pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize("case", CASES, ids=label)
+# Of a preset on the core of another, the normal tests ask for one promise.
+PROMISES = [
+    pytest.param(case, check, marks=() if quick else pytest.mark.slow, id=f"{label(case)}-{check}")
+    for case in CASES
+    for check in CHECKS
+    for quick in [check == "step_equals_parallel" or (case[0] in CORES and not case[1])]
+]
+
+
+@pytest.mark.parametrize("case, check", PROMISES)
 def test_promise(case, check):
     name, options, length = case
     assert CHECKS[check](lambda **more: build(name, **options, **more), inputs(length)) is None

@@ -4,9 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import tiny
+from helpers import presets, tiny
 
-from rnnbench.mixers import PRESETS
 from rnnbench.train.population import make_train_chunk, prepare, state_shapes
 
 WIDE = {"float64", "int64", "uint64", "complex128"}
@@ -21,7 +20,7 @@ TASKS = {
 }
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", presets())
 def test_the_state_stays_of_32_bits(preset):
     with jax.enable_x64(True):
         setup = prepare(tiny(preset, {"task.examples": 16, "train.accumulate": 2}))

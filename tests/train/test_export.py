@@ -3,15 +3,9 @@
 import jax
 import jax.numpy as jnp
 import pytest
-from helpers import tiny
+from helpers import presets, tiny
 
-from rnnbench.mixers import PRESETS
 from rnnbench.train.population import make_train_chunk, prepare, state_shapes
-
-IN_THE_NORMAL_SUITE = ("deltanet_neg", "lru", "gpt")
-EACH = [
-    name if name in IN_THE_NORMAL_SUITE else pytest.param(name, marks=pytest.mark.slow) for name in PRESETS
-]
 
 
 def export(preset, platforms, backend, monkeypatch):
@@ -26,7 +20,7 @@ def export(preset, platforms, backend, monkeypatch):
 
 
 @pytest.mark.parametrize("platforms,backend", [(["cpu"], "cpu"), (["cuda", "tpu"], "gpu")])
-@pytest.mark.parametrize("preset", EACH)
+@pytest.mark.parametrize("preset", presets(normal=("deltanet_neg", "lru", "gpt")))
 def test_train_chunk_lowers(preset, platforms, backend, monkeypatch):
     setup, exported = export(preset, platforms, backend, monkeypatch)
     assert exported.platforms == tuple(platforms)
