@@ -58,12 +58,27 @@ def merge_heads(x: jax.Array) -> jax.Array:
     return x.reshape(*x.shape[:-2], -1)
 
 
-def turn(x: jax.Array, angle: jax.Array) -> jax.Array:
-    """x [..., K] with channels i and R + i turned as a pair by angle [..., R]; those from 2·R on stay."""
-    pairs = angle.shape[-1]
-    first, second, rest = jnp.split(x, [pairs, 2 * pairs], axis=-1)
+def turn(x: jax.Array, angle: jax.Array, axis: int = -1) -> jax.Array:
+    """x with channels i and R + i on `axis` turned as a pair by angle [..., R, ...]; 2·R and on stay."""
+    pairs = angle.shape[axis]
+    first, second, rest = jnp.split(x, [pairs, 2 * pairs], axis)
     cos, sin = jnp.cos(angle), jnp.sin(angle)
-    return jnp.concatenate([first * cos - second * sin, first * sin + second * cos, rest], axis=-1)
+    return jnp.concatenate([first * cos - second * sin, first * sin + second * cos, rest], axis)
+
+
+def sum_of_turns(turns: jax.Array, axis_name: str | None) -> jax.Array:
+    """Σ_{s≤t} turns_s [B, T, ...] without its whole turns, so that long sequences lose no precision."""
+
+    def add(earlier, later):
+        total = earlier + later
+        return total - jnp.round(total)
+
+    total = jax.lax.associative_scan(add, turns, axis=1)
+    if axis_name is None:
+        return total
+    zero = jnp.zeros_like(total[:, -1])
+    start = over_time.state_at_start(jnp.ones_like(zero), total[:, -1], zero, axis_name)
+    return add(start[:, None], total)
 
 
 def token_shift(x: jax.Array, last: jax.Array | None = None, reset=None, axis_name: str | None = None):

@@ -20,7 +20,8 @@ class Mamba2(nnx.Module):
     ShortConv([û, B̂, Ĉ]), with bias, or their SiLU if `conv_size` is 0. Each head has its own Δ_t, its own
     g_t = −exp(A_log) Δ_t (see Decay) and P = E/H channels of u; B_t and C_t serve all heads. The norm is over
     all E channels. Decay and state in float32.
-    Start as in the public code: see Decay; d = 1. There N : P = 128 : 64, and `state_dim` 0 keeps that ratio.
+    Start as in the public code: see Decay; d = 1. There N : P = 128 : 64, so `state_dim` 0 means N = 2·P, or
+    D if that is less.
 
     Parameters: `input.kernel` [D, 2·E + 2·N + H], `conv` (see ShortConv), `decay` (see Decay), `skip` [H]
     (d), `norm.scale` [E], `output.kernel` [E, D].
@@ -36,7 +37,7 @@ class Mamba2(nnx.Module):
         heads: int = 4,
         conv_size: int = 4,
         expand: Annotated[int, "inner channels per channel of model.dim"] = 2,
-        state_dim: Annotated[int, "states per inner channel; 0 = twice the channels of a head"] = 0,
+        state_dim: Annotated[int, "states per inner channel; 0 = the smaller of 2P and model.dim"] = 0,
         dtype: jnp.dtype = jnp.float32,
     ):
         check_heads(dim, heads)
@@ -44,7 +45,7 @@ class Mamba2(nnx.Module):
         require(state_dim >= 0, "state_dim", f"{state_dim}: 0 or a positive number of states")
         inner = expand * dim
         self.heads, self.head_dim, self.dtype = heads, inner // heads, dtype
-        self.state_dim = n = state_dim or 2 * self.head_dim
+        self.state_dim = n = state_dim or min(2 * self.head_dim, dim)
         self.cuts = tuple(np.cumsum([inner, inner + 2 * n]).tolist())
         self.input = linear(dim, 2 * inner + 2 * n + heads, rngs=rngs, dtype=dtype)
         convolved = inner + 2 * n

@@ -15,11 +15,11 @@ from rnnbench.mixers.common import (
     merge_heads,
     require,
     split_heads,
+    sum_of_turns,
     token_shift,
     turn,
 )  # fmt: skip
 from rnnbench.mixers.preset import Preset
-from rnnbench.ops import over_time
 from rnnbench.ops.linear_attention import linear_attention
 
 
@@ -32,8 +32,9 @@ class Mamba3(nnx.Module):
     α_t = exp(−Δ_t max(softplus(r_t), 1e-4)), all per head and in float32. R_t turns channels i and n + i of
     the N states by π tanh(θ̂_t,i) Δ_t, for i < n = ⌊rotated·N/2⌋; the other channels stay.
     Start as in the public code: biases 1, d = 1, softplus(dt_bias) log-uniform in [0.001, 0.1]. There
-    N : P = 128 : 64 for P = E/H, which `state_dim` 0 keeps; neighbours are pairs, the same up to the order of
-    the channels; and since the paper another function has replaced the softplus of r.
+    N : P = 128 : 64 for P = E/H, so `state_dim` 0 means N = 2·P, or D if that is less; neighbours are pairs,
+    the same up to the order of the channels; and since the paper another function has replaced the softplus
+    of r.
 
     Parameters: `input.kernel` [D, 2·E + 2·N + 3·H + n], `dt_bias` [H], `B_norm.scale`, `C_norm.scale` [N],
     `B_bias`, `C_bias` [H, N], `skip` [H] (d), `output.kernel` [E, D].
@@ -44,7 +45,7 @@ class Mamba3(nnx.Module):
     def __init__(
         self, dim: int, *, rngs: nnx.Rngs, heads: int = 4,
         expand: Annotated[int, "inner channels per channel of model.dim"] = 2,
-        state_dim: Annotated[int, "states per inner channel; 0 = twice the channels of a head"] = 0,
+        state_dim: Annotated[int, "states per inner channel; 0 = the smaller of 2P and model.dim"] = 0,
         rotated: Annotated[float, "share of the states that the transition rotates; 0: none"] = 0.5,
         dtype: jnp.dtype = jnp.float32,
     ):  # fmt: skip
@@ -54,7 +55,7 @@ class Mamba3(nnx.Module):
         require(0 <= rotated <= 1, "rotated", f"{rotated} is not in [0, 1]")
         inner = expand * dim
         self.heads, self.head_dim, self.dtype = heads, inner // heads, dtype
-        self.state_dim = n = state_dim or 2 * self.head_dim
+        self.state_dim = n = state_dim or min(2 * self.head_dim, dim)
         widths = [inner, inner, n, n, heads, heads, heads, int(rotated * n / 2)]
         self.cuts = tuple(np.cumsum(widths[:-1]).tolist())
         self.input = linear(dim, sum(widths), rngs=rngs, dtype=dtype)
@@ -96,24 +97,8 @@ class Mamba3(nnx.Module):
         memory = memory + (own_last[..., None] * B_last)[..., None] * u_last[:, :, None]
 
         back = -2 * jnp.pi * token_shift(phase, None, None, axis_name)[1]
-        memory = jnp.swapaxes(turn(jnp.swapaxes(memory, 2, 3), back[:, :, None]), 2, 3)
-        state_out = {"memory": memory, "B": turn(B_last, back), "u": u_last}
+        state_out = {"memory": turn(memory, back[..., None], -2), "B": turn(B_last, back), "u": u_last}
         return self.output(merge_heads(y).astype(self.dtype) * jax.nn.silu(z)), state_out
-
-
-def sum_of_turns(turns: jax.Array, axis_name: str | None) -> jax.Array:
-    """Σ_{s≤t} turns_s [B, T, ...] without its whole turns, so that long sequences lose no precision."""
-
-    def add(earlier, later):
-        total = earlier + later
-        return total - jnp.round(total)
-
-    total = jax.lax.associative_scan(add, turns, axis=1)
-    if axis_name is None:
-        return total
-    zero = jnp.zeros_like(total[:, -1])
-    start = over_time.state_at_start(jnp.ones_like(zero), total[:, -1], zero, axis_name)
-    return add(start[:, None], total)
 
 
 SELECTIVE = {"structure": "diagonal", "selective": True}

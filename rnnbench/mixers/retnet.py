@@ -68,7 +68,7 @@ class RetNet(nnx.Module):
             None if state is None else state["memory"], reset=reset, axis_name=axis_name,
         )  # fmt: skip
         length = x.shape[1] * (1 if axis_name is None else jax.lax.axis_size(axis_name))
-        memory = jnp.swapaxes(turn(jnp.swapaxes(memory, 2, 3), -length * frequency[None, None, None]), 2, 3)
+        memory = turn(memory, -length * frequency[None, None, :, None], -2)
         return self.output(self.norm(y, z)), {"memory": memory}
 
 

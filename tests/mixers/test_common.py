@@ -8,7 +8,7 @@ from flax import nnx
 from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 
-from rnnbench.mixers.common import Decay, GatedNorm, LowRank, token_shift
+from rnnbench.mixers.common import Decay, GatedNorm, LowRank, sum_of_turns, token_shift, turn
 
 BATCH, LENGTH, HEADS, CHANNELS = 2, 8, 3, 4
 
@@ -82,3 +82,19 @@ def test_gated_norm_and_low_rank():
     x = normal(0, 1, 1, 5)
     expected = np.tanh(x @ low.down.kernel[...]) @ low.up.kernel[...] + np.arange(3.0)[None, None]
     np.testing.assert_allclose(low(x), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_turn_by_complex_numbers():
+    x, angle = normal(0, BATCH, LENGTH, 5), normal(1, BATCH, LENGTH, 2)
+    turned = (x[..., :2] + 1j * x[..., 2:4]) * np.exp(1j * angle)
+    expected = np.concatenate([turned.real, turned.imag, x[..., 4:]], axis=-1)
+    np.testing.assert_allclose(turn(x, angle), expected, atol=1e-6)
+    np.testing.assert_allclose(turn(x.mT, angle.mT, -2), expected.swapaxes(1, 2), atol=1e-6)
+
+
+def test_angles_lose_nothing_over_long_sequences():
+    """In float32 a plain sum of 10⁵ quarter turns is off by 10⁻³ turns and more."""
+    turns = jax.random.uniform(jax.random.key(0), (1, 100_000, 1), minval=0.2, maxval=0.3)
+    exact = np.cumsum(np.asarray(turns, np.float64), axis=1)
+    error = np.asarray(jax.jit(lambda turns: sum_of_turns(turns, None))(turns)) - exact
+    assert np.abs(error - np.round(error)).max() < 1e-5

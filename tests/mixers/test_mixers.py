@@ -93,6 +93,18 @@ REFUSED = [
     ("mamba", {"dt_min": 0.0}, "model.options.dt_min"),
     ("mamba", {"dt_max": 1e-4}, "model.options.dt_max"),
     ("mamba", {"conv_size": 1}, "model.conv_size"),
+    ("retnet", {"heads": 16}, "model.heads"),  # keys turn in pairs
+    ("retnet", {"expand_v": 0}, "model.options.expand_v"),
+    ("gla", {"gate_rank": 0}, "model.options.gate_rank"),
+    ("gla", {"temperature": 0.0}, "model.options.temperature"),
+    ("hgrn2", {"lower_bound": 1.0}, "model.options.lower_bound"),
+    ("mamba2", {"expand": 0}, "model.options.expand"),
+    ("mamba2", {"state_dim": -1}, "model.options.state_dim"),
+    ("mamba3", {"heads": 3}, "model.heads"),
+    ("mamba3", {"expand": 0}, "model.options.expand"),
+    ("mamba3", {"state_dim": -1}, "model.options.state_dim"),
+    ("mamba3", {"rotated": 1.5}, "model.options.rotated"),
+    ("mlstm", {"heads": 3}, "model.heads"),
 ]
 
 
