@@ -56,19 +56,40 @@ def test_in_pieces_equals_whole(preset, settings):
     assert int(state["position"]) == LENGTH
 
 
+@pytest.mark.parametrize("preset", ["lru", "gpt"])
+def test_packed_sequences_equal_each_alone(preset):
+    """Learned positions begin again at a reset, and go on from there with the state."""
+    model = build(preset, layers=2, positions="learned")
+    graphdef, params = nnx.split(model)
+    forward = jax.jit(lambda params, *inputs, **more: nnx.merge(graphdef, params)(*inputs, **more))
+    x, reset = tokens(batch=1), jnp.zeros((1, LENGTH), bool).at[0, jnp.array([0, 10, 11])].set(True)
+    alone = [forward(params, x[:, start:stop])[0] for start, stop in ((0, 10), (10, 11), (11, LENGTH))]
+    whole, _ = forward(params, x, reset=reset)
+    _, state = forward(params, x[:, :5], model.init_state(1, LENGTH + 5))
+    first, state = forward(params, x[:, :13], state, reset=reset[:, :13])
+    second, state = forward(params, x[:, 13:], state)
+    for found in (whole, jnp.concatenate([first, second], axis=1)):
+        np.testing.assert_allclose(found, jnp.concatenate(alone, axis=1), rtol=1e-4, atol=1e-4)
+    assert int(state["start"][0]) == 5 + 11
+
+
 SPLIT = [("linear_transformer", 4), ("qlstm", 2), ("lru", 0), ("deltanet_neg", 4), ("mamba", 4)]
+SPLIT = [(*case, False) for case in SPLIT] + [(*case, True) for case in SPLIT[1:4]]
 
 
-@pytest.mark.parametrize("preset,conv_size", SPLIT)
-def test_time_split_over_devices_equals_one(preset, conv_size):
+@pytest.mark.parametrize("preset,conv_size,packed", SPLIT)
+def test_time_split_over_devices_equals_one(preset, conv_size, packed):
     """Logits, state and the gradient of every parameter; 3 tokens a device, positions, a state before."""
     model = build(preset, conv_size=conv_size, positions="learned")
     graphdef, params = nnx.split(model)
     weights = jax.random.normal(jax.random.key(2), (2, LENGTH, 2))
     state = jax.tree.map(lambda leaf: leaf + jnp.asarray(0.1, leaf.dtype), model.init_state(2, LENGTH))
 
-    def loss(params, x, state, weights, axis_name):
-        logits, state = nnx.merge(graphdef, params)(x, state, axis_name=axis_name)
+    reset = jnp.zeros((2, LENGTH), bool).at[0, jnp.array([0, 7, 8, 17, LENGTH - 1])].set(True)
+    reset = reset.at[1, 13].set(True) if packed else None
+
+    def loss(params, x, state, weights, reset, axis_name):
+        logits, state = nnx.merge(graphdef, params)(x, state, reset=reset, axis_name=axis_name)
         return jnp.sum(logits * weights), (logits, state)
 
     def gradient(*inputs, axis_name=None):
@@ -80,11 +101,11 @@ def test_time_split_over_devices_equals_one(preset, conv_size):
     split = jax.shard_map(
         functools.partial(gradient, axis_name="time"),
         mesh=mesh,
-        in_specs=(jax.P(), time, jax.P(), time),
+        in_specs=(jax.P(), time, jax.P(), time, time if packed else None),
         out_specs=((time, jax.P()), jax.P()),
         check_vma=False,
     )
-    inputs = params, tokens(), state, weights
+    inputs = params, tokens(), state, weights, reset
     found, expected = jax.jit(split)(*inputs), jax.jit(gradient)(*inputs)
     assert int(found[0][1]["position"]) == LENGTH
     assert_trees_close(found, expected, rtol=1e-4, atol=1e-4)

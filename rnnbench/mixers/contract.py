@@ -6,7 +6,6 @@ the violation and its position; a check that does not apply returns why.
 """
 
 import functools
-import inspect
 import itertools
 from collections.abc import Callable
 
@@ -16,7 +15,8 @@ import numpy as np
 from flax import nnx
 
 from rnnbench.errors import ContractError
-from rnnbench.mixers.form import Build, leaf_name, require, well_formed
+from rnnbench.mixers.form import Build, apart, close, leaf_name, require, well_formed
+from rnnbench.mixers.packed import packed_equals_alone
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -62,7 +62,7 @@ def sequences_stay_apart(build: Build, x: jax.Array) -> None:
     for name, (before, changed) in leaves.items():
         if before.shape:
             what = f"mixes the batch: {name} of one sequence depends on the others"
-            _close(changed[0], before[0], what, tolerance=1e-5)
+            close(changed[0], before[0], what, tolerance=1e-5)
 
 
 def step_equals_parallel(build: Build, x: jax.Array) -> None:
@@ -76,7 +76,7 @@ def step_equals_parallel(build: Build, x: jax.Array) -> None:
         steps.append(y)
         states.append(state)
     stepped = jnp.concatenate(steps, axis=1)
-    if wrong := [t for t in range(x.shape[1]) if _apart(stepped[:, t], whole[:, t])]:
+    if wrong := [t for t in range(x.shape[1]) if apart(stepped[:, t], whole[:, t])]:
         first = wrong[0]
         off = np.abs(np.asarray(stepped - whole))[:, first].max()
         cause = _cause(forward, params, x, states, first)
@@ -94,14 +94,14 @@ def _cause(forward: Callable, params: nnx.State, x: jax.Array, states: list, fir
     for i, leaf in enumerate(leaves):
         if jnp.issubdtype(leaf.dtype, jnp.inexact):
             other = [*leaves[:i], leaf + 1, *leaves[i + 1 :]]
-            if not _apart(forward(params, token, jax.tree.unflatten(structure, other))[0], given, 0):
+            if not apart(forward(params, token, jax.tree.unflatten(structure, other))[0], given, 0):
                 ignored.append(leaf_name(paths[i]))
     if ignored:
         return f"__call__ ignores {' and '.join(ignored)}"
     for t in range(2, first + 2):  # one token at once is the same as a single step
         _, at_once = forward(params, x[:, :t], states[0])
         for path, a, b in zip(paths, jax.tree.leaves(states[t]), jax.tree.leaves(at_once)):
-            if _apart(a, b):
+            if apart(a, b):
                 return f"{leaf_name(path)} after {t} single steps is not that after {t} tokens at once"
     return "the states are the same as those of the whole sequence"
 
@@ -119,7 +119,7 @@ def pieces_equal_whole(build: Build, x: jax.Array) -> None:
             y, state = forward(params, x[:, begin:end], state)
             pieces.append(y)
             what = f"started with {name} and cut at {begin}, the output differs from the whole"
-            _close(y, whole[:, begin:end], what)
+            close(y, whole[:, begin:end], what)
         require(
             jax.tree.structure(state) == jax.tree.structure(state_whole),
             f"started with {name}, the final state has another structure in pieces than in one",
@@ -127,62 +127,7 @@ def pieces_equal_whole(build: Build, x: jax.Array) -> None:
         for (path, piecewise), at_once in zip(
             jax.tree_util.tree_leaves_with_path(state), jax.tree.leaves(state_whole)
         ):
-            _close(piecewise, at_once, f"started with {name}, {leaf_name(path)} differs from the whole")
-
-
-def packed_equals_alone(build: Build, x: jax.Array) -> str | None:
-    """With resets, packed sequences give the outputs and gradients that each of them gives alone.
-
-    The state after the resets is checked by what follows it.
-    """
-    mixer = build()
-    if "reset" not in inspect.signature(type(mixer).__call__).parameters:
-        return "__call__ takes no reset"
-    graphdef, params = nnx.split(mixer)
-    x, length = x[:2], x.shape[1]
-    end = length - max(1, length // 4)  # a token before the resets [B, end − 1], and some after them
-    starts = [{1, end // 3 + 1, end // 3 + 2, end - 1}, {end // 2 + 1}]
-    reset = np.array([[t in own for t in range(1, end)] for own in starts])
-    pieces = [
-        (b, *piece) for b, own in enumerate(starts) for piece in itertools.pairwise([0, *sorted(own), length])
-    ]
-
-    def packed(params: nnx.State, x: jax.Array) -> jax.Array:
-        call = nnx.merge(graphdef, params)
-        first, state = call(x[:, :1], call.init_state(*x.shape[:2]))
-        y, state = call(x[:, 1:end], state, reset=reset)
-        return jnp.concatenate([first, y, call(x[:, end:], state)[0]], axis=1)
-
-    def alone(params: nnx.State, x: jax.Array) -> jax.Array:
-        longest = max(stop - start for _, start, stop in pieces)
-        padded = jnp.pad(x, ((0, 0), (0, longest), (0, 0)))
-        y, _ = nnx.merge(graphdef, params)(
-            jnp.stack([padded[b, start : start + longest] for b, start, _ in pieces])
-        )
-        of = [y[i, : stop - start] for i, (_, start, stop) in enumerate(pieces)]
-        whole = lambda b: jnp.concatenate([part for part, piece in zip(of, pieces) if piece[0] == b])
-        return jnp.stack([whole(0), whole(1)])
-
-    def outputs_and_gradients(run: Callable) -> tuple:
-        direction = jax.random.normal(jax.random.key(1), x.shape)
-
-        def loss(params: nnx.State, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-            y = run(params, x)
-            return jnp.sum(y * direction), y
-
-        (_, y), gradients = jax.jit(jax.value_and_grad(loss, (0, 1), has_aux=True))(params, x)
-        return y, *gradients
-
-    (y, *gradients), (y_alone, *gradients_alone) = map(outputs_and_gradients, (packed, alone))
-    for b, start, stop in pieces:
-        what = f"packed: the output at {start} to {stop - 1} of sequence {b} differs from that sequence alone"
-        _close(y[b, start:stop], y_alone[b, start:stop], what)
-    for (path, found), expected in zip(
-        jax.tree_util.tree_leaves_with_path(gradients), jax.tree.leaves(gradients_alone)
-    ):
-        name = "the input" if path[0].idx else jax.tree_util.keystr(path[1:])
-        _close(found, expected, f"packed: the gradient of {name} differs from that of the sequences alone")
-    return None
+            close(piecewise, at_once, f"started with {name}, {leaf_name(path)} differs from the whole")
 
 
 def fresh_state_equals_none(build: Build, x: jax.Array) -> None:
@@ -190,7 +135,7 @@ def fresh_state_equals_none(build: Build, x: jax.Array) -> None:
     mixer = build()
     forward, params = functional(mixer)
     with_state, _ = forward(params, x, mixer.init_state(x.shape[0], x.shape[1]))
-    _close(with_state, forward(params, x, None)[0], "init_state gives another output than state=None")
+    close(with_state, forward(params, x, None)[0], "init_state gives another output than state=None")
 
 
 def gradients_reach_parameters(build: Build, x: jax.Array) -> None:
@@ -227,17 +172,6 @@ def bfloat16_runs(build: Build, x: jax.Array) -> None:
     before = jax.tree.map(lambda leaf: leaf.dtype, state)
     after = jax.tree.map(lambda leaf: leaf.dtype, jax.eval_shape(mixer, x, state)[1])
     require(before == after, f"in bfloat16 the state changes its dtypes from {before} to {after}")
-
-
-def _apart(actual: jax.Array, expected: jax.Array, tolerance: float = 1e-4) -> bool:
-    """Whether values differ by more than a share of their size; NaN differs from everything."""
-    difference = np.abs(np.asarray(actual) - np.asarray(expected)).max(initial=0)
-    return not difference <= tolerance * (1 + np.abs(np.asarray(expected)).max(initial=0))
-
-
-def _close(actual: jax.Array, expected: jax.Array, message: str, tolerance: float = 1e-4) -> None:
-    difference = np.abs(np.asarray(actual) - np.asarray(expected)).max(initial=0)
-    require(not _apart(actual, expected, tolerance), f"{message}, by {difference:.1e}")
 
 
 CHECKS: dict[str, Callable[[Build, jax.Array], str | None]] = {

@@ -1,4 +1,4 @@
-"""The form of a mixer: the requirements on its attributes, its call and its state."""
+"""The form of a mixer: the requirements on its attributes, its call and its state; comparing values."""
 
 import inspect
 import re
@@ -18,6 +18,17 @@ Build = Callable[..., nnx.Module]
 def require(condition: object, message: str) -> None:
     if not condition:
         raise ContractError(message)
+
+
+def apart(actual: jax.Array, expected: jax.Array, tolerance: float = 1e-4) -> bool:
+    """Whether values differ by more than a share of their size; NaN differs from everything."""
+    difference = np.abs(np.asarray(actual) - np.asarray(expected)).max(initial=0)
+    return not difference <= tolerance * (1 + np.abs(np.asarray(expected)).max(initial=0))
+
+
+def close(actual: jax.Array, expected: jax.Array, message: str, tolerance: float = 1e-4) -> None:
+    difference = np.abs(np.asarray(actual) - np.asarray(expected)).max(initial=0)
+    require(not apart(actual, expected, tolerance), f"{message}, by {difference:.1e}")
 
 
 def well_formed(build: Build, x: jax.Array) -> None:

@@ -127,6 +127,13 @@ def test_short_conv_by_its_definition():
     y, tail = conv(x)
     np.testing.assert_allclose(y, jax.nn.silu(expected + np.arange(3.0)[None, None]), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(tail, x[:, -3:])
+    reset = jnp.zeros((BATCH, 6), bool).at[0, 4].set(True).at[1, jnp.array([0, 5])].set(True)
+    packed, tail = conv(x, jnp.ones((BATCH, 3, 3)), reset)
+    for b, start, stop in ((0, 4, 6), (1, 0, 5), (1, 5, 6)):
+        alone, alone_tail = conv(x[b : b + 1, start:stop])
+        np.testing.assert_allclose(packed[b, start:stop], alone[0], rtol=1e-4, atol=1e-5)
+        if stop == 6:
+            np.testing.assert_allclose(tail[b], alone_tail[0])
 
 
 def test_positions_of_attention():
