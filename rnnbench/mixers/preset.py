@@ -13,7 +13,7 @@ SHARED: dict[str, Any] = {"heads": 0, "conv_size": 0, "positions": "none"}
 # Types that a flag can set; an argument with a default of another type keeps it.
 PLAIN = (bool, int, float, str, tuple)
 # What a preset may say about the transition of its state, the matrix A_t of S_t = A_t S_{t-1} + …
-SPECTRA = ("", "[0, 1]", "[-1, 1]", "complex")
+SPECTRA = ("", "[0, 1]", "[-1, 1]", "complex", "unbounded")
 STRUCTURES = (
     "", "diagonal", "diagonal + rank 1", "diagonal + rank 2", "diagonal + rank 3", "dense", "nonlinear",
     "attention",
@@ -29,8 +29,8 @@ class Preset:
     In tables presets are sorted by `order`, then by the name of their file, then by their place in it.
 
     What a preset says about the transition ∂S_t/∂S_{t-1} of its state, the short convolution left out:
-    spectrum    where its eigenvalues lie, and reach: "[0, 1]", "[-1, 1]" or "complex" (in the unit disc, some
-                of them not real); "" for a nonlinear recurrence and for attention, which have none
+    spectrum    where its eigenvalues lie, and reach: "[0, 1]", "[-1, 1]", "complex" (in the unit disc, not all
+                of them real) or "unbounded"; "" for a nonlinear recurrence and attention, which have none
     structure   "diagonal", "diagonal + rank 1" (2, 3: as many more in a step), "dense", "nonlinear" (it
                 depends on the state) or "attention" (all tokens are kept); "" if nothing is said
     selective   whether it depends on the input
