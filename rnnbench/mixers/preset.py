@@ -29,8 +29,8 @@ class Preset:
     In tables presets are sorted by `order`, then by the name of their file, then by their place in it.
 
     What a preset says about the transition ∂S_t/∂S_{t-1} of its state, the short convolution left out:
-    spectrum    where its eigenvalues lie, and reach: "[0, 1]", "[-1, 1]", "complex" (in the unit disc, not all
-                of them real) or "unbounded"; "" for a nonlinear recurrence and attention, which have none
+    spectrum    where its eigenvalues lie, and reach: "[0, 1]", "[-1, 1]", "complex" (in the unit disc, not
+                all of them real) or "unbounded"; "" for a nonlinear recurrence and attention, without any
     structure   "diagonal", "diagonal + rank 1" (2, 3: as many more in a step), "dense", "nonlinear" (it
                 depends on the state) or "attention" (all tokens are kept); "" if nothing is said
     selective   whether it depends on the input
