@@ -133,12 +133,9 @@ class GatedNorm(nnx.Module):
 
     def __call__(self, y: jax.Array, z: jax.Array) -> jax.Array:
         y = y.astype(jnp.float32)
-        y = (
-            y
-            * jax.lax.rsqrt(jnp.mean(y * y, axis=-1, keepdims=True) + 1e-5)
-            * self.scale[...][None, None, None]
-        )
-        return merge_heads(y).astype(self.dtype) * self.activation(z)
+        size = jnp.sqrt(jnp.mean(y * y, axis=-1, keepdims=True) + 1e-5)
+        y = merge_heads(y / size * self.scale[...][None, None, None])
+        return y.astype(self.dtype) * self.activation(z)
 
 
 class Decay(nnx.Module):

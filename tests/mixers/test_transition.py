@@ -15,7 +15,7 @@ from rnnbench.mixers.preset import Preset
 
 DIM = 16
 SMALL = {"heads": 2, "state_dim": 8}  # settings of the mixers that have them: heads of 8 channels
-SCALES = (1, 1, 1, 4, 4, 4, 16, 16)  # of the inputs
+SCALES = (1, 1, 1, 2, 2, 4, 4, 16)  # of the inputs
 # Held fixed: the last inputs of a convolution, and the log-scale of a state with exponential gates.
 FIXED = ("conv", "m")
 MEASURED = [name for name, preset in PRESETS.items() if preset.structure not in ("", "attention")]
