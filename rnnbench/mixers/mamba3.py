@@ -18,7 +18,7 @@ from rnnbench.mixers.common import (
     sum_of_turns,
     token_shift,
     turn,
-)  # fmt: skip
+)
 from rnnbench.mixers.preset import Preset
 from rnnbench.ops.linear_attention import linear_attention
 
