@@ -13,8 +13,8 @@ from rnnbench.ops.delta_rule import generalised_delta_rule
 
 
 class DeltaProduct(nnx.Module):
-    """At each token S ← (I − β_i k_i k_iᵀ) S + β_i k_i v_iᵀ for i = 1 … n = `steps`, then
-    y_t = W_o ( [ RMSNorm(Sᵀ q_t) ]_heads ⊙ SiLU(z_t) ).
+    """S ← (I − β_i k_i k_iᵀ) S + β_i k_i v_iᵀ for i = 1 … n,
+    with n = `steps` at each token, then y_t = W_o ( [ RMSNorm(Sᵀ q_t) ]_heads ⊙ SiLU(z_t) ).
 
     q, and n keys and values per token: see UnitQKV. [z_t, b_t, a_t] = W_gate x_t, of widths D, n·H and H (no
     a without `decay`). β_i = 2σ(b_i): a step can reflect, and two of them rotate. With `decay`, S is
