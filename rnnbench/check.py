@@ -7,7 +7,6 @@ One line per check; exit code 1 if one fails.
 """
 
 import argparse
-import ast
 import sys
 import traceback
 from collections.abc import Callable
@@ -25,7 +24,7 @@ from rnnbench.config.build import base, changed
 from rnnbench.errors import ConfigError, ContractError
 from rnnbench.mixers.contract import CHECKS
 from rnnbench.mixers.preset import SHARED
-from rnnbench.plugins import imported
+from rnnbench.plugins import imported, setting
 from rnnbench.tasks import contract
 from rnnbench.train import population
 
@@ -33,7 +32,7 @@ from rnnbench.train import population
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m rnnbench.check", description="Check a mixer or a task.")
     parser.add_argument("name", help="a preset, a task, or package.module:Name")
-    parser.add_argument("options", nargs="*", type=option, metavar="option=value")
+    parser.add_argument("options", nargs="*", type=setting, metavar="option=value")
     parser.add_argument("--dim", type=int, default=16)
     parser.add_argument("--length", type=int, default=37)
     args = parser.parse_intermixed_args(arguments)
@@ -57,13 +56,24 @@ def check_task(name: str, options: dict[str, object]) -> int:
 
 
 def check_mixer(name: str, dim: int, length: int, options: dict[str, object]) -> int:
-    """Builds a mixer with these options as a run does, and runs all checks."""
+    """Builds a mixer with these options as a run does, and runs all checks; of a hybrid on each part."""
     keys = {f"model.{'' if key in SHARED else 'options.'}{key}": value for key, value in options.items()}
-    sizes = {"model.dim": dim, "model.layers": 1, "mesh.seed": 1, "mesh.data": 1}
+    pattern = mixers.find(name).pattern
+    sizes = {"model.dim": dim, "model.layers": max(1, len(pattern)), "mesh.seed": 1, "mesh.data": 1}
     config = changed(base(model=name), sizes | keys)
+    parts = list(dict.fromkeys(pattern or (name,)))
+    last = {"trains": lambda: trains(config)}
+    of = lambda part: (part, pattern.index(part) if pattern else 0, last if part == parts[-1] else {})
+    return max(check_layer(config, *of(part), length) for part in parts)
+
+
+def check_layer(
+    config: ConfigDict, name: str, layer: int, more: dict[str, Callable[[], None]], length: int
+) -> int:
+    """Runs all checks on the mixer of a layer, which is called `name`, and `more` after them."""
 
     def build(dtype: jnp.dtype = jnp.float32) -> nnx.Module:
-        return mixers.build(config.model, dtype, nnx.Rngs(0))
+        return mixers.build(config.model, dtype, nnx.Rngs(0), layer)
 
     try:
         mixer = build()
@@ -74,9 +84,8 @@ def check_mixer(name: str, dim: int, length: int, options: dict[str, object]) ->
         return refuse(f"{name} cannot be built: {told(error)}")
     parameters = model.num_params(nnx.state(mixer, nnx.Param))
     print(f"{name}: {parameters} parameters, state {size} at length {length}")
-    x = jax.random.normal(jax.random.key(0), (2, length, dim))
-    checks = {key: lambda check=check: check(build, x) for key, check in CHECKS.items()}
-    return report(checks | {"trains": lambda: trains(config)})
+    x = jax.random.normal(jax.random.key(0), (2, length, config.model.dim))
+    return report({key: lambda check=check: check(build, x) for key, check in CHECKS.items()} | more)
 
 
 def trains(config: ConfigDict) -> None:
@@ -113,15 +122,6 @@ def told(error: Exception) -> str:
         if not any(other in frame.filename for other in others)
     ]
     return (lines[-1] if lines else "") + text
-
-
-def option(text: str) -> tuple[str, object]:
-    """`heads=2` -> ("heads", 2); a value that is not a Python literal is text."""
-    name, _, value = text.partition("=")
-    try:
-        return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return name, value
 
 
 def refuse(message: str) -> int:

@@ -38,9 +38,9 @@ def norm(config: ConfigDict, *, rngs: nnx.Rngs, dtype: Any) -> nnx.Module:
 class Block(nnx.Module):
     """x ← x + mixer(norm x);  x ← x + MLP(norm x), the second only if there is an MLP."""
 
-    def __init__(self, config: ConfigDict, hidden: int, *, rngs: nnx.Rngs, dtype: Any):
+    def __init__(self, config: ConfigDict, layer: int, hidden: int, *, rngs: nnx.Rngs, dtype: Any):
         self.norm = norm(config, rngs=rngs, dtype=dtype)
-        self.mixer = mixers.build(config, dtype, rngs)
+        self.mixer = mixers.build(config, dtype, rngs, layer)
         self.mlp_norm = norm(config, rngs=rngs, dtype=dtype) if hidden else None
         self.mlp = MLP(config.dim, hidden, dtype=dtype, rngs=rngs) if hidden else None
         self.dropout = nnx.Dropout(0.0 if config.dropout_at == "embedding" else config.dropout)
@@ -79,13 +79,15 @@ class SequenceModel(nnx.Module):
         rngs: nnx.Rngs,
         dtype: Any = jnp.float32,
     ):
-        hidden = config.mlp_dim if config.mlp_dim >= 0 else matched_mlp_dim(config)
         std = config.embedding_std
         start = {"embedding_init": nnx.initializers.normal(std)} if std else {}
         table = lambda rows: nnx.Embed(rows, config.dim, dtype=dtype, rngs=rngs, **start)
         self.embed = table(vocab_size)
         self.positions = table(max_length) if config.positions == "learned" else None
-        self.blocks = nnx.List([Block(config, hidden, rngs=rngs, dtype=dtype) for _ in range(config.layers)])
+        widths = mlp_dims(config)
+        self.blocks = nnx.List(
+            [Block(config, i, widths[i % len(widths)], rngs=rngs, dtype=dtype) for i in range(config.layers)]
+        )
         self.norm = norm(config, rngs=rngs, dtype=dtype)
         tied = config.head == "tied"
         self.head = None if tied else linear(config.dim, num_classes, rngs=rngs, dtype=dtype, bias=True)
@@ -192,9 +194,11 @@ lookup.defvjp(_lookup_forward, _lookup_backward)
 def check_split(config: ConfigDict, task: Task) -> None:
     """ConfigError unless the model's time axis can be split into `mesh.time` parts."""
     parts = config.mesh.time
-    mixer = mixers.find(config.model.mixer or config.model.name).mixer
-    if parts > 1 and "axis_name" not in inspect.signature(mixer.__call__).parameters:
-        raise ConfigError("mesh.time", f"the mixer {mixer.__name__} cannot be split over time; set it to 1")
+    for mixer in (preset.mixer for preset, _ in mixers.of_layers(config.model)):
+        if parts > 1 and "axis_name" not in inspect.signature(mixer.__call__).parameters:
+            raise ConfigError(
+                "mesh.time", f"the mixer {mixer.__name__} cannot be split over time; set it to 1"
+            )
     for length in lengths(task):
         if length % parts and config.model.positions == "learned":
             advice = (
@@ -209,18 +213,24 @@ def lengths(task: Task) -> list[int]:
     return [bounds(case["length"])[1] for case in cases]
 
 
-def matched_mlp_dim(config: ConfigDict) -> int:
-    """The MLP width that gives a block as many parameters as GPT's with an MLP of 4·dim; at least 0."""
+def mlp_dims(config: ConfigDict) -> list[int]:
+    """The MLP width of each layer up to where they repeat: `mlp_dim`, or if that is -1, as follows.
 
-    def count(config: ConfigDict) -> int:
-        build = lambda: mixers.build(config, jnp.float32, nnx.Rngs(0))
+    The width that gives a block as many parameters as GPT's with an MLP of 4·dim; at least 0.
+    """
+    layers = len(mixers.of_layers(config))
+    if config.mlp_dim >= 0:
+        return [config.mlp_dim] * layers
+
+    def count(config: ConfigDict, layer: int = 0) -> int:
+        build = lambda: mixers.build(config, jnp.float32, nnx.Rngs(0), layer)
         return num_params(jax.eval_shape(lambda: nnx.state(build(), nnx.Param)))
 
-    gpt = ConfigDict(
-        {**config, "name": "gpt", "mixer": "", "heads": 1, "conv_size": 0, "positions": "none", "options": {}}
-    )
-    hidden = 4 * config.dim + (count(gpt) - count(config)) / (2 * config.dim + 1)
-    return max(0, 4 * round(hidden / 4))
+    plain = {"name": "gpt", "mixer": "", "pattern": (), "options": {}}
+    plain |= {"heads": 1, "conv_size": 0, "positions": "none"}
+    gpt = count(ConfigDict({**config, **plain}))
+    widths = (4 * config.dim + (gpt - count(config, i)) / (2 * config.dim + 1) for i in range(layers))
+    return [max(0, 4 * round(width / 4)) for width in widths]
 
 
 def num_params(params: Any) -> int:

@@ -1,5 +1,6 @@
 """Plug-ins: the modules of a folder of the package, and objects at a path such as `my_file:MyMixer`."""
 
+import ast
 import importlib
 import pkgutil
 from types import ModuleType
@@ -27,3 +28,12 @@ def imported(key: str, path: str) -> Any:
     except Exception as error:  # an external module may raise anything
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ConfigError(key, f"{path!r} cannot be imported ({reason})") from error
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """`heads=2` -> ("heads", 2); a value that is not a Python literal is text."""
+    name, _, value = text.partition("=")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value

@@ -48,7 +48,7 @@ def plan(args: argparse.Namespace) -> list[Section]:
     chosen = presets if args.names else ["deltanet"]
     names = {
         "ops": [name for name in OPS if not args.names or name in args.names],
-        "mixers": [f"mixer:{name}" for name in presets],
+        "mixers": [f"mixer:{name}" for name in presets if not PRESETS[name].pattern],
         "steps": [f"step:{name}" for name in presets],
     }
     parse = lambda name: subjects.parse(name, shapes[0])

@@ -95,6 +95,8 @@ def parse(name: str, shape: Shape) -> Subject:
     if head in ("mixer", "step"):
         if len(rest) != 1 or rest[0] not in PRESETS:
             raise InputError(f"{name!r}: unknown preset; choose one of: {' '.join(PRESETS)}")
+        if head == "mixer" and PRESETS[rest[0]].pattern:
+            raise InputError(f"{name!r}: a hybrid has several mixers; time its parts, or step:{rest[0]}")
         population.prepare(trainer.config(rest[0], shape))  # refused here, before anything is compiled
         if head == "step":
             return Subject(name, ("step",), lambda _, shape: trainer.step(rest[0], shape))

@@ -33,7 +33,8 @@ def show_list() -> int:
     print("models (--config=configs/TASK.py:MODEL,PROTOCOL)")
     for name, preset in PRESETS.items():
         settings = " ".join(f"{key}={value}" for key, value in preset.settings.items())
-        print(f"  {name:20} mixer {preset.mixer.__name__}  {settings}".rstrip())
+        what = f"pattern {preset.pattern}" if preset.pattern else f"mixer {preset.mixer.__name__}"
+        print(f"  {name:20} {what}  {settings}".rstrip())
     print("tasks and their protocols")
     for path in sorted(load.CONFIGS.glob("*.py")):
         there = vars(load.module(path))

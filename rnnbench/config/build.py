@@ -50,12 +50,14 @@ def base(task: str = "bit_parity", model: str = "deltanet") -> ConfigDict:
     """A config for a task and a model with every key at its default.
 
     Each is given by its name in TASKS or PRESETS, or by the path of an external one,
-    `my_package.my_module:Name`.
+    `my_package.my_module:Name`; a model also by the parts of a pattern, "deltanet+gpt".
     """
-    config = ConfigDict()
+    config, pattern = ConfigDict(), mixers.find(model).pattern
     for (section, key), name in zip(PATHS.items(), (task, model)):
-        config[section] = {"name": name.rpartition(":")[2], key: name if ":" in name else ""}
-    config.model.options = ConfigDict()
+        config[section] = {"name": mixers.label(name), key: name if ":" in name else ""}
+    if pattern:
+        config.model.mixer = ""
+    config.model.pattern, config.model.options = pattern, ConfigDict()
     for key, (default, _) in keys(config).items():
         section, _, name = key.partition(".")
         if section not in PATHS or name not in ("name", PATHS[section]):
@@ -79,7 +81,7 @@ def experiment(task: str, argument: str, protocols: Mapping[str, Mapping[str, An
         raise ConfigError("", f"{task} has no protocol {protocol!r}; choose one of: {' '.join(protocols)}")
     config = base(task, model)
     rename(config, Protocol(protocol, task, model, protocols[protocol]))
-    decided = {"only", *(f"model.{name}" for name in preset.shared())}
+    decided = {"only", *(f"model.{name}" for name in mixers.shared(preset))}
     update(config, {key: value for key, value in protocols[protocol].items() if key not in decided})
     update(config, protocols[protocol].get("only", {}).get(model, {}))
     return config
@@ -156,9 +158,9 @@ def origin(config: ConfigDict) -> ConfigDict:
     """The protocol's own config of this config's model; without a protocol the defaults."""
     if not isinstance(config.protocol, Protocol):
         return base(*plug_ins(config))
-    own = config.protocol.config()
-    swapped = config.model.mixer and not own.model.mixer
-    return config.protocol.config(config.model.mixer) if swapped else own
+    own, model = config.protocol.config(), config.model
+    swapped = (model.mixer and not own.model.mixer) or model.pattern not in ((), own.model.pattern)
+    return config.protocol.config(mixers.bare(mixers.model_of(model))) if swapped else own
 
 
 def departures(config: ConfigDict) -> dict[str, Any]:
@@ -193,7 +195,7 @@ def label(config: ConfigDict) -> ConfigDict:
 
 
 def with_plug_ins(config: ConfigDict, changes: Mapping[str, Any]) -> ConfigDict:
-    """A copy with the external task and mixer that `changes` name, by `task.module` and `model.mixer`.
+    """A copy with the task and mixers that `changes` name by `task.module`, `model.mixer`, `model.pattern`.
 
     The copy keeps the settings of the protocol and the config's changes to it, as far as the new task and
     mixer have them; all other keys are at their defaults. A label that was the old one's name becomes the
@@ -203,22 +205,26 @@ def with_plug_ins(config: ConfigDict, changes: Mapping[str, Any]) -> ConfigDict:
     before, wanted = plug_ins(old), old.copy_and_resolve_references()
     for section, key in PATHS.items():
         wanted[section][key] = changes.get(f"{section}.{key}") or old[section][key]
+    pattern = changes.get("model.pattern", ())
+    pattern = pattern if isinstance(pattern, tuple) else ()  # a flag or a sweep that is still text
+    if pattern or changes.get("model.mixer"):
+        wanted.model.mixer, wanted.model.pattern = changes.get("model.mixer", ""), pattern
     if (after := plug_ins(wanted)) == before:
         return old
-    new, shared = base(*after), mixers.find(after[1]).shared()
+    new, shared = base(*after), mixers.shared(mixers.find(after[1]))
     kept = departures(old) | {key: value for key, value in flat(old).items() if key.startswith("study.")}
     if isinstance(old.protocol, Protocol):
         own = origin(old)
-        own = own if own.model.mixer else old.protocol.config(after[1])
+        own = own if own.model.mixer else old.protocol.config(mixers.bare(after[1]))
         kept = {key: value for key, value in flat(own).items() if key in old.protocol.settings} | kept
-    known = flat(new).keys() - {"model.name", "model.mixer", "task.name", "task.module"}
+    known = flat(new).keys() - {"model.name", "model.mixer", "model.pattern", "task.name", "task.module"}
     known -= {f"model.{name}" for name in shared}
     for key, value in kept.items():
         if key in known and type(flat(new)[key]) is type(value):
             put(new, key, value)
     rename(new, old.protocol)
     for section, was in zip(PATHS, before):
-        if old[section].name != was.rpartition(":")[2]:
+        if old[section].name != mixers.label(was):
             new[section].name = old[section].name
     return new
 

@@ -20,7 +20,8 @@ def keys(config: ConfigDict) -> Options:
     task, model = plug_ins(config)
     preset = mixers.find(model)
     found = {key: (known.default, known.comment) for key, known in KEYS.items()}
-    for name, value in preset.shared().items():
+    found["model.pattern"] = preset.pattern, KEYS["model.pattern"].comment
+    for name, value in mixers.shared(preset).items():
         found[f"model.{name}"] = value, KEYS[f"model.{name}"].comment
     found |= {f"model.options.{name}": option for name, option in preset.options().items()}
     found |= tasks.options(task)
@@ -29,11 +30,11 @@ def keys(config: ConfigDict) -> Options:
 
 
 def plug_ins(config: ConfigDict) -> tuple[str, str]:
-    """Task and mixer of a config as `base` takes them: by name, or external ones by path."""
+    """Task and model of a config as `base` takes them: by name, by path, or by the parts of a pattern."""
     for section, key in PATHS.items():
         if (path := config[section][key]) and ":" not in path:
             raise ConfigError(f"{section}.{key}", f"must read my_package.my_module:Name; it is {path!r}")
-    return config.task.module or config.task.name, config.model.mixer or config.model.name
+    return config.task.module or config.task.name, mixers.model_of(config.model)
 
 
 def section(key: str) -> str:

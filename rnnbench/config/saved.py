@@ -6,7 +6,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from rnnbench import tasks
+from rnnbench import mixers, tasks
 from rnnbench.config.build import base, plain
 from rnnbench.config.keys import flat, keys, meaningless, put, section
 
@@ -60,7 +60,8 @@ def united(config: ConfigDict, members: Iterable[Pair]) -> ConfigDict:
 def from_saved(saved: dict[str, Any]) -> ConfigDict:
     """The config that was saved as JSON; a key added since then gets its default."""
     task, model = saved["task"], saved["model"]
-    config = base(task["module"] or task["name"], model["mixer"] or model["name"])
+    pattern = {"pattern": tuple(model["pattern"])} if "pattern" in model else {}
+    config = base(task["module"] or task["name"], mixers.model_of(ConfigDict(model | pattern)))
     for key, value in current(saved, keys(config)).items():
         if not key.startswith("study."):  # a run does not depend on its study
             put(config, key, value)

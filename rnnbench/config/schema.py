@@ -46,6 +46,10 @@ KEYS: dict[str, Key] = {
     "model.mixer": Key(
         "", "dotted path of an external mixer, my_package.my_module:MyMixer; '' = the preset's"
     ),
+    "model.pattern": Key(
+        (),
+        "presets of the layers, repeated to the depth, each with its settings: ('deltanet', 'gpt heads=2')",
+    ),
     "model.dim": number(64, "width of the residual stream", 1),
     "model.layers": number(2, "number of blocks", 1),
     "model.heads": number(0, "heads of the mixer; 0 = its own default, and for mixers without heads"),

@@ -28,6 +28,9 @@ class Preset:
     default and explained by `Annotated[type, "text"]`. A setting that a preset fixes overrides a protocol's.
     In tables presets are sorted by `order`, then by the name of their file, then by their place in it.
 
+    A preset with a `pattern`, such as ("deltanet", "gpt conv_size=4"), is a hybrid: the parts are the presets
+    of the layers, each with its settings, and are repeated to the depth. `mixer` is that of the first.
+
     What a preset says about the transition ∂S_t/∂S_{t-1} of its state, the short convolution left out:
     spectrum    where its eigenvalues lie, and reach: "[0, 1]", "[-1, 1]", "complex" (in the unit disc, not
                 all of them real) or "unbounded"; "" for a nonlinear recurrence and attention, without any
@@ -44,6 +47,7 @@ class Preset:
         spectrum: str = "",
         structure: str = "",
         selective: bool | None = None,
+        pattern: tuple[str, ...] = (),
         **settings: Any,
     ):
         for name, value, known in (
@@ -58,7 +62,7 @@ class Preset:
                 f"{mixer.__name__}: spectrum {spectrum!r} does not go with structure {structure!r}"
             )
         self.spectrum, self.structure, self.selective = spectrum, structure, selective
-        self.mixer, self.order, self.settings = mixer, order, settings
+        self.mixer, self.order, self.settings, self.pattern = mixer, order, settings, pattern
         self.parameters = dict(list(inspect.signature(mixer.__init__, eval_str=True).parameters.items())[2:])
         if unknown := sorted(settings.keys() - self.parameters.keys()):
             raise TypeError(f"{mixer.__name__} has no argument {unknown[0]!r}")
@@ -68,9 +72,9 @@ class Preset:
         return self.mixer(dim, **self.settings | settings)
 
     def options(self) -> Options:
-        """{option: (its value in this preset, what it means)}."""
+        """{option: (its value in this preset, what it means)}; a hybrid has none, its parts do."""
         own = {}
-        for name, parameter in self.parameters.items():
+        for name, parameter in () if self.pattern else self.parameters.items():
             value = self.settings.get(name, parameter.default)
             if name not in ("rngs", "dtype", *SHARED) and isinstance(value, PLAIN):
                 own[name] = value, next(iter(getattr(parameter.annotation, "__metadata__", ())), "")

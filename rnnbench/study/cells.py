@@ -98,7 +98,7 @@ def _of_models(configs: Sequence[ConfigDict], models: list[str]) -> list[ConfigD
 
 
 def _model(config: ConfigDict) -> str:
-    return config.model.mixer or config.model.name
+    return mixers.bare(mixers.model_of(config.model))
 
 
 def _other_model(config: ConfigDict, model: str) -> ConfigDict:
@@ -114,7 +114,17 @@ def _other_model(config: ConfigDict, model: str) -> ConfigDict:
 
 def _like(config: ConfigDict, other: ConfigDict, own: tuple[str, ...] = ()) -> ConfigDict:
     """`other` with what `config` changes in its protocol, as far as `other` has it and it is not its own."""
-    mixers = ("model.mixer", "model.heads", "model.conv_size", "model.positions", "model.options.", *own)
+    mixers = (
+        *(
+            "model.mixer",
+            "model.pattern",
+            "model.heads",
+            "model.conv_size",
+            "model.positions",
+            "model.options.",
+        ),
+        *own,
+    )
     known = flat(other)
     wanted = {key: value for key, value in departures(config).items() if not key.startswith(mixers)}
     return changed(other, {key: value for key, value in wanted.items() if key in known})
@@ -156,7 +166,7 @@ def _check_key(key: str, flags: dict[str, Any]) -> None:
 def _own(config: ConfigDict, settings: dict[str, Any]) -> dict[str, Any]:
     """Those of the settings that this config's task and mixer have; the others hold for other cells."""
     config = with_plug_ins(config, settings)
-    without = mixers.find(plug_ins(config)[1]).shared().keys() - {"positions"}
+    without = mixers.shared(mixers.find(plug_ins(config)[1])).keys() - {"positions"}
     known = keys(config).keys() - {f"model.{name}" for name in without}
     return {key: value for key, value in settings.items() if key in known}
 
