@@ -230,3 +230,10 @@ def test_every_layer_of_a_pattern_is_built_as_its_preset_is():
         in_pattern = mixers.build(config, jnp.float32, nnx.Rngs(0), layer)
         alone = mixers.build(tiny(name, {}).model, jnp.float32, nnx.Rngs(0))
         assert nnx.graphdef(in_pattern) == nnx.graphdef(alone)
+
+
+def test_too_few_layers_for_a_pattern_are_said(capsys):
+    prepare(tiny("griffin", {"model.layers": 2}))
+    assert capsys.readouterr().err == ""
+    prepare(tiny("griffin", {}))
+    assert capsys.readouterr().err == "rnnbench: warning: griffin: model.layers=1 leaves out rglru\n"

@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 from rnnbench import mixers
 from rnnbench.config.keys import PATHS, check_key, flat, keys, meaningless, plug_ins, put
 from rnnbench.config.schema import KEYS
-from rnnbench.errors import ConfigError
+from rnnbench.errors import ConfigError, warn
 
 # Overriding these keeps a protocol's label: they set how often or where it runs, not what is measured.
 FREE = ("population.", "mesh.", "checkpoint.", "study.", "train.chunk", "protocol", "overrides")
@@ -251,4 +251,6 @@ def validate(config: ConfigDict) -> None:
     for key in ("model.name", "task.name"):
         if not re.fullmatch(r"[\w.+-]+", values[key]):
             raise ConfigError(key, f"must be of letters, digits and _ . + - only; it is {values[key]!r}")
-    mixers.find(plug_ins(config)[1])
+    pattern, held = mixers.find(plug_ins(config)[1]).pattern, mixers.of_layers(config.model)
+    if missing := [part for part in dict.fromkeys(pattern) if part not in pattern[-len(held) :]]:
+        warn(f"{config.model.name}: model.layers={config.model.layers} leaves out {', '.join(missing)}")

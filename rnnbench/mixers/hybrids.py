@@ -12,6 +12,6 @@ from rnnbench.mixers.preset import Preset
 from rnnbench.mixers.rglru import RGLRU
 
 PRESETS = {
-    "hybrid_deltanet": Preset(DeltaNet, order=50, pattern=("deltanet", "window")),
-    "griffin": Preset(RGLRU, order=51, pattern=("rglru", "rglru", "window")),
+    "hybrid_deltanet": Preset(DeltaNet, order=50, structure="hybrid", pattern=("deltanet", "window")),
+    "griffin": Preset(RGLRU, order=51, structure="hybrid", pattern=("rglru", "rglru", "window")),
 }

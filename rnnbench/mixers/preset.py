@@ -16,7 +16,7 @@ PLAIN = (bool, int, float, str, tuple)
 SPECTRA = ("", "[0, 1]", "[-1, 1]", "complex", "unbounded")
 STRUCTURES = (
     "", "diagonal", "diagonal + rank 1", "diagonal + rank 2", "diagonal + rank 3", "dense", "nonlinear",
-    "attention",
+    "attention", "hybrid",
 )  # fmt: skip
 
 
@@ -35,7 +35,8 @@ class Preset:
     spectrum    where its eigenvalues lie, and reach: "[0, 1]", "[-1, 1]", "complex" (in the unit disc, not
                 all of them real) or "unbounded"; "" for a nonlinear recurrence and attention, without any
     structure   "diagonal", "diagonal + rank 1" (2, 3: as many more in a step), "dense", "nonlinear" (it
-                depends on the state) or "attention" (all tokens are kept); "" if nothing is said
+                depends on the state), "attention" (all tokens are kept) or "hybrid" (its parts say it); ""
+                if nothing is said
     selective   whether it depends on the input
     """
 
@@ -57,7 +58,7 @@ class Preset:
         ):
             if value not in known:
                 raise TypeError(f"{mixer.__name__}: {name} must be one of {known}, got {value!r}")
-        if (structure in ("", "nonlinear", "attention")) != (spectrum == ""):
+        if (structure in ("", "nonlinear", "attention", "hybrid")) != (spectrum == ""):
             raise TypeError(
                 f"{mixer.__name__}: spectrum {spectrum!r} does not go with structure {structure!r}"
             )
