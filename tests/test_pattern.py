@@ -107,6 +107,8 @@ def test_settings_of_parts_are_overrides_of_the_protocol():
     config = configured(pattern)
     assert config.model.name == "deltanet+gpt"
     assert (str(config.protocol), config.overrides) == ("custom", (("model.pattern", pattern),))
+    assert label(tiny("deltanet+gpt conv_size=4", {})).overrides == config.overrides
+    assert label(tiny("deltanet+gpt", {})).overrides == ()
 
 
 def test_hybrid_presets_have_their_pattern_and_what_no_part_takes_is_off():

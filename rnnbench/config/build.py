@@ -80,7 +80,7 @@ def experiment(task: str, argument: str, protocols: Mapping[str, Mapping[str, An
     if protocol not in protocols:
         raise ConfigError("", f"{task} has no protocol {protocol!r}; choose one of: {' '.join(protocols)}")
     config = base(task, model)
-    rename(config, Protocol(protocol, task, model, protocols[protocol]))
+    rename(config, Protocol(protocol, task, mixers.bare(model), protocols[protocol]))
     decided = {"only", *(f"model.{name}" for name in mixers.shared(preset))}
     update(config, {key: value for key, value in protocols[protocol].items() if key not in decided})
     update(config, protocols[protocol].get("only", {}).get(model, {}))
