@@ -136,7 +136,7 @@ def test_the_study_is_every_preset_on_every_task_of_the_protocol(protocol):
     assert {cell.task.name for cell in found} == tasks
     assert len(found) == len(tasks) * len(PRESETS) == len({(c.task.name, c.model.name) for c in found})
     assert {cell.protocol for cell in found} == {protocol}
-    with pytest.raises(ConfigError, match="no task has a protocol 'large'; choose one of: .*original"):
+    with pytest.raises(ConfigError, match=r"no task has a protocol 'large'; choose one of: .*original"):
         study_file.get_config("large")
 
 
