@@ -12,12 +12,15 @@ from rnnbench.tasks.automaton import Automaton
 from rnnbench.tasks.bit_parity import BitParity
 from rnnbench.tasks.controlled_bit_parity import ControlledBitParity
 from rnnbench.tasks.copy import Copy
+from rnnbench.tasks.counting import Counting
 from rnnbench.tasks.dyck import Dyck
 from rnnbench.tasks.flip_flop import FlipFlop
+from rnnbench.tasks.fuzzy_recall import FuzzyRecall
 from rnnbench.tasks.group_word import GroupWord
 from rnnbench.tasks.induction import Induction
 from rnnbench.tasks.modular_arithmetic import ModularArithmetic
 from rnnbench.tasks.mqar import MQAR
+from rnnbench.tasks.noisy_recall import NoisyRecall
 from rnnbench.tasks.reverse import Reverse
 from rnnbench.tasks.selective_copy import SelectiveCopy
 from rnnbench.tasks.sort import Sort
@@ -65,7 +68,7 @@ SETTINGS = {
         Automaton(num_states=4, num_letters=3, letters="permutations", supervision="last"),
         {"length": 2},
     ),
-    "automaton resets": (Automaton(letters="resets", automaton=3), {"length": 7}),
+    "automaton resets": (Automaton(num_states=3, letters="resets"), {"length": 7}),
     "flip-flop": (FlipFlop(train_lengths=(4, 9)), {"length": [4, 9], "ignore": 0.3}),
     "arithmetic": (ModularArithmetic(modulus=3), {"length": [1, 9]}),
     "arithmetic brackets": (ModularArithmetic(modulus=4, brackets=True, depth=2), {"length": [9, 16]}),
@@ -77,6 +80,14 @@ SETTINGS = {
     "selective copy": (SelectiveCopy(num_symbols=3, num_marked=2), {"length": [4, 8]}),
     "induction": (Induction(num_symbols=2), {"length": 7}),
     "induction last": (Induction(num_symbols=4, supervision="last"), {"length": [2, 7]}),
+    "noisy recall": (NoisyRecall(num_keys=2, num_values=3, num_noise=2, noise=0.3), {"length": [3, 9]}),
+    "fuzzy recall": (
+        FuzzyRecall(num_pairs=2, key_tokens=2, value_tokens=3, train_lengths=(4, 12)),
+        {"length": [4, 11]},
+    ),
+    "counting": (Counting(), {"length": [2, 13]}),
+    "counting 3": (Counting(words="anbncn"), {"length": [3, 12]}),
+    "counting shuffle": (Counting(words="shuffle"), {"length": [1, 9]}),
     "addition": (Addition(base=3), {"length": [5, 12]}),
     "addition big": (Addition(order="big", answers="hidden"), {"length": [8, 12]}),
 }
@@ -100,7 +111,7 @@ def ends(name, mask):
         return last + 1  # the closing bracket itself is not asked for
     if name == "flip-flop":
         return last + 1  # the bit that was read
-    told = ("parity", "controlled", "dyck", "group", "automaton", "arithmetic", "induction last")
+    told = ("parity", "controlled", "dyck", "group", "automaton", "arithmetic", "induction last", "counting")
     return last if name.startswith(told) else np.full(len(mask), mask.shape[1])
 
 

@@ -1,8 +1,10 @@
 """The answers of the newer tasks, worked out from the names of tokens; None where nothing is asked."""
 
 import re
+from functools import cache
 
 
+@cache
 def cycles(name):
     """ "(12)(34)" as a function of points."""
     moves = {}
@@ -11,8 +13,10 @@ def cycles(name):
     return lambda point: moves.get(point, point)
 
 
-def same_permutation(name, points):
-    return all(cycles(name)(start) == end for start, end in points.items())
+@cache
+def named(names):
+    """{where the points 1 … 5 go: the name of that permutation}."""
+    return {tuple(map(cycles(name), "12345")): name for name in names}
 
 
 def group_product(task, words):
@@ -39,12 +43,10 @@ def group_product(task, words):
                 else (("", "r")[turn] if turn < 2 else f"r{turn}") + "s" * flipped
             )
     else:
-        where = {point: point for point in "12345"[:n]}
+        where = tuple("12345")
         for word in words:
-            move = cycles(word)
-            where = {start: move(end) for start, end in where.items()}
-            (name,) = [name for name in task.class_names if same_permutation(name, where)]
-            yield name
+            where = tuple(map(cycles(word), where))
+            yield named(task.class_names)[where]
 
 
 def automaton(task, words):
@@ -145,11 +147,10 @@ def fuzzy_recall(words):
         while t < len(words) and words[t].isdigit():
             t += 1
         value, cut = words[first:t], t == len(words) or words[t] == "_"
-        if key in bound:
+        if key in bound and value:  # a key that is cut off may be the start of a longer one
             assert value == bound[key][: len(value)] and (cut or value == bound[key])
             for place, answer in enumerate(bound[key]):
-                # The last token of a key that is cut off cannot be told from a whole key.
-                if first - 1 + place < len(words) and first - 1 + place < t:
+                if first - 1 + place < t:
                     answers[first - 1 + place] = answer
         bound.setdefault(key, value)
     return answers

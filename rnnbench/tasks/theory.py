@@ -8,7 +8,7 @@ precision. `verdict` answers it for a preset; where no theorem decides, the answ
 from typing import NamedTuple
 
 # Each contains those before it. `attention` has no transition; `nonlinear` contains all linear ones.
-SPECTRA = ("[0, 1]", "[-1, 1]", "complex")
+SPECTRA = ("[0, 1]", "[-1, 1]", "complex", "unbounded")
 STRUCTURES = ("diagonal", "diagonal + rank 1", "diagonal + rank 2", "diagonal + rank 3", "dense", "nonlinear")
 CLASSES = (
     "star free",
@@ -52,7 +52,9 @@ class Theorem(NamedTuple):
 
 
 def verdict(theory: tuple[Theorem, ...], spectrum: str, structure: str, selective: bool) -> str:
-    """ "yes", "no" or "open", for a preset with these properties."""
+    """ "yes", "no" or "open", for a preset with these properties; "open" if it declares none."""
+    if not structure:
+        return "open"
     asked = Transition(spectrum, structure, selective)
     if any(each.solves and each.transition.within(asked) for each in theory):
         return "yes"
@@ -96,12 +98,14 @@ COUNTER = (
 _CIRCUITS = "within TC0 at log precision, so no unless TC0 = NC1"
 _BITS = "a state of fixed size holds a fixed number of bits"
 RECALL = (
-    Theorem(False, Transition("complex", "dense", True), f"Arora et al. 2024 (arXiv 2402.18668): {_BITS}"),
+    Theorem(False, Transition("unbounded", "dense", True), f"Arora et al. 2024 (arXiv 2402.18668): {_BITS}"),
     Theorem(False, NONLINEAR, f"Arora et al. 2024 (arXiv 2402.18668): {_BITS}"),
     Theorem(True, ATTENTION, "Arora et al. 2023 (arXiv 2312.04927): attention of constant width recalls"),
 )
 COPYING = (
-    Theorem(False, Transition("complex", "dense", True), f"Jelassi et al. 2024 (arXiv 2402.01032): {_BITS}"),
+    Theorem(
+        False, Transition("unbounded", "dense", True), f"Jelassi et al. 2024 (arXiv 2402.01032): {_BITS}"
+    ),
     Theorem(False, NONLINEAR, f"Jelassi et al. 2024 (arXiv 2402.01032): {_BITS}"),
 )
 
@@ -145,7 +149,7 @@ def of_group(order: int, involution: bool, solvable: bool) -> tuple[Theorem, ...
         )
     )
     if not solvable:
-        constant = Transition("complex", "dense", False)
+        constant = Transition("unbounded", "dense", False)
         found.append(Theorem(False, constant, f"Merrill et al. 2024 (arXiv 2404.08819): {_CIRCUITS}"))
     return (*found, *REGULAR, _attention(solvable))
 

@@ -1,0 +1,42 @@
+"""Counting: which symbols may come next in a word of a counter language?
+
+    python launch.py --config=configs/counting.py:lstm,small --workdir=runs/counting
+
+Theory: a state without bound counts, a linear one with an eigenvalue of 1 among them; a cell that saturates,
+such as GRU, does not. Protocols: `small` and `map` aⁿbⁿ, `small_shuffle` and `map_shuffle` Shuffle-Dyck. Not
+measured yet.
+"""
+
+from configs.bit_parity import MAP, SMALL
+from rnnbench.config.build import experiment
+
+PROTOCOLS = {
+    "small": SMALL
+    | {
+        "task.words": "anbn",
+        "task.train_lengths": (2, 40),
+        "eval.lengths": ((41, 80), (81, 160), (161, 320)),
+    },
+    "map": MAP
+    | {
+        "task.words": "anbn",
+        "task.train_lengths": (2, 40),
+        "eval.lengths": ((41, 80), (81, 160), (161, 320)),
+    },
+    "small_shuffle": SMALL
+    | {
+        "task.words": "shuffle",
+        "task.train_lengths": (3, 40),
+        "eval.lengths": (80, 160, 320),
+    },
+    "map_shuffle": MAP
+    | {
+        "task.words": "shuffle",
+        "task.train_lengths": (3, 40),
+        "eval.lengths": (80, 160, 320),
+    },
+}
+
+
+def get_config(argument="deltanet,small"):
+    return experiment("counting", argument, PROTOCOLS)

@@ -1,0 +1,30 @@
+"""Fuzzy recall: recall where keys and values are of several tokens.
+
+    python launch.py --config=configs/fuzzy_recall.py:deltanet,small --workdir=runs/fuzzy_recall
+
+Theory: as for induction; the tokens of a key have to be put together first. Not measured yet.
+"""
+
+from configs.bit_parity import MAP, RECALL, SMALL
+from rnnbench.config.build import experiment
+
+PROTOCOLS = {
+    "small": SMALL
+    | RECALL
+    | {
+        "task.num_pairs": 4,
+        "task.train_lengths": (4, 40),
+        "eval.lengths": (80, 160, 320),
+    },
+    "map": MAP
+    | RECALL
+    | {
+        "task.num_pairs": 4,
+        "task.train_lengths": (4, 40),
+        "eval.lengths": (80, 160, 320),
+    },
+}
+
+
+def get_config(argument="deltanet,small"):
+    return experiment("fuzzy_recall", argument, PROTOCOLS)
