@@ -3,9 +3,11 @@
     python launch.py --config=configs/modular_arithmetic.py:lstm,small --workdir=runs/modular_arithmetic
 
 Theory: without brackets a finite automaton that counts modulo m; diagonal real transitions do not suffice
-for m = 5. Protocols: `small` and `map` without brackets, `small_brackets` with. Not measured yet.
+for m = 5. Protocols: `small`, `map` and `literature` without brackets, `small_brackets` and
+`literature_brackets` with. Not measured yet.
 """
 
+from configs import bit_parity
 from configs.bit_parity import MAP, SMALL
 from rnnbench.config.build import experiment
 
@@ -31,6 +33,15 @@ PROTOCOLS = {
         "eval.lengths": (80, 160, 320),
     },
 }
+# Grazzi et al. 2024 (arXiv 2411.12537), from their public code: as its parity but for 100,000 steps and
+# weight decay. There an expression ends in = and the value stands where the targets are read; with brackets
+# it has one around every operation.
+PROTOCOLS["literature"] = bit_parity.PROTOCOLS["literature"] | {
+    "task.modulus": 5,
+    "train.steps": 100_000,
+    "optim.weight_decay": 0.1,
+}
+PROTOCOLS["literature_brackets"] = PROTOCOLS["literature"] | {"task.brackets": True, "task.depth": 8}
 
 
 def get_config(argument="deltanet,small"):
