@@ -63,7 +63,7 @@ class Automaton(Walk):
         if self.letters == "resets":
             return "star free"
         if self.num_states > MOST_STATES:
-            return "regular, solvable or not"
+            return "regular"
         return "regular, solvable" if groups.solvable(self._group()) else "regular, not solvable"
 
     @property

@@ -8,8 +8,8 @@ import numpy as np
 
 from rnnbench.errors import ConfigError
 from rnnbench.tasks import theory
-from rnnbench.tasks.contract import Batch, Case, bounds, option, unique
-from rnnbench.tasks.draw import check_choice, check_integer, coins, draw, entries, supervise
+from rnnbench.tasks.contract import Batch, Case, bounds, option
+from rnnbench.tasks.draw import check_choice, check_integer, coins, draw, supervise
 from rnnbench.tasks.lengths import Lengths, chance_by_position
 
 OPENING, CLOSING = "([{", ")]}"
@@ -64,15 +64,8 @@ class Counting(Lengths):
         self.train_cases()
         self.cases()
 
-    def train_cases(self) -> tuple[tuple[Case, float], ...]:
-        return ((self.case("task.train_lengths", self.train_lengths), 1.0),)
-
     def selection_case(self) -> Case:
         return self.train_cases()[0][0]
-
-    def cases(self) -> tuple[Case, ...]:
-        lengths = entries("eval.lengths", self.eval_lengths)
-        return unique([self.selection_case(), *(self.case("eval.lengths", length) for length in lengths)])
 
     def case(self, key: str, length) -> Case:
         case = super().case(key, length)

@@ -12,6 +12,7 @@ SPECTRA = ("[0, 1]", "[-1, 1]", "complex", "unbounded")
 STRUCTURES = ("diagonal", "diagonal + rank 1", "diagonal + rank 2", "diagonal + rank 3", "dense", "nonlinear")
 CLASSES = (
     "star free",
+    "regular",
     "regular, solvable",
     "regular, not solvable",
     "counter",
