@@ -44,7 +44,7 @@ MAMBA = {"model.init": "torch", "model.init_residual": 1, "model.norm": "rms", "
 def only(**gpt):
     """What single presets have otherwise; `gpt`: settings of the model for attention."""
     attention = {f"model.{name}": value for name, value in gpt.items()}
-    return {"only": {"gpt": attention, "mamba": MAMBA, "mamba_neg": MAMBA}}
+    return {"only": {"gpt": attention} | dict.fromkeys(("mamba", "mamba_neg", "mamba2"), MAMBA)}
 
 
 def zoology(length, pairs, batch):

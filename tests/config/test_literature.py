@@ -58,6 +58,7 @@ SARROF_MAMBA = {
 PUBLISHED = [
     (mqar, "gpt,literature", ZOOLOGY | ZOOLOGY_BLOCK | FIGURE_2 | {"model.positions": "learned"}),
     (mqar, "mamba,literature_64", ZOOLOGY | ZOOLOGY_MAMBA | FIGURE_2),
+    (mqar, "mamba2,literature", ZOOLOGY | ZOOLOGY_MAMBA | FIGURE_2),
     (mqar, "gpt,literature_mix", ZOOLOGY | ZOOLOGY_BLOCK | BASED | {"model.positions": "none"}),
     (mqar, "mamba,literature_mix", ZOOLOGY | ZOOLOGY_MAMBA | BASED),
     (bit_parity, "mamba_neg,literature", GRAZZI | GRAZZI_MAMBA),
