@@ -219,7 +219,7 @@ def test_presets_that_share_a_mixer_are_timed_once():
         (["--lengths=4,x"], "--lengths"),
         (["--what=everything"], "--what"),
         (["--json=/"], "--json"),
-        (["--names=gru"], "gru"),
+        (["--names=lsmt"], "lsmt"),
         (["--heads=3"], "--heads"),
         (["--batch=0"], "--batch"),
         (["--batch=x"], "--batch"),

@@ -11,7 +11,7 @@ from rnnbench.config.build import base, experiment, label, validate
 from rnnbench.config.keys import comment, flat, keys, ordered, put
 from rnnbench.config.saved import differences, from_saved
 from rnnbench.config.schema import KEYS
-from rnnbench.mixers import PRESETS
+from rnnbench.mixers import PRESETS, shared
 from rnnbench.tasks import TASKS
 
 pytestmark = pytest.mark.fast
@@ -82,7 +82,7 @@ def test_experiment_takes_preset_and_protocol():
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_preset_takes_only_its_share_of_the_protocol(preset):
     model = experiment("dyck", preset, PROTOCOLS).model
-    own = PRESETS[preset].shared()
+    own = shared(PRESETS[preset])
     assert model.dim == 8
     assert model.heads == own.get("heads", 2)
     assert model.conv_size == own.get("conv_size", 3)

@@ -16,7 +16,7 @@ from rnnbench.mixers.preset import Preset
 DIM, BATCH = 16, 2
 
 # name, options, length: 37 is odd, longer than a small chunk and no multiple of one.
-CASES = [(name, {}, 37) for name in PRESETS] + [
+CASES = [(name, {}, 37) for name, preset in PRESETS.items() if not preset.pattern] + [
     ("gpt", {"positions": "alibi", "heads": 2}, 13),
     ("gpt", {"positions": "none", "heads": 1, "conv_size": 4}, 13),
     ("gpt", {}, BLOCK + 5),
@@ -26,6 +26,12 @@ CASES = [(name, {}, 37) for name in PRESETS] + [
     ("deltanet", {"negative_eigenvalues": True, "heads": 2, "conv_size": 4, "beta_bias": 4.0}, 13),
     ("mamba_neg", {"conv_size": 0}, 13),
     ("mamba", {"expand": 1, "state_dim": 3, "dt_rank": 2, "conv_size": 2}, 13),
+    ("s5", {"state_dim": 8, "blocks": 2}, 13),
+    ("rglru", {"heads": 2, "conv_size": 0}, 13),
+    ("slstm", {"heads": 2, "conv_size": 0}, 13),
+    ("fox", {"heads": 2, "conv_size": 4}, BLOCK + 5),
+    ("window", {"heads": 2, "conv_size": 4, "window": 5}, 13),
+    ("window", {}, BLOCK + 5),
 ]
 
 
@@ -93,6 +99,16 @@ REFUSED = [
     ("mamba", {"dt_min": 0.0}, "model.options.dt_min"),
     ("mamba", {"dt_max": 1e-4}, "model.options.dt_max"),
     ("mamba", {"conv_size": 1}, "model.conv_size"),
+    ("s5", {"state_dim": 5}, "model.options.state_dim"),
+    ("s5", {"blocks": 0}, "model.options.blocks"),
+    ("s5", {"dt_max": 1e-4}, "model.options.dt_max"),
+    ("rglru", {"heads": 3}, "model.heads"),
+    ("rglru", {"r_min": 0.0}, "model.options.r_min"),
+    ("rglru", {"r_max": 1.0}, "model.options.r_max"),
+    ("slstm", {"heads": 3}, "model.heads"),
+    ("fox", {"heads": 3}, "model.heads"),
+    ("window", {"heads": 16}, "model.heads"),
+    ("window", {"window": 1}, "model.options.window"),
     ("retnet", {"heads": 16}, "model.heads"),  # keys turn in pairs
     ("retnet", {"expand_v": 0}, "model.options.expand_v"),
     ("gla", {"gate_rank": 0}, "model.options.gate_rank"),
@@ -119,8 +135,8 @@ def test_refused(name, options, key):
 def test_find():
     assert find("lru") is PRESETS["lru"]
     assert find("rnnbench.mixers.lru:LRU").mixer is PRESETS["lru"].mixer
-    with pytest.raises(ConfigError, match=r"--config\.model\.name: unknown model 'gru'.*lru deltanet"):
-        find("gru")
+    with pytest.raises(ConfigError, match=r"--config\.model\.name: unknown model 'lsmt'.*lru deltanet"):
+        find("lsmt")
     for unknown in ("no_such_package:Mixer", "rnnbench.mixers.lru:GRU", "os:path"):
         with pytest.raises(ConfigError, match=r"--config\.model\.mixer: .*" + unknown):
             find(unknown)

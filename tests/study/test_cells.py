@@ -135,7 +135,7 @@ def test_settings_tell_cells_apart():
 
 
 REFUSED = [
-    ({"study.models": "lstm,gru"}, {}, "--config.study.models: unknown model 'gru'"),
+    ({"study.models": "lstm,lsmt"}, {}, "--config.study.models: unknown model 'lsmt'"),
     ({}, {"model.width": "1"}, "--sweep.model.width: no cell of the study has this key"),
     ({}, {"model.dim": "8,wide"}, "--sweep.model.dim: 'wide' is not of the type of 16"),
     ({}, {"model.dim": ""}, "--sweep.model.dim: must be values"),
