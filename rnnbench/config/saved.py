@@ -64,8 +64,13 @@ def from_saved(saved: dict[str, Any]) -> ConfigDict:
     config = base(task["module"] or task["name"], mixers.model_of(ConfigDict(model | pattern)))
     for key, value in current(saved, keys(config)).items():
         if not key.startswith("study."):  # a run does not depend on its study
-            put(config, key, value)
+            put(config, key, _tuples(value))
     return config
+
+
+def _tuples(value: Any) -> Any:
+    """Lists, which JSON makes of tuples, as tuples again; what a case holds stays as it is."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def current(saved: dict[str, Any], known: Iterable[str]) -> dict[str, Any]:

@@ -84,8 +84,8 @@ class Automaton(Walk):
         rows = map(tuple, self.table.tolist())
         return [row for row in rows if len(set(row)) == self.num_states]
 
-    def _group(self) -> set[groups.Permutation]:
-        return groups.closure(self._permutations())
+    def _group(self) -> frozenset[groups.Permutation]:
+        return groups.closure(frozenset(self._permutations()))
 
     def sample(self, key: jax.Array, case: Case) -> Batch:
         return self.walk(key, case)

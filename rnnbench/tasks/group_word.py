@@ -46,7 +46,7 @@ class GroupWord(Walk):
             raise ConfigError(
                 "task.tokens", f"{self.tokens} are for S3, S4, S5, A4 and A5; use all or generators"
             )
-        spanned = groups.closure([group.elements[i] for i in self.letters])
+        spanned = groups.closure(frozenset(group.elements[i] for i in self.letters))
         if len(spanned) < len(group.elements):
             raise ConfigError("task.tokens", f"{self.tokens} do not generate {self.group}")
         super().__post_init__()
@@ -91,7 +91,7 @@ class GroupWord(Walk):
 
     @property
     def _solvable(self) -> bool:
-        return groups.solvable(groups.find(self.group).elements)
+        return groups.solvable(frozenset(groups.find(self.group).elements))
 
     def sample(self, key: jax.Array, case: Case) -> Batch:
         return self.walk(key, case)

@@ -34,9 +34,10 @@ def inverse(p: Permutation) -> Permutation:
     return tuple(sorted(range(len(p)), key=p.__getitem__))
 
 
-def closure(generators: list[Permutation]) -> set[Permutation]:
+@lru_cache(maxsize=64)
+def closure(generators: frozenset[Permutation]) -> frozenset[Permutation]:
     """All products of these permutations."""
-    found = new = {tuple(range(len(generators[0])))}
+    found = new = frozenset({tuple(range(len(next(iter(generators)))))})
     while new:
         new = {product(p, q) for p in new for q in generators} - found
         found = found | new
@@ -66,17 +67,17 @@ def order(p: Permutation) -> int:
     return lcm(*map(len, cycles(p)))
 
 
-def solvable(elements) -> bool:
+@lru_cache(maxsize=64)
+def solvable(elements: frozenset[Permutation]) -> bool:
     """Whether the series of commutator subgroups ends in the identity."""
-    elements = list(elements)
     while len(elements) > 1:
         commutators = {
             product(product(inverse(p), inverse(q)), product(p, q)) for p in elements for q in elements
         }
-        smaller = closure(list(commutators))
+        smaller = closure(frozenset(commutators))
         if len(smaller) == len(elements):
             return False
-        elements = list(smaller)
+        elements = smaller
     return True
 
 

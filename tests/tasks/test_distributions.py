@@ -41,8 +41,8 @@ def test_groups_have_their_elements():
         assert len({*group.elements}) == len({*group.names}) == order
         assert group.elements[0] == tuple(range(len(group.elements[0])))
         assert sorted(group.table[:, 0]) == list(range(order)) == group.table[0].tolist()
-        assert groups.closure([group.elements[i] for i in group.generators]) == {*group.elements}
-        assert groups.solvable(group.elements) == (name not in ("A5", "S5"))
+        assert groups.closure(frozenset(group.elements[i] for i in group.generators)) == {*group.elements}
+        assert groups.solvable(frozenset(group.elements)) == (name not in ("A5", "S5"))
 
 
 def test_tokens_of_a_group():

@@ -4,6 +4,7 @@ from itertools import product
 
 import pytest
 
+from rnnbench.mixers import PRESETS, preset
 from rnnbench.tasks import TASKS
 from rnnbench.tasks.automaton import Automaton
 from rnnbench.tasks.controlled_bit_parity import ControlledBitParity
@@ -30,16 +31,25 @@ def test_kinds_of_transition_contain_each_other():
         assert a.within(c) or not (a.within(b) and b.within(c))
 
 
+def test_presets_are_described_in_the_same_words():
+    assert ("", *SPECTRA) == preset.SPECTRA and ("", *STRUCTURES, "attention") == preset.STRUCTURES
+    parity = TASKS["bit_parity"]().theory
+    found = {name: verdict(parity, p.spectrum, p.structure, p.selective) for name, p in PRESETS.items()}
+    known = {name: found[name] for name in ("lstm", "mamba", "mamba_neg", "deltanet", "deltanet_neg", "gpt")}
+    assert list(known.values()) == ["yes", "no", "yes", "no", "yes", "no"]
+
+
 @pytest.mark.parametrize("name", DECLARED)
 def test_declarations_hold_together(name):
     task = DECLARED[name]
     assert task.language in CLASSES
-    for theorem in task.theory:
+    theory = task.theory
+    for theorem in theory:
         assert theorem.transition in ALL and ("arXiv " in theorem.source)
-        for other in task.theory:
+        for other in theory:
             contradicts = theorem.solves and not other.solves and theorem.transition.within(other.transition)
             assert not contradicts, (theorem, other)
-    found = {each: verdict(task.theory, *each) for each in ALL}
+    found = {each: verdict(theory, *each) for each in ALL}
     for smaller, larger in product(ALL, repeat=2):
         if smaller.within(larger):
             assert found[smaller] != "yes" or found[larger] == "yes", (smaller, larger)
