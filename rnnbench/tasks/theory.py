@@ -53,8 +53,8 @@ class Theorem(NamedTuple):
 
 
 def verdict(theory: tuple[Theorem, ...], spectrum: str, structure: str, selective: bool) -> str:
-    """ "yes", "no" or "open", for a preset with these properties; "open" if it declares none."""
-    if not structure:
+    """ "yes", "no" or "open", for a preset with these properties; "open" if it has no single transition."""
+    if structure in ("", "hybrid"):
         return "open"
     asked = Transition(spectrum, structure, selective)
     if any(each.solves and each.transition.within(asked) for each in theory):
