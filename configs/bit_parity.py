@@ -59,10 +59,10 @@ MAP = {
 RECALL = {"model.heads": 1, "model.conv_size": 4}
 
 # What single presets of `literature` have otherwise, by that code: its Mamba has neither convolution nor MLP,
-# and the settings of its xLSTM are those of our two LSTMs.
+# its sLSTM no convolution; the LSTM and the quasi-LSTM, which it lacks, have the settings of xLSTM.
 MAMBA = {"model.conv_size": 0, "model.mlp_dim": 0, "model.embedding_std": 1.0, "model.init": "torch"}
 DELTANET = {"model.embedding_std": 0.02, "model.init": "normal", "model.conv_init": "torch"}
-LSTM = {"model.embedding_std": 0.056, "optim.weight_decay": 0.1}
+XLSTM = {"model.embedding_std": 0.056, "optim.weight_decay": 0.1}
 
 PROTOCOLS = {
     "original": ORIGINAL | {"task.supervision": "every"},
@@ -104,8 +104,10 @@ PROTOCOLS = {
             "mamba_neg": MAMBA,
             "deltanet": DELTANET,
             "deltanet_neg": DELTANET,
-            "lstm": LSTM,
-            "qlstm": LSTM,
+            "mlstm": XLSTM,
+            "slstm": XLSTM | {"model.conv_size": 0},
+            "lstm": XLSTM,
+            "qlstm": XLSTM,
         },
     },
     # Nine models within minutes on two CPU cores; see configs/quickstart.py.

@@ -63,6 +63,7 @@ PUBLISHED = [
     (mqar, "mamba,literature_mix", ZOOLOGY | ZOOLOGY_MAMBA | BASED),
     (bit_parity, "mamba_neg,literature", GRAZZI | GRAZZI_MAMBA),
     (bit_parity, "deltanet_neg,literature", GRAZZI | GRAZZI_DELTANET),
+    (bit_parity, "slstm,literature", GRAZZI | {"model.conv_size": 0, "optim.weight_decay": 0.1}),
     (bit_parity, "lstm,literature", GRAZZI | {"optim.weight_decay": 0.1}),
     (dyck, "mamba,literature", SARROF | SARROF_MAMBA),
 ]
