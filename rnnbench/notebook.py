@@ -120,18 +120,22 @@ def _choose(members: Sequence[dict], rows: Sequence[dict], wanted: dict) -> dict
 
 def stream(
     model: SequenceModel, batch: int = 1, max_length: int = 1024
-) -> tuple[Callable[[jax.Array, Any], tuple[jax.Array, Any]], Any]:
+) -> tuple[Callable[..., tuple[jax.Array, Any]], Any]:
     """(step, state) to feed a model token by token.
 
     `step(tokens [B], state) -> (logits [B, classes], state)` is compiled once and gives what the model gives
-    for the whole sequence. Attention keeps a cache of `max_length` tokens and answers NaN beyond it; models
+    for the whole sequence. `step(tokens, state, reset)` begins a new sequence with these tokens wherever
+    reset [B] is true, as at the end of an episode. Attention keeps a cache of `max_length` tokens and answers NaN beyond it; models
     with a recurrent state have no end.
     """
     graphdef, variables = nnx.split(model)
 
     @jax.jit
-    def step(variables: Any, tokens: jax.Array, state: Any) -> tuple[jax.Array, Any]:
-        logits, state = nnx.merge(graphdef, variables)(tokens[:, None], state)
+    def step(
+        variables: Any, tokens: jax.Array, state: Any, reset: jax.Array | None = None
+    ) -> tuple[jax.Array, Any]:
+        reset = None if reset is None else reset[:, None]
+        logits, state = nnx.merge(graphdef, variables)(tokens[:, None], state, reset=reset)
         return logits[:, 0], state
 
     return functools.partial(step, variables), model.init_state(batch, max_length)

@@ -116,6 +116,17 @@ def test_streaming_equals_the_whole_sequence_and_compiles_once(run):
     assert step.func._cache_size() == 1
 
 
+def test_streaming_begins_again_at_a_reset(run):
+    model = rnnbench.load(run).model
+    tokens = jax.random.randint(jax.random.key(0), (2, 6), 0, 2)
+    step, state = rnnbench.stream(model, batch=2, max_length=10)
+    for t in range(6):
+        logits, state = step(tokens[:, t], state, np.array([t == 4, False]))
+    alone, _ = model(tokens[:1, 4:])
+    whole, _ = model(tokens[1:])
+    np.testing.assert_allclose(logits, np.concatenate([alone[:, -1], whole[:, -1]]), atol=1e-5)
+
+
 @pytest.mark.parametrize(
     "wanted, message",
     [
