@@ -15,7 +15,8 @@ from rnnbench.bench.timing import Prepared, prepare, repeat
 from rnnbench.bench.trainer import Shape
 from rnnbench.config import InputError
 from rnnbench.mixers import PRESETS
-from rnnbench.ops.delta_rule import delta_rule
+from rnnbench.ops.block_scan import block_scan
+from rnnbench.ops.delta_rule import delta_rule, generalised_delta_rule
 from rnnbench.ops.linear_attention import linear_attention
 from rnnbench.ops.linear_scan import linear_scan
 from rnnbench.ops.recurrent import recurrent
@@ -23,6 +24,7 @@ from rnnbench.ops.selective_scan import selective_scan
 from rnnbench.train import population
 
 STATES = 16  # N of the selective scan, Mamba's own
+STEPS, BLOCK = 2, 4  # DeltaProduct's steps per token and SLiCE's block, those of their presets
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,19 @@ def _delta(key: jax.Array, s: Shape) -> tuple[jax.Array, ...]:
     return q, k / jnp.linalg.norm(k, axis=-1, keepdims=True), v, beta
 
 
+def _steps(key: jax.Array, s: Shape) -> tuple[jax.Array, ...]:
+    q, *_ = _attention(key, s)
+    k, v = _normal(jax.random.fold_in(key, 2), 2, s.batch, s.length, s.heads, STEPS, s.dim // s.heads)
+    k = k / jnp.linalg.norm(k, axis=-1, keepdims=True)
+    return q, k, k, v
+
+
+def _blocks(key: jax.Array, s: Shape) -> tuple[jax.Array, ...]:
+    shape = (s.batch, s.length, max(1, s.dim // BLOCK), BLOCK)
+    A = 0.5 * BLOCK**-0.5 * _normal(key, *shape, BLOCK)
+    return A, _normal(jax.random.fold_in(key, 1), *shape)
+
+
 def _tanh_cell(key: jax.Array, s: Shape) -> tuple[jax.Array, ...]:
     kernel = _normal(key, s.dim, s.dim) * s.dim**-0.5
     x = _normal(jax.random.fold_in(key, 1), s.batch, s.length, s.dim)
@@ -85,6 +100,8 @@ OPS: dict[str, tuple[Any, Any, Any]] = {
     "selective_scan": (selective_scan, _selective, selective_scan),
     "linear_attention": (linear_attention, _attention, linear_attention),
     "delta_rule": (delta_rule, _delta, delta_rule),
+    "generalised_delta_rule": (generalised_delta_rule, _steps, generalised_delta_rule),
+    "block_scan": (block_scan, _blocks, block_scan),
     "recurrent": (_tanh_rnn, _tanh_cell, recurrent),
 }
 

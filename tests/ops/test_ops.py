@@ -336,6 +336,23 @@ def test_shapes_that_do_not_fit_are_refused():
         block_scan(q, q)
 
 
+@pytest.mark.parametrize("kind", ["decay per channel", "resets, 3 steps, decay per head"])
+def test_the_delta_rule_is_a_block_scan(kind):
+    """Its transitions and writes as matrices: an independent way to the same states."""
+    q, u, e, w, log_decay, state = general_inputs(63, kind)
+    u, e, w = (x.reshape(*q.shape[:3], -1, x.shape[-1]) for x in (u, e, w))
+    A = np.exp(log_decay.reshape(*q.shape[:3], -1))[..., None] * np.eye(KEY, dtype=np.float32)
+    b = np.zeros((*q.shape, VALUE), np.float32)
+    for i in range(u.shape[3]):
+        step = np.eye(KEY, dtype=np.float32) - u[..., i, :, None] * e[..., i, None, :]
+        A, b = step @ A, step @ b + u[..., i, :, None] * w[..., i, None, :]
+    options = options_of(kind, 63)
+    states, final = block_scan(A, b, state, **options)
+    found = generalised_delta_rule(q, u, e, w, log_decay, state, **options)
+    expected = np.einsum("bthkv,bthk->bthv", states, q), final
+    assert_trees_close(scaled(found, expected), scaled(expected, expected), atol=2e-5)
+
+
 def test_recurrent_is_the_loop_over_the_cell():
     rng = np.random.default_rng(0)
     params, x, state = normal(rng, DIM, DIM), normal(rng, BATCH, 7, DIM), normal(rng, BATCH, DIM)
