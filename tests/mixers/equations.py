@@ -4,6 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from helpers import assert_trees_close
+from jax.sharding import AxisType
+from jax.sharding import PartitionSpec as P
 
 from rnnbench.mixers import PRESETS
 
@@ -22,6 +25,27 @@ def assert_equals_its_equations(reference, options, dim, length):
     expected = reference(np.asarray(x[0], np.float64), exact, **options)
     assert y.dtype == jnp.float32
     np.testing.assert_allclose(y[0], expected, rtol=2e-4, atol=2e-5)
+
+
+def assert_equal_over_devices(name, dim, **settings):
+    """Output and final state, from a state and with resets, are the same with time split over 4 devices."""
+    graphdef, params = nnx.split(PRESETS[name].build(dim, rngs=nnx.Rngs(0), **settings))
+    x, first = (jax.random.normal(jax.random.key(i), (2, length, dim)) for i, length in ((0, 16), (1, 3)))
+    reset = np.zeros((2, 16), bool)
+    reset[0, [1, 4, 10]] = True  # within a part, at the start of one, and nowhere in the last
+    mesh = jax.make_mesh((4,), ("time",), axis_types=(AxisType.Auto,), devices=jax.devices()[:4])
+
+    def split(params, x, state, reset):
+        return nnx.merge(graphdef, params)(x, state, reset, axis_name="time")
+
+    by_time = P(None, "time")
+    split = jax.shard_map(
+        split, mesh=mesh, in_specs=(P(), by_time, P(), by_time), out_specs=(by_time, P()), check_vma=False
+    )
+    whole = lambda params, x, state, reset: nnx.merge(graphdef, params)(x, state, reset)
+    _, state = jax.jit(lambda params, x: nnx.merge(graphdef, params)(x))(params, first)
+    found, expected = (jax.jit(run)(params, x, state, reset) for run in (split, whole))
+    assert_trees_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def sigmoid(x):

@@ -2,7 +2,14 @@
 
 import numpy as np
 import pytest
-from equations import assert_equals_its_equations, convolve, rms_norm, sigmoid, silu
+from equations import (
+    assert_equal_over_devices,
+    assert_equals_its_equations,
+    convolve,
+    rms_norm,
+    sigmoid,
+    silu,
+)
 
 DIM, LENGTH = 8, 37  # a chunk and a part of one
 
@@ -143,3 +150,12 @@ CASES = [
 @pytest.mark.parametrize("reference, options", CASES, ids=[f"{f.__name__}-{o}" for f, o in CASES])
 def test_mixer_equals_its_equations(reference, options):
     assert_equals_its_equations(reference, options, DIM, LENGTH)
+
+
+@pytest.mark.parametrize("name", ["gated_deltanet", "kda", "gdn2", "deltaproduct2", "rwkv7"])
+def test_time_split_over_devices(name):
+    assert_equal_over_devices(name, DIM, heads=2)
+
+
+def test_time_split_over_devices_of_dense_blocks():
+    assert_equal_over_devices("slice", DIM)

@@ -4,11 +4,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from equations import assert_equals_its_equations, convolve, heads_of, rms_norm, sigmoid, silu
+from equations import (
+    assert_equal_over_devices,
+    assert_equals_its_equations,
+    convolve,
+    heads_of,
+    rms_norm,
+    sigmoid,
+    silu,
+)
 from flax import nnx
-from helpers import assert_trees_close
-from jax.sharding import AxisType
-from jax.sharding import PartitionSpec as P
 
 from rnnbench.mixers import PRESETS
 
@@ -155,24 +160,7 @@ def test_mixer_equals_its_equations(reference, options):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_time_split_over_devices(name):
-    """Outputs and final state on 4 devices are those on one, with a state before and resets."""
-    graphdef, params = nnx.split(PRESETS[name].build(DIM, rngs=nnx.Rngs(0), heads=2))
-    x, first = (jax.random.normal(jax.random.key(i), (2, length, DIM)) for i, length in ((0, 16), (1, 3)))
-    reset = np.zeros((2, 16), bool)
-    reset[0, [1, 4, 10]] = True  # within a part, at the start of one, and nowhere in the last
-    mesh = jax.make_mesh((4,), ("time",), axis_types=(AxisType.Auto,), devices=jax.devices()[:4])
-
-    def split(params, x, state, reset):
-        return nnx.merge(graphdef, params)(x, state, reset, axis_name="time")
-
-    by_time = P(None, "time")
-    split = jax.shard_map(
-        split, mesh=mesh, in_specs=(P(), by_time, P(), by_time), out_specs=(by_time, P()), check_vma=False
-    )
-    whole = lambda params, x, state, reset: nnx.merge(graphdef, params)(x, state, reset)
-    _, state = jax.jit(lambda params, x: nnx.merge(graphdef, params)(x))(params, first)
-    found, expected = (jax.jit(run)(params, x, state, reset) for run in (split, whole))
-    assert_trees_close(found, expected, rtol=1e-4, atol=1e-5)
+    assert_equal_over_devices(name, DIM, heads=2)
 
 
 def test_mlstm_with_gates_that_overflow():
