@@ -125,8 +125,8 @@ def stream(
 
     `step(tokens [B], state) -> (logits [B, classes], state)` is compiled once and gives what the model gives
     for the whole sequence. `step(tokens, state, reset)` begins a new sequence with these tokens wherever
-    reset [B] is true, as at the end of an episode. Attention keeps a cache of `max_length` tokens and answers NaN beyond it; models
-    with a recurrent state have no end.
+    reset [B] is true, as at the end of an episode. Attention keeps a cache of `max_length` tokens and answers
+    NaN beyond it; models with a recurrent state have no end.
     """
     graphdef, variables = nnx.split(model)
 
