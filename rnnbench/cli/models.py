@@ -27,9 +27,14 @@ LENGTHS = 1000, 2000  # a size that differs between the two grows with the lengt
 
 
 def table() -> str:
-    """A line for each preset: its equation, its sizes, what it declares, and its source."""
+    """A line for each preset: its equation, its sizes, what it declares, and its source; a hybrid's parts."""
     lines = ["| " + " | ".join(COLUMNS) + " |", "|---|---|--:|--:|--:|---|---|---|---|"]
     for name, preset in PRESETS.items():
+        if preset.pattern:
+            lines.append(
+                f"| `{name}` | layers {', '.join(preset.pattern)} | | | | | {preset.structure} | | |"
+            )
+            continue
         said = {None: "", True: "yes", False: "no"}[preset.selective]
         recurrence, source = described(preset.mixer)
         cells = (
@@ -55,7 +60,7 @@ def described(mixer: type) -> tuple[str, str]:
 
 def sizes(name: str) -> tuple[str, str, str]:
     """Parameters of one mixer, floats of its state, and floating-point operations of one decoding step."""
-    own = {"model.heads": HEADS} if "heads" not in PRESETS[name].shared() else {}
+    own = {"model.heads": HEADS} if "heads" not in mixers.shared(PRESETS[name]) else {}
     config = changed(base(model=name), {"model.dim": DIM} | own)
     mixer = nnx.eval_shape(lambda: mixers.build(config.model, jnp.float32, nnx.Rngs(0)))
     graphdef, params = nnx.split(mixer)
