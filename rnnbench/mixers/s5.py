@@ -49,19 +49,17 @@ class S5(nnx.Module):
         require(dt_min <= dt_max, "dt_max", f"{dt_max} is below dt_min {dt_min}")
         self.state_dim, self.dtype = n, dtype
         eigenvalues, vectors = hippo(n // blocks)
-        eigenvalues, vectors = np.tile(eigenvalues, blocks), np.kron(np.eye(blocks), vectors)
+        eigenvalues = np.tile(eigenvalues, blocks)
+        vectors = np.kron(np.eye(blocks), vectors).astype(np.complex64)
         self.eigenvalue_real = nnx.Param(jnp.asarray(eigenvalues.real, jnp.float32))
         self.eigenvalue_imaginary = nnx.Param(jnp.asarray(eigenvalues.imag, jnp.float32))
         bounds = math.log(dt_min), math.log(dt_max)
         self.log_step = nnx.Param(jax.random.uniform(rngs.params(), (n // 2,), jnp.float32, *bounds))
-        B = nnx.initializers.lecun_normal()(rngs.params(), (dim, n), jnp.float32)
-        C = nnx.initializers.lecun_normal()(rngs.params(), (n, 2 * dim), jnp.float32)
-        B_real, B_imaginary = B @ vectors.real, -B @ vectors.imag  # transposed: B₀ᵀ V*
-        self.input_kernel = nnx.Param(jnp.concatenate([B_real, B_imaginary], axis=1, dtype=jnp.float32))
-        C_real, C_imaginary = jnp.split(C, 2, axis=1)
-        real = vectors.real.T @ C_real - vectors.imag.T @ C_imaginary
-        imaginary = vectors.real.T @ C_imaginary + vectors.imag.T @ C_real
-        self.readout_kernel = nnx.Param(jnp.concatenate([real, imaginary], dtype=jnp.float32))
+        draw = lambda *shape: nnx.initializers.lecun_normal()(rngs.params(), shape, jnp.float32)
+        B = draw(dim, n) @ vectors.conj()  # transposed, as all kernels
+        C = vectors.T @ jax.lax.complex(*jnp.split(draw(n, 2 * dim), 2, axis=1))
+        self.input_kernel = nnx.Param(jnp.concatenate([B.real, B.imag], axis=1))
+        self.readout_kernel = nnx.Param(jnp.concatenate([C.real, C.imag]))
         self.skip = nnx.Param(nnx.initializers.normal(1.0)(rngs.params(), (dim,), jnp.float32))
         self.gate = linear(dim, dim, rngs=rngs, dtype=dtype, bias=True)
 
