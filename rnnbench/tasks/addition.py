@@ -86,7 +86,7 @@ class Addition(Lengths):
         a, b = number(a_key), number(b_key)
 
         def add(carry, pair):
-            total = pair.sum() + carry
+            total = pair.sum(dtype=jnp.int32) + carry
             return total // self.base, total % self.base
 
         total = jax.lax.scan(add, jnp.int32(0), jnp.stack([a, b], axis=1))[1]

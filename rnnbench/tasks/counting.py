@@ -1,6 +1,7 @@
 """Counting: which symbols may come next in a word of a counter language?"""
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -63,6 +64,11 @@ class Counting(Lengths):
             raise ConfigError("task.num_types", f"must be at most {len(OPENING)}; it is {self.num_types}")
         self.train_cases()
         self.cases()
+
+    @staticmethod
+    def bench(length: int) -> dict[str, Any]:
+        """The settings that the bench times."""
+        return {"task.train_lengths": (2, length), "eval.lengths": ((2, length),)}
 
     def selection_case(self) -> Case:
         return self.train_cases()[0][0]

@@ -114,8 +114,8 @@ class ModularArithmetic(Lengths):
     def _step(self, now: "Reader", choice):
         """Chooses the next token among those that can still be completed, and reads it."""
         left, digit, operator, branch = choice
-        level = jnp.arange(now.total.size)
-        of_level = lambda values: jnp.sum(jnp.where(level == now.level, values, 0))
+        level = jnp.arange(now.total.size, dtype=jnp.int32)
+        of_level = lambda values: jnp.sum(jnp.where(level == now.level, values, 0), dtype=jnp.int32)
         operands, value = of_level(now.operands), of_level(now.total + now.term)
         opens = now.wants & branch & (operands > 0) & (now.level + 1 < level.size) & (left >= now.level + 3)
         closes = ~now.wants & (now.level > 0) & (branch | (left < now.level + 2))

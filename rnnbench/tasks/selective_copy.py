@@ -1,6 +1,7 @@
 """Selective copy: the symbols among filler, in their order."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -47,6 +48,11 @@ class SelectiveCopy(Lengths):
         check_choice("task.answers", self.answers, ("hidden", "shown"))
         self.train_cases()
         self.cases()
+
+    @staticmethod
+    def bench(length: int) -> dict[str, Any]:
+        """The settings that the bench times."""
+        return {"task.num_marked": min(8, length // 2)}
 
     @property
     def shortest(self) -> int:

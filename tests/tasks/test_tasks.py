@@ -255,6 +255,15 @@ def test_a_task_keeps_the_contract_at_its_defaults(name):
 
 
 @pytest.mark.parametrize("name", TASKS)
+def test_a_batch_stays_of_32_bits(name):
+    task = TASKS[name]()
+    with jax.enable_x64(True):
+        for case, _ in task.train_cases():
+            found = jax.eval_shape(lambda case=case: task.sample(jax.random.key(0), case))
+            assert [part.dtype for part in found] == [np.int32, np.int32, np.bool_]
+
+
+@pytest.mark.parametrize("name", TASKS)
 def test_a_task_s_options_are_its_fields(name):
     config = tiny("lstm", SMALL.get(name, {}), name)
     task = build(config)
