@@ -84,14 +84,12 @@ class Induction(Lengths):
             asks = place == length - 1
             tokens = jnp.where(asks, tokens[draw(repeat_key, 0, length - 2)], tokens)
         tokens = jnp.where(place < length, tokens, 0)
-        before = last_occurrence(tokens, self.num_symbols)
+        before = last_occurrence(tokens)
         return supervise(tokens, tokens[before + 1], asks & (before >= 0))
 
 
-def last_occurrence(tokens: jax.Array, size: int) -> jax.Array:
+def last_occurrence(tokens: jax.Array) -> jax.Array:
     """[T]: the last position before t with the token of t; -1 if there is none."""
     place = jnp.arange(tokens.shape[0], dtype=jnp.int32)
-    same = tokens[:, None] == jnp.arange(size)[None]
-    seen = jax.lax.cummax(jnp.where(same, place[:, None], -1))
-    seen = jnp.concatenate([jnp.full((1, size), -1, jnp.int32), seen[:-1]])
-    return jnp.take_along_axis(seen, tokens[:, None], axis=1)[:, 0]
+    same_and_before = (tokens[:, None] == tokens[None]) & (place[:, None] > place[None])
+    return jnp.max(jnp.where(same_and_before, place[None], -1), axis=1)

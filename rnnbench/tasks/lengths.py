@@ -12,7 +12,7 @@ from rnnbench.tasks.draw import entries, span
 
 @dataclass(frozen=True, eq=False)
 class Lengths:
-    """The base of a task with the cases {"length": 64} and {"length": [40, 256]}; `shortest` makes sense."""
+    """A task whose cases are {"length": 64} or {"length": [40, 256]}, none below `shortest`."""
 
     train_lengths: tuple[int, int] = option((3, 40), "shortest and longest training sequence, both included")
     eval_lengths: tuple = option((80, 160, 320), "lengths of the evaluation cases; (low, high) for a mixture")

@@ -130,7 +130,7 @@ def of_group(order: int, involution: bool, solvable: bool) -> tuple[Theorem, ...
             Theorem(
                 False,
                 Transition("[-1, 1]", "diagonal", True),
-                "Grazzi et al. 2024 (arXiv 2411.12537), theorem 2: counting modulo 3 needs complex ones",
+                "Grazzi et al. 2024 (arXiv 2411.12537), theorem 2: no counting modulo 3 with real ones",
             )
         )
     if order == 2:
