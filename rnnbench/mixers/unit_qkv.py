@@ -13,7 +13,7 @@ class UnitQKV(nnx.Module):
     """q_t = q̂_t/‖q̂_t‖, k_t = k̂_t/‖k̂_t‖, v_t with [q̂, k̂, v] = ShortConv(W_qkv x), per head, in float32.
 
     Without a convolution (`conv_size` 0) a SiLU takes its place. K = V = dim / heads. With several `steps`
-    per token there are as many keys and values.
+    per token there are as many keys and values. q is not divided by √K, as a norm follows what it reads.
 
     Parameters: `linear.kernel` [D, (1 + 2·steps)·D], `conv` (see ShortConv) if there is one.
     State: {"memory": [B, H, K, K] float32, the memory of the rule}, and "conv" with a convolution.
