@@ -152,13 +152,9 @@ def of_group(order: int, involution: bool, solvable: bool) -> tuple[Theorem, ...
     if not solvable:
         constant = Transition("unbounded", "dense", False)
         found.append(Theorem(False, constant, f"Merrill et al. 2024 (arXiv 2404.08819): {_CIRCUITS}"))
-    return (*found, *REGULAR, _attention(solvable))
-
-
-def _attention(solvable: bool) -> Theorem:
-    if solvable:
-        return Theorem(False, ATTENTION, f"{HARD_ATTENTION}; softmax is open (Hahn 2020, arXiv 1906.06755)")
-    return Theorem(False, ATTENTION, f"Merrill & Sabharwal 2023 (arXiv 2207.00729): {_CIRCUITS}")
+        # Of solvable groups nothing is claimed: masked hard attention cannot, softmax attention is open.
+        found.append(Theorem(False, ATTENTION, f"Merrill & Sabharwal 2023 (arXiv 2207.00729): {_CIRCUITS}"))
+    return (*found, *REGULAR)
 
 
 REGULAR = (

@@ -231,7 +231,7 @@ def test_presets_that_share_a_mixer_are_timed_once():
         (["--compare", "delta_rule:chunked:3", "delta_rule"], "power of two"),
         (["--compare", "delta_rule:chunked:x", "delta_rule"], "op[:impl[:chunk]]"),
         (["--compare", "linear_scan:sequential:4", "linear_scan"], "has no chunks"),
-        (["--compare", "step:gru", "step:lstm"], "unknown preset"),
+        (["--compare", "step:lsmt", "step:lstm"], "unknown preset"),
         (["--compare", "step:lstm", "mixer:lstm"], "--compare"),
         (["--what=mixers", "--names=gpt", "--dim=2"], "--heads"),
         (["--sampling", "--lengths=5"], "--lengths"),
