@@ -4,8 +4,8 @@
 
 Theory: complex diagonal transitions track the solvable groups (S3, A4, S4), a layer for each step of their
 series, and not A5 and S5; transitions of rank 1 with eigenvalues down to -1 track all of them. Protocols:
-`small` and `map` are S3, `small_a5` and `map_a5` are A5; `literature` is A5 at length 20, where the papers
-ask for the layers that are needed: --sweep.model.layers=1,2,3,4. Not measured yet.
+`small` and `map` are S3, `small_a5` and `map_a5` are A5. --sweep.model.layers=1,2,3,4 asks for the layers
+that are needed. Not measured yet.
 """
 
 from configs.bit_parity import MAP, SMALL
@@ -28,19 +28,6 @@ PROTOCOLS = {
 # A5 as in Merrill et al. 2024 (arXiv 2404.08819) and SLiCE (arXiv 2505.17761): all elements, a target at
 # every step, one length at a time, and a validation accuracy of 0.9 counts as solved. There training data
 # are finite; steps, batch and learning rates are ours.
-PROTOCOLS["literature"] = {
-    "model.dim": 128,
-    "model.layers": 1,
-    "model.heads": 4,
-    "task.group": "A5",
-    "task.train_lengths": (20, 20),
-    "eval.lengths": (20,),
-    "eval.every": 2000,
-    "train.batch_size": 256,
-    "train.steps": 20_000,
-    "population.learning_rates": (1e-2, 1e-3, 1e-4),
-    "population.seeds": (0, 1, 2),
-}
 PROTOCOLS |= {f"{name}_a5": PROTOCOLS[name] | {"task.group": "A5"} for name in ("small", "map")}
 
 
