@@ -26,9 +26,9 @@ def covering(*kinds):
     return [tuple(kind[i % len(kind)] for kind in kinds) for i in range(max(map(len, kinds)))]
 
 
-def presets(normal=CORES):
-    """Every preset as a parameter; those not among the `normal` ones are left to the slow tests."""
-    return [name if name in normal else pytest.param(name, marks=pytest.mark.slow) for name in PRESETS]
+def presets(normal=CORES, among=PRESETS):
+    """Presets as parameters; those not among the `normal` ones are left to the slow tests."""
+    return [name if name in normal else pytest.param(name, marks=pytest.mark.slow) for name in among]
 
 
 def tiny(preset, settings, task="bit_parity"):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 from flax import nnx
+from helpers import presets
 from scipy.sparse.csgraph import connected_components
 
 from rnnbench.mixers import PRESETS
@@ -141,7 +142,7 @@ def check(J, spectrum, structure, selective):
         assert min(sizes) >= 2 * int(structure[-1]) + 2, "too small to tell"
 
 
-@pytest.mark.parametrize("name", MEASURED)
+@pytest.mark.parametrize("name", presets(among=MEASURED))
 def test_the_transition_is_as_declared(name):
     preset = PRESETS[name]
     check(transitions(name), preset.spectrum, preset.structure, preset.selective)

@@ -21,7 +21,7 @@ from rnnbench.ops.recurrent import recurrent
 from rnnbench.ops.selective_scan import selective_scan
 
 BATCH, HEADS, KEY, VALUE, DIM, STATES = 2, 2, 4, 3, 3, 4
-LENGTHS = (1, 7, 63, 100)
+LENGTHS = (1, pytest.param(7, marks=pytest.mark.slow), 63, pytest.param(100, marks=pytest.mark.slow))
 
 
 def normal(rng, *shape):
