@@ -87,8 +87,9 @@ def add(folder: Path, order: list[str], config: ConfigDict, final: Rows, run: Pa
 
         def place(row: dict[str, Any]) -> tuple[int, ...]:
             """Sorting is stable: the rows of another cell stay in their order."""
-            mine = cases.index(case_name(row["case"])), inner[_member(row)]
-            return sequence.index(row["cell"]), *(mine if row["cell"] == name else ())
+            if row["cell"] != name:
+                return (sequence.index(row["cell"]),)
+            return sequence.index(name), cases.index(case_name(row["case"])), inner[_member(row)]
 
         # The configs first: rows whose config is not known would be refused after a kill in between.
         lines = [f"{json.dumps(cell)}: {json.dumps(saved[cell])}" for cell in sequence]

@@ -81,6 +81,16 @@ def test_a_cell_replaces_itself(table):
     assert read_jsonl(table / "results.jsonl") == again + final_rows(NAMES[1])
 
 
+def test_a_cell_of_fewer_members_leaves_the_others_as_they_are(table):
+    whole, run = add(table, NAMES[0]), table.parent / "fewer"
+    config = config_of(MODELS[1])
+    config.population.learning_rates, config.population.seeds = (0.3,), (0,)
+    rows = [{**row, "learning_rate": 0.3} for row in final_rows(NAMES[1])[::4]]
+    write_jsonl(run / "positions.jsonl", [{**row, "starts": [0], "accuracy": [0.5]} for row in rows])
+    tables.add(table, NAMES, config, rows, run)
+    assert read_jsonl(table / "results.jsonl") == whole + rows
+
+
 def test_cells_of_other_studies_keep_their_places(table):
     for name in NAMES[:2]:
         add(table, name, order=NAMES[:2])
