@@ -136,7 +136,7 @@ class SequenceModel(nnx.Module):
 
     def _positions(self, tokens: jax.Array, state: Any, reset: Any, axis_name: str | None) -> tuple[Any, Any]:
         """The state after the tokens but for the layers, and the tokens' positions, [T] or [B, T]."""
-        batch, length = tokens.shape
+        batch, length = tokens.shape[:2]
         offset = jnp.zeros((), jnp.int32) if state is None else state["position"]
         at = over_time.positions(offset, length, axis_name)
         after = {"position": offset + length * (1 if axis_name is None else jax.lax.axis_size(axis_name))}

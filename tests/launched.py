@@ -1,5 +1,8 @@
 """launch.py in a process of its own, for the tests of the command line."""
 
+import atexit
+import functools
+import json
 import os
 import re
 import subprocess
@@ -41,13 +44,31 @@ def launch(*arguments):
     return subprocess.run(command, cwd=ROOT, env=settings, capture_output=True, text=True)
 
 
+@functools.cache
+def _forking():
+    command = [sys.executable, Path(__file__).with_name("forked.py")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment(JAX_LOG_COMPILES="1"), text=True, **pipes)
+    atexit.register(lambda: (process.stdin.close(), process.stdout.close(), process.wait()))
+    return process
+
+
+def early(*arguments):
+    """`launch` for a command that ends early, without the seconds of importing."""
+    process = _forking()
+    command = ["--compilation_cache=off", *map(str, arguments)]
+    print(json.dumps(command), file=process.stdin, flush=True)
+    code, out, err = json.loads(process.stdout.readline())
+    return subprocess.CompletedProcess(command, code, out, err)
+
+
 def compiled(done):
     return re.findall(r"Compiling (?:jit\()?(\w+)", done.stderr)
 
 
 def refusal(*arguments):
     """The one line of a command that is refused before anything is compiled, but for the making of keys."""
-    done = launch(*arguments)
+    done = early(*arguments)
     assert set(compiled(done)) <= {"convert_element_type", "_threefry_seed"}
     lines = [line for line in done.stderr.splitlines() if not line.startswith("WARNING:jax._src.")]
     assert len(lines) == 1 and lines[0].startswith("rnnbench: "), done.stderr

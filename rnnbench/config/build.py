@@ -5,6 +5,7 @@ A config is an `ml_collections.ConfigDict` with the keys that `keys.py` returns.
 touches a device.
 """
 
+import functools
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +24,7 @@ from rnnbench.errors import ConfigError, warn
 FREE = ("population.", "mesh.", "checkpoint.", "study.", "train.chunk", "protocol", "overrides")
 # These label a config and are not settings of it.
 LABELS = ("protocol", "overrides")
+warn_once = functools.cache(warn)  # a study validates a config many times
 
 
 class Protocol(str):
@@ -253,4 +255,4 @@ def validate(config: ConfigDict) -> None:
             raise ConfigError(key, f"must be of letters, digits and _ . + - only; it is {values[key]!r}")
     pattern, held = mixers.find(plug_ins(config)[1]).pattern, mixers.of_layers(config.model)
     if missing := [part for part in dict.fromkeys(pattern) if part not in pattern[-len(held) :]]:
-        warn(f"{config.model.name}: model.layers={config.model.layers} leaves out {', '.join(missing)}")
+        warn_once(f"{config.model.name}: model.layers={config.model.layers} leaves out {', '.join(missing)}")

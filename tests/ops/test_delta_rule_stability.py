@@ -25,8 +25,8 @@ def repeated_keys(kind, length, key_dim=8):
     return (k / np.linalg.norm(k, axis=-1, keepdims=True))[None].astype(np.float32)
 
 
-def naive_delta_rule(q, k, v, beta, state, xp=np):
-    return naive.delta_rule(q, k, v, beta, None, state, xp=xp)
+def naive_delta_rule(q, k, v, beta, state, **options):
+    return naive.delta_rule(q, k, v, beta, None, state, **options)
 
 
 @pytest.mark.parametrize("chunk", CHUNKS)

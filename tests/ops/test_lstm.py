@@ -6,7 +6,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 from helpers import assert_trees_close
-from test_ops import BATCH, DIM, LENGTHS, normal, resets, scaled, value_and_gradients
+from test_ops import BATCH, DIM, normal, resets, scaled, value_and_gradients
 
 from rnnbench.ops import naive
 from rnnbench.ops.lstm import lstm
@@ -17,9 +17,7 @@ def lstm_of_arrays(U, x, h, c, **options):
     return y, state["h"], state["c"]
 
 
-@pytest.mark.parametrize(
-    "length, kind", [*((length, "") for length in LENGTHS), (1, "resets"), (63, "resets")]
-)
+@pytest.mark.parametrize("length, kind", [(1, ""), (7, ""), (63, ""), (1, "resets"), (63, "resets")])
 def test_lstm_outputs_state_and_all_gradients(length, kind):
     rng = np.random.default_rng(length)
     state = normal(rng, BATCH, DIM), normal(rng, BATCH, DIM)
