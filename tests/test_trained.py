@@ -11,7 +11,15 @@ from rnnbench.tasks import TASKS
 from rnnbench.train import population
 from rnnbench.train import run as train
 
-SIZES = {"train.steps": 3, "train.chunk": 3, "train.batch_size": 4, "eval.batches": 1, "model.dim": 16}
+SIZES = {
+    "train.steps": 3,
+    "train.chunk": 3,
+    "train.batch_size": 4,
+    "eval.batches": 1,
+    "model.dim": 16,
+    "population.learning_rates": (1e-3,),
+    "population.seeds": (0,),
+}
 
 
 @pytest.mark.slow

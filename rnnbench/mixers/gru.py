@@ -35,7 +35,7 @@ class GRU(nnx.Module):
     ):
         self.dim, self.dtype = dim, dtype
         self.input = linear(dim, 3 * dim, rngs=rngs, dtype=dtype, bias=True)
-        self.input.bias[...] = jnp.zeros(3 * dim).at[:dim].set(forget_bias)
+        self.input.bias[...] = jnp.zeros(3 * dim, jnp.float32).at[:dim].set(forget_bias)
         orthogonal = nnx.initializers.orthogonal()
         per_gate = [orthogonal(key, (dim, dim), jnp.float32) for key in jax.random.split(rngs.params(), 3)]
         self.recurrent_kernel = nnx.Param(jnp.concatenate(per_gate, axis=1))

@@ -35,7 +35,7 @@ class MinLSTM(nnx.Module):
     ):
         self.dim, self.dtype = dim, dtype
         self.input = linear(dim, 3 * dim, rngs=rngs, dtype=dtype, bias=True)
-        self.input.bias[...] = jnp.zeros(3 * dim).at[dim : 2 * dim].set(forget_bias)
+        self.input.bias[...] = jnp.zeros(3 * dim, jnp.float32).at[dim : 2 * dim].set(forget_bias)
 
     def init_state(self, batch: int, max_length: int) -> dict:
         return {"h": jnp.zeros((batch, self.dim), jnp.float32)}

@@ -70,9 +70,9 @@ class RWKV7(nnx.Module):
         self.w.up.bias[...] = jnp.asarray(-5.5 + 6 * slope + 2.5 * zigzag, jnp.float32)
         self.a.up.bias[...] = jnp.asarray(-0.39 + 0.4 * slope + 0.3 * zigzag, jnp.float32)
         self.xi = nnx.Param(jnp.asarray(0.76 - 0.1 * slope, jnp.float32))
-        self.zeta = nnx.Param(jnp.full(dim, 1.02))
-        self.bonus = nnx.Param(jnp.full((heads, self.head_dim), -0.04))
-        self.scale, self.bias = nnx.Param(jnp.ones(dim)), nnx.Param(jnp.zeros(dim))
+        self.zeta = nnx.Param(jnp.full(dim, 1.02, jnp.float32))
+        self.bonus = nnx.Param(jnp.full((heads, self.head_dim), -0.04, jnp.float32))
+        self.scale, self.bias = (nnx.Param(jnp.full(dim, value, jnp.float32)) for value in (1, 0))
         self.output = linear(dim, dim, rngs=rngs, dtype=dtype)
 
     def init_state(self, batch: int, max_length: int) -> dict:

@@ -34,8 +34,8 @@ class SLSTM(nnx.Module):
         self.dim, self.heads, self.head_dim, self.dtype = dim, heads, dim // heads, dtype
         self.conv = ShortConv(dim, conv_size, rngs=rngs, dtype=dtype) if conv_size else None
         self.gates = linear(dim, 2 * dim, rngs=rngs, dtype=dtype, bias=True)
-        forget = 5 - 12 * (jnp.arange(self.head_dim) / max(self.head_dim - 1, 1)) ** 0.3
-        self.gates.bias[...] = jnp.concatenate([jnp.zeros(dim), jnp.tile(forget, heads)])
+        forget = 5 - 12 * (jnp.arange(self.head_dim, dtype=jnp.float32) / max(self.head_dim - 1, 1)) ** 0.3
+        self.gates.bias[...] = jnp.concatenate([jnp.zeros(dim, jnp.float32), jnp.tile(forget, heads)])
         self.input = linear(dim, 2 * dim, rngs=rngs, dtype=dtype, bias=True)
         self.recurrent_kernel = nnx.Param(jnp.zeros((dim, 4 * self.head_dim), jnp.float32))
         self.norm = nnx.LayerNorm(self.head_dim, use_bias=False, epsilon=1e-5, dtype=dtype, rngs=rngs)
