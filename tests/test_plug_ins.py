@@ -184,7 +184,7 @@ def test_they_pass_the_tests_of_the_built_in_ones(copy):
     done = run(copy, "-m", "pytest", "-q", "-n", "1", "-m", "", "-k", chosen, *(f"tests/{f}" for f in files))
     assert done.returncode == 0, done.stdout
     passed = int(re.search(r"(\d+) passed", done.stdout)[1])
-    assert passed > 60, done.stdout
+    assert passed > 40, done.stdout
 
 
 @pytest.mark.slow
