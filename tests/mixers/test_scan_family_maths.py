@@ -4,16 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from equations import assert_equals_its_equations, sigmoid
 from flax import nnx
 
 from rnnbench.mixers import PRESETS
 from rnnbench.mixers.s5 import hippo
 
 DIM = 8
-
-
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
 
 
 def gelu(x):
@@ -188,19 +185,7 @@ CASES = [
 @pytest.mark.parametrize("length", [1, 11])
 @pytest.mark.parametrize("reference, options", CASES, ids=[f"{f.__name__}-{o}" for f, o in CASES])
 def test_mixer_equals_its_equations(reference, options, length):
-    mixer = PRESETS[reference.__name__].build(DIM, rngs=nnx.Rngs(3), **options)
-    graphdef, params = nnx.split(mixer)
-    # Noise on all parameters: what starts at zero or one (biases, scales) has to be in its right place too.
-    leaves, treedef = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.key(4), len(leaves))
-    noisy = [leaf + 0.3 * jax.random.normal(key, leaf.shape) for key, leaf in zip(keys, leaves)]
-    params = jax.tree.unflatten(treedef, noisy)
-    x = jax.random.normal(jax.random.key(5), (1, length, DIM))
-    y, _ = jax.jit(lambda params, x: nnx.merge(graphdef, params)(x))(params, x)
-    exact = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), nnx.to_pure_dict(params))
-    expected = reference(np.asarray(x[0], np.float64), exact, **options)
-    assert y.dtype == jnp.float32
-    np.testing.assert_allclose(y[0], expected, rtol=2e-4, atol=2e-5)
+    assert_equals_its_equations(reference, options, DIM, length)
 
 
 # --- start values and numerics ------------------------------------------------------------------------------
