@@ -8,13 +8,12 @@ import jax.numpy as jnp
 
 from rnnbench.tasks import theory
 from rnnbench.tasks.contract import Batch, Case, bounds, option
-from rnnbench.tasks.draw import check_choice, check_integer, choose, draw
-from rnnbench.tasks.lengths import Lengths
-from rnnbench.tasks.strings import answered, letters
+from rnnbench.tasks.draw import check_integer, choose, draw
+from rnnbench.tasks.strings import Strings, answered
 
 
 @dataclass(frozen=True, eq=False)
-class SelectiveCopy(Lengths):
+class SelectiveCopy(Strings):
     """y_i = the i-th of n symbols that stand at random places among filler _; | asks for the first.
 
         inputs   _ c _ _ a b _ | _ _
@@ -37,17 +36,13 @@ class SelectiveCopy(Lengths):
     num_marked: int = option(8, "symbols to copy, the same at every length")
     answers: str = option("hidden", "inputs among the answers: hidden (filler) | shown (the answers so far)")
 
-    headline = "accuracy"
     language = "copying"
     # With a fixed number of symbols, drawn from a fixed alphabet, the answers are those of an automaton.
     theory = theory.STAR_FREE
 
     def __post_init__(self):
-        check_integer("task.num_symbols", self.num_symbols, 2)
         check_integer("task.num_marked", self.num_marked, 1)
-        check_choice("task.answers", self.answers, ("hidden", "shown"))
-        self.train_cases()
-        self.cases()
+        super().__post_init__()
 
     @staticmethod
     def bench(length: int) -> dict[str, Any]:
@@ -57,25 +52,6 @@ class SelectiveCopy(Lengths):
     @property
     def shortest(self) -> int:
         return 2 * self.num_marked
-
-    @property
-    def vocab_size(self) -> int:
-        return 2 + self.num_symbols
-
-    @property
-    def num_classes(self) -> int:
-        return self.num_symbols
-
-    @property
-    def class_tokens(self) -> range:
-        return range(2, self.vocab_size)
-
-    @property
-    def token_names(self) -> tuple[str, ...]:
-        return ("_", "|", *letters(self.num_symbols))
-
-    def chance(self, case: Case) -> float:
-        return 1 / self.num_symbols
 
     def supervised(self, case: Case) -> int:
         return self.num_marked
