@@ -1,5 +1,6 @@
 """Errors of user input: each is one line that names what to change."""
 
+import functools
 import sys
 
 
@@ -27,3 +28,7 @@ def first_line(error: BaseException | str) -> str:
 def warn(text: str) -> None:
     """Prints one line on stderr; the command continues."""
     print(f"rnnbench: warning: {text}", file=sys.stderr, flush=True)
+
+
+warn_once = functools.cache(warn)
+"""The same, once per process: a study validates a config many times."""

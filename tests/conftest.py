@@ -9,9 +9,17 @@ os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK}"  # before
 import jax
 import pytest
 
+from rnnbench.errors import warn_once
+
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(autouse=True)
+def warned_of_nothing():
+    """A warning that is printed once per process is printed once per test."""
+    warn_once.cache_clear()
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ A config is an `ml_collections.ConfigDict` with the keys that `keys.py` returns.
 touches a device.
 """
 
-import functools
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,13 +17,12 @@ from ml_collections import ConfigDict
 from rnnbench import mixers
 from rnnbench.config.keys import PATHS, check_key, flat, keys, meaningless, plug_ins, put
 from rnnbench.config.schema import KEYS
-from rnnbench.errors import ConfigError, warn
+from rnnbench.errors import ConfigError, warn_once
 
 # Overriding these keeps a protocol's label: they set how often or where it runs, not what is measured.
 FREE = ("population.", "mesh.", "checkpoint.", "study.", "train.chunk", "protocol", "overrides")
 # These label a config and are not settings of it.
 LABELS = ("protocol", "overrides")
-warn_once = functools.cache(warn)  # a study validates a config many times
 
 
 class Protocol(str):

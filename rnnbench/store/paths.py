@@ -5,7 +5,6 @@ fsspec; both come with orbax. Locks and access rights exist on disks only.
 """
 
 import errno
-import functools
 import os
 from io import BytesIO
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any, BinaryIO
 
 from etils import epath
 
-from rnnbench.config import InputError, warn
+from rnnbench.config import InputError, warn_once
 
 Place = Path | epath.Path
 # The package that each scheme of a bucket's URL needs.
@@ -94,17 +93,12 @@ def _sync(file: BinaryIO) -> None:
     except OSError as error:
         if error.errno not in UNSUPPORTED:
             raise
-        warn_once(f"{Path(file.name).parent} cannot be synced: a power cut may lose its newest files", error)
+        lacks(f"{Path(file.name).parent} cannot be synced: a power cut may lose its newest files", error)
 
 
-@functools.cache
-def _warn(text: str) -> None:
-    warn(text)
-
-
-def warn_once(text: str, error: OSError) -> None:
+def lacks(text: str, error: OSError) -> None:
     """Warns once per process about a feature that the file system lacks."""
-    _warn(f"{text} ({error.strerror or error})")
+    warn_once(f"{text} ({error.strerror or error})")
 
 
 def growing(path: Place) -> BinaryIO:

@@ -185,7 +185,7 @@ def locked(path: Place, wait: bool = True) -> Iterator[bool]:
         except OSError as error:
             if error.errno not in paths.UNSUPPORTED:
                 raise unwritable(path.parent, error) from None
-            paths.warn_once(f"{path.parent} has no locks: run one command there at a time", error)
+            paths.lacks(f"{path.parent} has no locks: run one command there at a time", error)
             held = True
         yield held
 

@@ -14,11 +14,6 @@ from rnnbench.store.rows import write_jsonl
 pytestmark = pytest.mark.fast
 
 
-@pytest.fixture(autouse=True)
-def fresh_warnings():
-    paths._warn.cache_clear()
-
-
 def unsupported(code):
     def fail(*_):
         raise OSError(code, os.strerror(code))
