@@ -2,8 +2,8 @@
 
     python launch.py --config=configs/automaton.py:lstm,small --workdir=runs/automaton
 
-Theory: the permutations among the letters decide; resets alone are within reach of a decay in [0, 1].
-Not measured yet.
+Theory: what a model needs depends on the permutations among the letters; a decay in [0, 1] can do resets
+alone. Not measured yet.
 """
 
 from configs.bit_parity import MAP, SMALL

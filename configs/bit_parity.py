@@ -2,13 +2,13 @@
 
     python launch.py --config=configs/bit_parity.py:deltanet_neg,small --workdir=runs/parity
 
-Expected: `lstm` and `mamba_neg` (negative eigenvalues) solve it and extrapolate; `deltanet_neg` solves it
-and extrapolates with some seeds and learning rates (`small`, at eight times the training length: four members
-of nine hold, eight of either of the others). A linear recurrence with eigenvalues in [0, 1], a
-time-invariant one (`lru`) and attention do not extrapolate (Grazzi et al. 2024, Sarrof et al. 2024). All
-protocols but `literature` (conv_size 4, for Mamba 0) are without a short convolution: that gives a mixer a
-window in which to count, and spoils the exact solutions (results/conv_ablation). Cost: the nine members of a
-preset in `small` take 2 to 7 minutes on one CPU core.
+Expected: `lstm` and `mamba_neg` (negative eigenvalues) solve it and extrapolate. `deltanet_neg` solves it and
+extrapolates with some seeds and learning rates: in `small`, at eight times the training length, four of its
+nine members hold, and eight of nine of either of the others. A linear recurrence with eigenvalues in [0, 1],
+a time-invariant one (`lru`) and attention do not extrapolate (Grazzi et al. 2024, Sarrof et al. 2024). All
+protocols but `literature` (conv_size 4, for Mamba 0) have no short convolution: it gives a mixer a window in
+which to count and spoils the exact solutions (results/conv_ablation). Cost: the nine members of a preset in
+`small` take 2 to 7 minutes on one CPU core.
 """
 
 from rnnbench.config.build import experiment

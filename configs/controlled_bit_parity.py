@@ -2,9 +2,9 @@
 
     python launch.py --config=configs/controlled_bit_parity.py:lstm,small --workdir=runs/controlled
 
-Expected (`small`): with the same number of ones most presets do well at length 40, at 320 three of nine have
-0.96 or more and four 0.62 or less; with any number of ones a model that merely counts to twelve falls back
-towards chance. Cost: the nine members of a preset take 2 to 8 minutes on one CPU core.
+Expected (`small`): with the same number of ones most presets do well at length 40. At 320 three of nine have
+0.96 or more and four have 0.62 or less. With any number of ones a model that merely counts to twelve falls
+back towards chance. Cost: the nine members of a preset take 2 to 8 minutes on one CPU core.
 """
 
 from configs.bit_parity import MAP, ORIGINAL

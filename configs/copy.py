@@ -2,7 +2,7 @@
 
     python launch.py --config=configs/copy.py:gpt,small --workdir=runs/copy
 
-Theory: attention can copy strings of any length, a state of fixed size cannot (Jelassi et al. 2024).
+Theory: attention can copy strings of any length; a state of fixed size cannot (Jelassi et al. 2024).
 Not measured yet.
 """
 

@@ -2,9 +2,9 @@
 
     python launch.py --config=configs/counting.py:lstm,small --workdir=runs/counting
 
-Theory: a state without bound counts, a linear one with an eigenvalue of 1 among them; a cell that saturates,
-such as GRU, does not. Protocols: `small` and `map` aⁿbⁿ, `small_shuffle` and `map_shuffle` Shuffle-Dyck. Not
-measured yet.
+Theory: an unbounded state can count, and so can a linear one with an eigenvalue of 1; a cell that saturates,
+such as GRU, cannot. Protocols: `small` and `map` are aⁿbⁿ, `small_shuffle` and `map_shuffle` are
+Shuffle-Dyck. Not measured yet.
 """
 
 from configs.bit_parity import MAP, SMALL

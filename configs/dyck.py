@@ -2,11 +2,11 @@
 
     python launch.py --config=configs/dyck.py:lstm,small --workdir=runs/dyck
 
-Cases: longer words of the training depth, and (protocols small and literature) deeper ones.
+Cases: longer words of the training depth, and in `small` and `literature` also deeper words.
 
-Expected (`small`): every preset is at 1.00 at the training lengths; longer words are held best by `qlstm`
-(balanced accuracy 0.99 at length 320), `mamba_neg` and `lstm` (0.97), deeper ones by `gpt` (0.96 at depth 8,
-length 160). Cost: the nine members of a preset take 5 to 17 minutes on one CPU core.
+Expected (`small`): every preset is at 1.00 at the training lengths. `qlstm` holds longer words best (balanced
+accuracy 0.99 at length 320), then `mamba_neg` and `lstm` (0.97). `gpt` holds deeper words best (0.96 at depth
+8, length 160). Cost: the nine members of a preset take 5 to 17 minutes on one CPU core.
 """
 
 from configs.bit_parity import MAP, ORIGINAL

@@ -1,8 +1,8 @@
-"""Fuzzy recall: recall where keys and values are of several tokens.
+"""Fuzzy recall: recall of values by keys, where both have several tokens.
 
     python launch.py --config=configs/fuzzy_recall.py:deltanet,small --workdir=runs/fuzzy_recall
 
-Theory: as for induction; the tokens of a key have to be put together first. Not measured yet.
+Theory: as for induction, but the model must first put the tokens of a key together. Not measured yet.
 """
 
 from configs.bit_parity import MAP, RECALL, SMALL

@@ -2,10 +2,10 @@
 
     python launch.py --config=configs/group_word.py:deltanet_neg,small --workdir=runs/group_word
 
-Theory: complex diagonal transitions track the solvable groups (S3, A4, S4), a layer for each step of their
-series, and not A5 and S5; transitions of rank 1 with eigenvalues down to -1 track all of them. Protocols:
-`small` and `map` are S3, `small_a5` and `map_a5` are A5. --sweep.model.layers=1,2,3,4 asks for the layers
-that are needed. Not measured yet.
+Theory: complex diagonal transitions track the solvable groups (S3, A4, S4), with a layer for each step of
+their series, but not A5 and S5. Transitions of rank 1 with eigenvalues down to -1 track all of them.
+Protocols: `small` and `map` are S3, `small_a5` and `map_a5` are A5. --sweep.model.layers=1,2,3,4 shows how
+many layers are needed. Not measured yet.
 """
 
 from configs.bit_parity import MAP, SMALL

@@ -2,8 +2,8 @@
 
     python launch.py --config=configs/induction.py:gpt,small --workdir=runs/induction
 
-Theory: two layers of attention solve it, and over a fixed alphabet a selective state that holds an entry per
-token. Not measured yet.
+Theory: two layers of attention solve it. Over a fixed alphabet so does a selective state that holds an entry
+per token. Not measured yet.
 """
 
 from configs.bit_parity import MAP, RECALL, SMALL

@@ -2,9 +2,9 @@
 
     python launch.py --config=configs/modular_arithmetic.py:lstm,small --workdir=runs/modular_arithmetic
 
-Theory: without brackets a finite automaton that counts modulo m; diagonal real transitions do not suffice
-for m = 5. Protocols: `small`, `map` and `literature` without brackets, `small_brackets` and
-`literature_brackets` with. Not measured yet.
+Theory: without brackets a finite automaton that counts modulo m solves it; diagonal real transitions do not
+suffice for m = 5. Protocols: `small`, `map` and `literature` have no brackets; `small_brackets` and
+`literature_brackets` have them. Not measured yet.
 """
 
 from configs import bit_parity

@@ -2,10 +2,10 @@
 
     python launch.py --config=configs/mqar.py:deltanet,small --workdir=runs/mqar
 
-Expected: `deltanet` at learning rate 0.003, seed 0 recalls every one of 4 and 8 pairs, 0.9999 of 16 and 0.995
-of 32 pairs at length 128, which it never saw; the loss sits at chance for some 200 steps and then falls at
-once. Cost: the nine members of `deltanet` take 15 minutes on one CPU core. The mixture of few and many pairs
-matters: trained on many pairs alone, a model stays on the plateau far longer.
+Expected: `deltanet` at learning rate 0.003, seed 0 recalls every one of 4 and 8 pairs, 0.9999 of 16 pairs,
+and 0.995 of 32 pairs at length 128, which it never saw. The loss stays at chance for some 200 steps and then
+falls at once. The mixture of few and many pairs matters: a model trained on many pairs alone stays on the
+plateau far longer. Cost: the nine members of `deltanet` take 15 minutes on one CPU core.
 """
 
 from configs.bit_parity import MAP, ORIGINAL, RECALL

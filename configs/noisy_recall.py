@@ -1,8 +1,9 @@
-"""Noisy recall: the value of a key that came before, with noise between the pairs.
+"""Noisy recall: the value of an earlier key, with noise between the pairs.
 
     python launch.py --config=configs/noisy_recall.py:deltanet,small --workdir=runs/noisy_recall
 
-Theory: as for induction, a selective state with an entry per key, or attention. Not measured yet.
+Theory: as for induction, attention solves it, and so does a selective state with an entry per key. Not
+measured yet.
 """
 
 from configs.bit_parity import MAP, RECALL, SMALL

@@ -1,9 +1,9 @@
-"""Quickstart: nine models, of every family, on short bit parity, the field's story in a few minutes.
+"""Quickstart: nine models, of every family, on short bit parity in a few minutes.
 
     python launch.py --config=configs/quickstart.py --workdir=runs/quickstart
 
-Expected: `lstm`, `deltanet_neg` and `mamba_neg` answer every bit right at eight times the longest training
-length; `lru` learns the training lengths and no more; the rest stays at chance, 0.5. Cost: see
+Expected: `lstm`, `deltanet_neg` and `mamba_neg` answer every bit correctly at eight times the longest
+training length. `lru` learns the training lengths and no more. The others stay at chance, 0.5. Cost: see
 results/quickstart/README.md.
 """
 

@@ -2,7 +2,7 @@
 
     python launch.py --config=configs/reverse.py:lstm,small --workdir=runs/reverse
 
-Theory: as for copying, a state of fixed size holds a bounded string. Not measured yet.
+Theory: as for copying, a state of fixed size holds only a bounded string. Not measured yet.
 """
 
 from configs.bit_parity import MAP, RECALL, SMALL

@@ -2,8 +2,8 @@
 
     python launch.py --config=configs/selective_copy.py:mamba,small --workdir=runs/selective_copy
 
-Theory: with a fixed number of symbols it is star free, so a selective decay in [0, 1] suffices. Not measured
-yet.
+Theory: with a fixed number of symbols the task is star free, so a selective decay in [0, 1] suffices. Not
+measured yet.
 """
 
 from configs.bit_parity import MAP, RECALL, SMALL

@@ -1,4 +1,4 @@
-"""Sort: the symbols of a string in their order.
+"""Sort: the symbols of a string in sorted order.
 
     python launch.py --config=configs/sort.py:lstm,small --workdir=runs/sort
 

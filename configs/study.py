@@ -2,12 +2,12 @@
 
     python launch.py --config=configs/study.py:small --workdir=runs/study
 
-Expected: a table and a figure per task, as the config files of the tasks say; what the presets' theory says
-is in results/. Cost: a cell per preset and task, each of nine members (three learning rates, three seeds);
-`--dry_run` predicts the time of every cell, and better once some are finished. After a kill, rerun the same
+Expected: a table and a figure per task, as the config files of the tasks describe them; docs/tasks.md has
+what theory says. Cost: a cell per preset and task, each of nine members (three learning rates, three seeds).
+`--dry_run` predicts the time of every cell, more exactly once some are finished. After a kill, rerun the same
 command to resume. `--shard=1/8` … `--shard=8/8` share the cells between jobs or machines with one workdir,
-`--config.study.models=lstm,lru` takes some of them, `--sweep.model.dim=32,64` runs each with two widths, and
-`--config.study.table=results/FOLDER` keeps the final rows of finished cells over days.
+`--config.study.models=lstm,lru` runs these models only, `--sweep.model.dim=32,64` runs each cell with two
+widths, and `--config.study.table=results/FOLDER` keeps the final rows of finished cells across workdirs.
 """
 
 import importlib
