@@ -1,9 +1,10 @@
-"""Writes `chance` and `scaled_accuracy` of committed rows anew, as the tasks define chance now.
+"""Recomputes `chance` and `scaled_accuracy` of committed rows by the tasks' current definition of chance.
 
     python results/chance.py results/dyck results/original results/controlled_bit_parity
 
-Run once, when chance became what the best guess from the position alone reaches: until then it was that of a
-constant guess, too low for Dyck. Nothing else in a row depends on it. `results/remake.py` makes the pages.
+Chance used to be that of a constant guess, which is too low for Dyck; it is now what the best guess from the
+position alone reaches. This script was run once, at that change. Nothing else in a row depends on chance.
+Afterwards `results/remake.py` makes the pages.
 """
 
 import sys
@@ -17,7 +18,7 @@ from rnnbench.store.rows import read_jsonl, write_jsonl
 
 
 def rescaled(row: dict[str, Any], task: Any) -> dict[str, Any]:
-    """The row with this task's chance; as it is where that is no other but for rounding."""
+    """The row with this task's chance; unchanged where the two differ by rounding only."""
     chance, headline = float(task.chance(row["case"])), row[row["headline"]]
     if abs(chance - row["chance"]) < 1e-12:
         return row

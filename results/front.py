@@ -1,4 +1,4 @@
-"""The README's front table and results/overview.png, from the rows of the `small` tables.
+"""Makes the README's front table and results/overview.png from the rows of the `small` tables.
 
 python results/front.py
 """

@@ -1,8 +1,8 @@
-"""Every table and plot of results/ made again from its rows, without training.
+"""Makes every table and plot of results/ again from its rows, without training.
 
     python results/remake.py results/*
 
-In a folder of rows that is a report: report.md and its PNGs. A folder with a plot.py has pages of its own:
+For a folder of rows that is a report: report.md and its PNGs. A folder with a plot.py has its own pages:
 `pages(rows)` there gives {file name: Plot or text}. Streams (far.jsonl) get their plot.
 """
 
@@ -22,7 +22,7 @@ from rnnbench.report.write import write
 from rnnbench.store.paths import write_bytes
 from rnnbench.store.rows import read_jsonl
 
-KEPT = (".md", ".png")  # of a report's files: the others, larger, can be had by `python -m rnnbench.report`
+KEPT = (".md", ".png")  # of a report's files; `python -m rnnbench.report` also writes the larger ones
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def remake(folder: Path) -> list[Path]:
-    """Writes what belongs to the rows of a folder; returns the files. A folder without rows has none."""
+    """Writes the pages of a folder's rows and returns their paths. A folder without rows has none."""
     files: dict[str, bytes] = {}
     if rows := read_jsonl(folder / "results.jsonl"):
         own = folder / "plot.py"

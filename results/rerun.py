@@ -1,10 +1,10 @@
-"""A cell of a committed table trained again, and its figures held against the committed ones.
+"""Trains a cell of a committed table again and compares its figures with the committed ones.
 
     python results/rerun.py results/parity bit_parity-small-lstm [--seeds=3,4] [--tolerance=0.02]
 
-The cell's config comes from the table's configs.json. With the seeds of the table each member is held against
-its counterpart; the greatest difference decides. With other seeds it is each case's median over them that is
-held against the committed median at the same learning rate: does the figure hang on its seeds?
+The cell's config comes from the table's configs.json. With the seeds of the table each member is compared
+with its counterpart, and the greatest difference decides. Other seeds show whether a figure depends on its
+seeds: the median over them is compared with the committed median of the same case and learning rate.
 """
 
 import argparse
@@ -31,14 +31,14 @@ Rows = list[dict[str, Any]]
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python results/rerun.py",
-        description="Trains a cell of a table again and compares. Exit code 1 if it deviates.",
+        description="Trains a cell of a table again and compares the figures. Exit code 1 if they deviate.",
     )
     parser.add_argument("table", metavar="TABLE", help="a folder with results.jsonl and configs.json")
     parser.add_argument("cell", metavar="CELL", help="the name of one of its cells")
     parser.add_argument("--seeds", help="such as 0,1,2; by default those of the table")
     parser.add_argument("--learning_rates", help="such as 0.003; by default those of the table")
     parser.add_argument("--tolerance", type=float, default=0.02, help="greatest difference (default 0.02)")
-    parser.add_argument("--workdir", help="keep the run here; by default it is thrown away")
+    parser.add_argument("--workdir", help="keep the run here; by default it is deleted")
     options = parser.parse_args(arguments)
     try:
         committed, config = find(options.table, options.cell)
@@ -84,14 +84,14 @@ def _numbers(flag: str, text: str, kind: type) -> tuple:
     try:
         return tuple(kind(part) for part in text.split(","))
     except ValueError:
-        raise InputError(f"{flag}: must be numbers with commas between; it is {text!r}") from None
+        raise InputError(f"{flag}: must be numbers separated by commas; it is {text!r}") from None
 
 
 def compare(committed: Rows, rows: Rows) -> list[dict[str, Any]]:
     """{"case", "learning_rate", "seed", "before", "now", "difference"} per case and member.
 
-    With a seed that was not committed: per case and learning rate, of the medians, the seed "median". The
-    headline of a diverged member counts as 0.
+    If a seed was not committed, the medians of each case and learning rate are compared, and "seed" is
+    "median". The headline of a diverged member counts as 0.
     """
     before, now = _headlines(committed), _headlines(rows)
     if not now.keys() <= before.keys():
@@ -117,7 +117,7 @@ def _medians(headlines: dict[tuple, float]) -> dict[tuple, float]:
 
 
 def table(lines: list[dict[str, Any]], tolerance: float) -> Table:
-    """For the terminal; what deviates is red."""
+    """The comparison for the terminal; deviating lines are red."""
     shown = Table(box=None, pad_edge=False)
     for name in ("case", "learning rate", "seed", "committed", "now", "difference"):
         shown.add_column(name, justify="left" if name == "case" else "right")
