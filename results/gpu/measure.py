@@ -4,9 +4,10 @@
     python results/gpu/measure.py --out=runs/gpu --parts=ops,peers --minutes=4
     python results/gpu/measure.py --out=runs/try --tiny --minutes=30   the same in miniature, anywhere
 
-Each part runs some of the project's own commands and prints them as they start. What is timed runs alone.
-What is trained runs several at a time, since compiling takes most of it. Every command writes as it goes, so
-that a part that runs out of time leaves what it has in --out: the bench's JSON, workdirs, a log per command.
+Each part runs some of the project's own commands and prints them as they start. Timed commands run alone.
+Training commands run several at a time, since compiling takes most of their time. Every command writes as it
+goes, so that a part that runs out of time leaves what it has in --out: the bench's JSON, workdirs, a log per
+command.
 The peers need flash-linear-attention and PyTorch. A run that is stopped keeps its checkpoint, and the same
 command resumes it.
 """

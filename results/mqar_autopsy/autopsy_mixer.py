@@ -1,6 +1,6 @@
 """DeltaNet and linear attention as the PyTorch original had them: plug-ins, for the autopsy only.
 
-Each is the package's mixer with faults that can be switched on; with all of them off it is the package's.
+Each is the package's mixer with faults that can be switched on; without faults it equals the package's.
 """
 
 import jax
@@ -14,14 +14,14 @@ from rnnbench.ops.delta_rule import delta_rule
 
 
 class Faulty:
-    """Goes before a mixer of the package and gives it faults, by name in the string `faults`.
+    """Base class that stands before a mixer of the package and gives it the faults named in `faults`.
 
-    diagonal  the memory S [K, K] is read as y[d] = S[d, d] · q[d] in place of y = Sᵀ q: what an einsum with
-              an index written twice gives, "bhdd,bhd->bhd". Of K² numbers in the memory it reads K.
+    diagonal  the memory S [K, K] is read as y[d] = S[d, d] · q[d] in place of y = Sᵀ q, as by an einsum that
+              writes an index twice, "bhdd,bhd->bhd". Of K² numbers in the memory it reads K.
     number    the mixer's input is one number a_t = w · x_t, spread again to all channels: u a_t + b. A token
               that enters as a number, without embedding, is this with w fixed; here w may learn.
 
-    Names of the task's faults are passed over, so that one list describes a whole setting.
+    Names of the task's faults are ignored, so that one list describes a whole setting.
     Parameters, beside those of the mixer: with "number", `number` [D, 1] and `spread` [1, D], [D].
     """
 

@@ -11,21 +11,21 @@ from rnnbench.tasks.draw import check_integer, entries, span, supervise
 from rnnbench.tasks.mqar import MQAR
 
 FAULTS = ("one_query", "shared_ids", "stale", "off_by_one")
-MIXER_FAULTS = ("diagonal", "number")  # passed over, so that one list describes a whole setting
+MIXER_FAULTS = ("diagonal", "number")  # ignored, so that one list describes a whole setting
 
 
 @dataclass(frozen=True, eq=False)
 class FaultyRecall:
-    """MQAR's records `key value |` and then every key once; with faults by name in `faults`.
+    """MQAR's records `key value |` and then every key once, with the faults named in `faults`.
 
         inputs   c 3 | d 1 | d c
         targets  . . . . . . 1 3
 
     one_query   one key is asked in place of all:            c 3 | d 1 | d
     shared_ids  keys and values are the same tokens: the n-th value has the id of the n-th key
-    stale       another sequence, with bindings of its own and never asked, comes before. A recurrent state
-                that is carried on from one batch to the next, without being told so, holds just this
-    off_by_one  in training neither the last key nor the greatest number of pairs ever comes
+    stale       another sequence with its own bindings comes before and is never asked. A recurrent state
+                that is carried unnoticed from one batch to the next holds just this
+    off_by_one  the last key and the greatest number of pairs never come in training
 
     Options
         num_keys, num_values  how many there are to draw from; a sequence's keys differ
@@ -47,7 +47,7 @@ class FaultyRecall:
         for fault in self.faults.split():
             if fault not in FAULTS + MIXER_FAULTS:
                 known = " ".join(FAULTS + MIXER_FAULTS)
-                raise ConfigError("task.faults", f"unknown {fault!r}, choose among: {known}")
+                raise ConfigError("task.faults", f"unknown {fault!r}; choose from: {known}")
         span("task.pairs", self.pairs)
         if self.has("off_by_one") and self.pairs[0] >= min(self.pairs[1], self.num_keys):
             raise ConfigError("task.pairs", f"off_by_one leaves no number of pairs of {self.pairs}")
@@ -86,7 +86,7 @@ class FaultyRecall:
         return {"length": (1 + self.has("stale")) * self._length(pairs), "pairs": pairs}
 
     def _length(self, pairs) -> int:
-        """Of one sequence of at most so many records."""
+        """Tokens of one sequence of at most so many records."""
         most = bounds(pairs)[1]
         return 3 * most + (1 if self.has("one_query") else most)
 
@@ -109,7 +109,7 @@ class FaultyRecall:
         return supervise(inputs, jnp.concatenate([part.targets for part in parts]), mask)
 
     def _renumber(self, tokens: jax.Array, keys: int) -> jax.Array:
-        """Values from behind all of num_keys, or from the first key on."""
+        """Values get the ids behind all num_keys keys, or those from the first key on (shared_ids)."""
         first_key = 2
         shift = -keys if self.has("shared_ids") else self.num_keys - keys
         return jnp.where(tokens >= first_key + keys, tokens + shift, tokens)

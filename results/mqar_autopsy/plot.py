@@ -1,4 +1,4 @@
-"""The pages of the autopsy from its rows: `python results/remake.py results/mqar_autopsy`."""
+"""Makes the pages of the autopsy from its rows: `python results/remake.py results/mqar_autopsy`."""
 
 import statistics
 
@@ -26,9 +26,9 @@ def pages(rows):
 
 
 def settings(rows):
-    """A dict per setting: what it is, and the headline of each seed at the learning rate that counts.
+    """A dict per setting: what it is, and the headline of each seed at the chosen learning rate.
 
-    That is the one with the best median over seeds at the selection case; ties go to the lower loss.
+    The chosen rate has the best median over seeds at the selection case; ties go to the lower loss.
     """
     found = {}
     for row in rows:

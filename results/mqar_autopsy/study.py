@@ -3,7 +3,7 @@
     python launch.py --config=results/mqar_autopsy/study.py:PART --workdir=runs/autopsy_PART
 
 PART is `ablation`, `ladder`, `linear` or `climb`: see the functions of these names. Finished cells are added
-to the rows beside this file. A cell takes half a minute on one CPU core, one of `climb` up to 25 minutes.
+to the rows beside this file. A cell takes half a minute on one CPU core, a cell of `climb` up to 25 minutes.
 """
 
 from rnnbench.config import ConfigError
@@ -29,7 +29,7 @@ SUSPECTS = ("off_by_one", "number")
 
 
 def cell(keys, faults=(), mixer="FaultyDeltaNet", **more):
-    """As many values as twice the keys, as in the original (3 and 6); 2 to `keys` pairs in training."""
+    """Twice as many values as keys, as in the original (6 and 3), and 2 to `keys` pairs in training."""
     names = " ".join(fault for fault in FAULTS + SUSPECTS if fault in faults)
     return {
         "model.mixer": f"autopsy_mixer:{mixer}",
@@ -43,28 +43,28 @@ def cell(keys, faults=(), mixer="FaultyDeltaNet", **more):
 
 
 def ablation():
-    """Of the original one fault mended; of the mended setting one fault made. Both ways, with four keys."""
+    """With four keys: the original with one fault mended, and the mended setting with one fault made."""
     one_less = [[fault for fault in FAULTS if fault != mended] for mended in FAULTS]
     one_more = [[fault] for fault in FAULTS + SUSPECTS]
     return [cell(4, faults) for faults in (FAULTS, *one_less, (), *one_more)]
 
 
 def ladder():
-    """One mend after another, with more and more keys; the ends of the ladder first."""
+    """One mend after another, each with 2, 3, 4 and 8 keys; the ends of the ladder come first."""
     rungs = sorted(range(len(FAULTS) + 1), key=lambda mended: mended % len(FAULTS))
     return [cell(keys, FAULTS[mended:]) for mended in rungs for keys in (2, 3, 4, 8)]
 
 
 def linear():
-    """The other model that read the diagonal: linear attention, broken, with the right read-out, mended."""
+    """Linear attention, which also read the diagonal: broken, read rightly, read wrongly only, mended."""
     kinds = (FAULTS, FAULTS[1:], ("diagonal",), ())
     return [cell(keys, faults, "FaultyLinearAttention") for keys in (2, 4) for faults in kinds]
 
 
 def climb():
-    """The mended setting with longer training, width, a short convolution; and this read by the diagonal.
+    """The mended setting with longer training, then with width 64, a short convolution, the diagonal.
 
-    What has failed at 32 keys is not taken to 64.
+    Settings that failed at 32 keys are not tried at 64.
     """
     convolved = (64, 4, ())
     sizes = [(16, 0, ()), (64, 0, ()), convolved, (64, 4, ("diagonal",))]

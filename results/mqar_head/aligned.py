@@ -1,19 +1,20 @@
-"""What of a tied head gets Mamba off the plateau: shared parameters, or an aligned start? aligned.jsonl.
+"""What gets Mamba with a tied head off the plateau: shared parameters, or an aligned start?
 
     python results/mqar_head/aligned.py [HEAD ...] [--seeds=0,1] [--steps=800]
 
 A tied head does two things. It starts aligned: copying the embedding of a value to the output is already the
-right answer. And it is shared: what the head learns of a value, the embedding learns too. HEAD takes them
-apart; all start with embeddings of standard deviation 0.02 and have no bias:
+right answer. It is also shared: what the head learns of a value, the embedding learns too. HEAD separates the
+two. All heads start with embeddings of standard deviation 0.02 and have no bias:
 
 tied       aligned and shared
 copied     a projection of its own that starts as a copy of the values' embeddings: aligned, not shared
 rolled     the embedding of the next value answers for each value: shared, not aligned
 separate   a projection of its own, drawn with the same standard deviation: neither
 
-The setting is study.py's at the rate 0.003, stopped early: the schedule is that of 1,500 steps. A row is the
-mean over 100 steps of a member's loss and accuracy in training, on 4, 8 and 16 pairs, and after them the size
-of the values' embeddings and of their rows in the head, and the mean cosine between the two of a value.
+The setting is study.py's at the rate 0.003, stopped early: the schedule is that of 1,500 steps. A row of
+aligned.jsonl has the mean over 100 steps of a member's loss and accuracy in training, on 4, 8 and 16 pairs.
+It also has, after these steps, the size of the values' embeddings and of their rows in the head, and the mean
+cosine between the two of a value.
 """
 
 import argparse
@@ -73,7 +74,7 @@ def train(head: str, seed: int, steps: int, config: ConfigDict) -> list[dict]:
 
 
 def sizes(head: str, setup: population.Setup, state: population.TrainState) -> dict[str, float]:
-    """Of the values: root mean square of embeddings and head, mean cosine between the two of a value."""
+    """Root mean square of the values' embeddings and head; mean cosine between the two of a value."""
     params = jax.tree.map(lambda leaf: leaf[0], state.members.params)
     values = params["embed"]["embedding"][-setup.task.num_values :]
     own = params["head"]["kernel"].T if "head" in params else jnp.roll(values, -(head == "rolled"), axis=0)

@@ -1,4 +1,4 @@
-"""How long a trained member keeps a bit, by its weights and by its answers: leak.jsonl.
+"""Measures how long a trained member keeps a bit, by its weights and by its answers, and writes leak.jsonl.
 
     python results/parity_leak/leak.py runs/parity_leak/cells/* [RUN ...]
 
@@ -8,9 +8,9 @@ an even number of ones, −1 after an odd one. Over random bits p_{t-1} has mean
 
     E[p_t S_t] = M E[p_{t-1} S_{t-1}]  with  M = ½ (A_0 − A_1)
 
-from the second token on: what the state knows of the parity shrinks by ρ, M's greatest eigenvalue, with each
-token, and lasts τ = −1 / log ρ of them. For DeltaNet's head M = ½ (β_1 k_1 k_1ᵀ − β_0 k_0 k_0ᵀ), at best ρ =
-β_1 / 2; for a channel of Mamba M = ½ (Ā_0 − Ā_1). The greatest ρ of all heads or channels counts.
+from the second token on. Let ρ be M's greatest eigenvalue. What the state knows of the parity shrinks by ρ
+with each token and lasts τ = −1 / log ρ tokens. For DeltaNet's head M = ½ (β_1 k_1 k_1ᵀ − β_0 k_0 k_0ᵀ), at
+best ρ = β_1 / 2; for a channel of Mamba M = ½ (Ā_0 − Ā_1). The greatest ρ of all heads or channels counts.
 
 By the answers: the first position of a stream at which fewer than 0.95 are right, or its length.
 """
@@ -57,7 +57,7 @@ def shrinkage(model):
 
 
 def reach(right, count):
-    """Where the first stretch with too few right answers starts; it has an eighth of the length before it."""
+    """Start of the first stretch with too few right answers; its length is an eighth of its start."""
     start = 0
     while start < len(right):
         end = start + max(16, start // 8)

@@ -1,4 +1,4 @@
-"""The pages of this folder from its rows and leak.jsonl: `python results/remake.py results/parity_leak`."""
+"""Makes the pages of this folder from leak.jsonl: `python results/remake.py results/parity_leak`."""
 
 import statistics
 from pathlib import Path
@@ -27,7 +27,7 @@ def pages(_):
 
 
 def groups(rows):
-    """What was changed -> its members, rows of leak.jsonl."""
+    """{name of a change: its members, as rows of leak.jsonl}."""
     found = {}
     for row in rows:
         found.setdefault(MAMBA if row["model"] == "mamba_neg" else change(row["overrides"]), []).append(row)
@@ -36,7 +36,7 @@ def groups(rows):
 
 
 def change(overrides):
-    """What a cell is called, by what it changes."""
+    """The name of a cell, by what it changes."""
     frozen = {key: tuple(value) if isinstance(value, list) else value for key, value in overrides.items()}
     return next((name for (key, value), name in NAMES.items() if frozen.get(key) == value), SMALL)
 

@@ -1,8 +1,8 @@
-"""Why seeds of DeltaNet with negative eigenvalues lose the count: the `small` protocol, one thing changed.
+"""Why some seeds of `deltanet_neg` lose the count: the `small` protocol with one thing changed.
 
     python launch.py --config=results/parity_leak/study.py --workdir=runs/parity_leak
 
-Finished cells are added to the rows beside this file; `leak.py` then reads the trained weights. Cost: 49
+Finished cells are added to the rows beside this file. Then `leak.py` reads the trained weights. Cost: 49
 minutes on one CPU core.
 """
 

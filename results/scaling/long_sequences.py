@@ -1,10 +1,10 @@
-"""One mixer on a sequence of a million tokens, split over simulated devices: memory per device, and 8 = 1.
+"""One mixer on a sequence of a million tokens, split over simulated devices: memory, and 8 devices against 1.
 
     python results/scaling/long_sequences.py
 
-For DeltaNet, Mamba and the LRU: bytes per device of the compiled forward and gradient at several lengths T
-and numbers of devices p, then at the longest T one run each on 1 device and on 8, and how far the gradients
-of the parameters differ. Prints the tables of long_sequences.md beside it.
+For DeltaNet, Mamba and the LRU it measures the bytes per device of the compiled forward and gradient, at
+several lengths T and numbers of devices p. At the longest T it runs each once on 1 device and once on 8, and
+compares the gradients of the parameters. It prints the tables of long_sequences.md beside it.
 """
 
 import functools

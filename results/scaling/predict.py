@@ -1,6 +1,6 @@
-"""Predicted scaling of a train step over `data`, on paper: prints the tables of README.md beside this file.
+"""Predicts how a train step scales over `data`, on paper: prints the tables of README.md beside this file.
 
-t(n) = compute / n + all-reduce(4 P) + all-gather(4 B T (D + 1)),  one after the other, nothing overlapped
+t(n) = compute / n + all-reduce(4 P),  one after the other, nothing overlapped
 """
 
 # device: (name, FLOP/s in bf16, share of it reached, sizes, devices in a fast group, bytes/s in it, bytes/s

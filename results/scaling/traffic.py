@@ -2,8 +2,8 @@
 
     python results/scaling/traffic.py configs/bit_parity.py:deltanet,small --devices=8 mesh.seed=2 mesh.data=4
 
-Compiles for that many simulated CPU devices. Prints, per step and member of a device, the collectives
-that XLA has put in, with the axis that they span and the bytes of their results.
+It compiles for that many simulated CPU devices. It prints the collectives that XLA has put in, per step and
+member of a device, with the axis that they span and the bytes of their results.
 """
 
 import argparse
