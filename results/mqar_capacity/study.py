@@ -2,8 +2,8 @@
 
     python launch.py --config=results/mqar_capacity/study.py --workdir=runs/mqar_capacity
 
-DeltaNet of width 64 with four, two and one heads, so that only the memory differs: a head stores at most d_k
-keys that are told apart exactly, but taking the likeliest value goes further. Trained on up to 64 pairs.
+DeltaNet of width 64 has four, two or one heads, so that only the memory differs. A head stores at most d_k
+keys that it tells apart exactly, but taking the likeliest value goes further. Training has up to 64 pairs.
 Expected: exact up to one pair per key dimension, 0.94 to 0.98 at two, 0.76 to 0.80 at four, 0.42 at eight
 (d_k = 16). Cost: about an hour and a half on one CPU core.
 """

@@ -2,9 +2,10 @@
 
     python launch.py --config=results/mqar_long/study.py --workdir=runs/mqar_long
 
-Trained on a mix of 4 pairs in 64 tokens up to 64 pairs in 256, evaluated at twice and four times that.
-Few pairs mixed with many matter: on 64 pairs alone the loss stays at chance for thousands of steps. Expected:
-at least 0.99 of 64 pairs at length 256. Cost: an hour and a quarter on one CPU core.
+The model is trained on a mix of 4 pairs in 64 tokens up to 64 pairs in 256, and evaluated at twice and four
+times that. It matters that few pairs are mixed with many: on 64 pairs alone the loss stays at chance for
+thousands of steps. Expected: at least 0.99 of 64 pairs at length 256. Cost: an hour and a quarter on one CPU
+core.
 """
 
 from rnnbench.config.build import experiment, tabled

@@ -2,8 +2,8 @@
 
     python launch.py --config=results/mqar_mamba/study.py --workdir=runs/mqar_mamba
 
-`steps` is the `small` protocol with four times its steps, `ids` shorter sequences, with few and many
-different keys and values. Cost on one CPU core: 50 and 30 minutes.
+`steps` is the `small` protocol with four times its steps. `ids` has shorter sequences with few and with many
+different keys and values. Cost on one CPU core: 50 minutes for `steps`, 30 for `ids`.
 """
 
 from configs import mqar

@@ -2,8 +2,8 @@
 
     python launch.py --config=results/original/study.py --workdir=runs/original
 
-The original's 40,000 steps are 4,000 here, which every row says; three seeds. Cost: two and three quarter
-hours on one CPU core.
+Training lasts 4,000 steps in place of the original's 40,000, as every row says, with three seeds. Cost: two
+and three quarter hours on one CPU core.
 """
 
 from configs import bit_parity, controlled_bit_parity, dyck, mqar

@@ -1,4 +1,4 @@
-"""State passing: one window of 32 tokens, or eight with the state carried from one to the next.
+"""State passing: one window of 32 tokens, or eight windows with the state carried from one to the next.
 
     python launch.py --config=results/state_passing/study.py --workdir=runs/state_passing
 
