@@ -21,7 +21,7 @@ def assert_trees_close(actual, expected, rtol=1e-5, atol=1e-5):
 
 
 def covering(*kinds):
-    """Rows of one of each kind, as many as the longest kind has: every task with some preset, and so on."""
+    """Tuples with one item of each kind, such as (task, preset), so that every item of every kind occurs."""
     kinds = [list(kind) for kind in kinds]
     return [tuple(kind[i % len(kind)] for kind in kinds) for i in range(max(map(len, kinds)))]
 

@@ -73,7 +73,7 @@ def newest(folder):
 
 
 def check(folder):
-    """What a reader may find at any moment: whole files, no row twice, nothing of a step to come."""
+    """What must hold after a kill at any moment: the files can be read, and no row occurs twice."""
     for name in FILES:
         rows = read_jsonl(folder / name)
         keys = [json.dumps([row["step"], row["seed"], row["learning_rate"], row.get("case")]) for row in rows]

@@ -67,7 +67,7 @@ def compiled(done):
 
 
 def refusal(*arguments):
-    """The one line of a command that is refused before anything is compiled, but for the making of keys."""
+    """The line of a command that is refused before anything but the making of keys is compiled."""
     done = early(*arguments)
     assert set(compiled(done)) <= {"convert_element_type", "_threefry_seed"}
     lines = [line for line in done.stderr.splitlines() if not line.startswith("WARNING:jax._src.")]

@@ -59,7 +59,7 @@ class Processes:
                 )
 
     def wait_for(self, condition, seconds=120):
-        """Until condition() holds; an AssertionError if a process ends before."""
+        """Waits until condition() holds. AssertionError if a process ends before that."""
         limit = time.monotonic() + seconds
         while not condition():
             assert all(child.poll() is None for child in self.children), self.said()
@@ -67,7 +67,7 @@ class Processes:
             time.sleep(0.05)
 
     def ended(self, seconds=240):
-        """How each process ended; all are killed if that takes longer."""
+        """Waits for all processes and returns how each ended; kills those that take longer."""
         limit = time.monotonic() + seconds
         try:
             for child in self.children:

@@ -1,4 +1,4 @@
-"""The workdir of a launched run: its files and rows, whom it refuses, and that refusals leave it as it is."""
+"""The workdir of a launched run: its files and rows, what is refused, and that refusals change nothing."""
 
 import json
 import re
@@ -128,7 +128,7 @@ def test_a_study_and_a_run_share_no_workdir(finished, tmp_path):
 
 
 def test_rows_without_a_run_are_left_alone(finished, tmp_path):
-    """A folder of results/, for one."""
+    """Such as a folder of results/."""
     shutil.copy(finished[0] / "results.jsonl", tmp_path)
     assert "holds results.jsonl but no config.json" in refused_there(tmp_path, *TINY)
 

@@ -1,4 +1,4 @@
-"""Long streams: in pieces as at once, the members that solved it and no others, files and refusals."""
+"""Long streams: pieces equal the whole, only members that solved the task run, files and refusals."""
 
 import jax
 import numpy as np

@@ -58,7 +58,7 @@ def test_in_pieces_equals_whole(preset, settings):
 
 @pytest.mark.parametrize("preset", ["lru", "gpt"])
 def test_packed_sequences_equal_each_alone(preset):
-    """Learned positions begin again at a reset, and go on from there with the state."""
+    """Learned positions restart at a reset, and a later call with the state continues them."""
     model = build(preset, layers=2, positions="learned")
     graphdef, params = nnx.split(model)
     forward = jax.jit(lambda params, *inputs, **more: nnx.merge(graphdef, params)(*inputs, **more))
@@ -272,7 +272,7 @@ def test_embedding_std():
 
 
 def test_dropout_of_the_embedding_alone():
-    """Without the one at the embedding nothing is random any more, unless the branches drop too."""
+    """Without dropout at the embedding nothing is random, unless the branches have dropout too."""
     outputs = {}
     for where in ("embedding", "all"):
         model = build(dropout=0.5, dropout_at=where)

@@ -41,7 +41,7 @@ def run(tmp_path_factory):
 
 
 def accuracy(loaded, case):
-    """Over the very sequences of the run's evaluation."""
+    """Accuracy over the same sequences as in the run's evaluation."""
     right = asked = 0
     size, key = loaded.config.train.batch_size, case_key(loaded.config.eval.seed, case)
     for i in range(loaded.config.eval.batches):

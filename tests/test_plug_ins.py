@@ -130,7 +130,7 @@ def get_config(argument="lstm,small"):
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
-    """The repository with two mixers and a task more: the README's, and those above."""
+    """A copy of the repository with two more mixers and a task: the README's mixer and those above."""
     root = tmp_path_factory.mktemp("copy")
     for name in ("rnnbench", "configs", "tests"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))

@@ -94,7 +94,7 @@ def modular_arithmetic(task, words):
 
 
 def asked_after(words, delimiter, answer, shown):
-    """The answer from the delimiter on; among it stand the answers so far, or filler."""
+    """The answer starts at the delimiter; the inputs after it are the answers so far, or filler."""
     size = words.index(delimiter) + 1
     found = answer(words[: size - 1])
     rest = found[:-1] if shown else ["_"] * (len(found) - 1)

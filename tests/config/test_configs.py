@@ -1,4 +1,4 @@
-"""The experiments in configs/: every task, protocol and preset can be set up, at sizes that are alike."""
+"""The experiments in configs/: every task, protocol and preset can be set up, with models of similar size."""
 
 import re
 from pathlib import Path
@@ -141,7 +141,7 @@ def test_the_study_is_every_preset_on_every_task_of_the_protocol(protocol):
 
 
 def test_a_flag_counts_where_it_is_what_another_task_has_anyway():
-    """2000 steps are bit parity's, but not MQAR's."""
+    """2000 steps are what bit parity's protocol has; for MQAR they are a change."""
     flags = {"study.models": "lstm,lru", "study.tasks": "mqar", "train.steps": 2000}
     found = cells_of(study_file, flags)
     assert [(cell.model.name, cell.train.steps) for cell in found] == [("lstm", 2000), ("lru", 2000)]

@@ -1,4 +1,4 @@
-"""A config's label: what its setting is, beside the protocol whose name it has, however it came about."""
+"""A config's label depends on its values beside those of its protocol, not on how they were set."""
 
 import copy
 

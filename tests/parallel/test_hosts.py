@@ -140,7 +140,7 @@ def test_an_error_of_joining_is_not_swallowed(joined, monkeypatch):
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
-    """Two processes with two devices each: undisturbed; told to stop; and gone on after that."""
+    """Two processes with two devices each: an undisturbed run, a stopped run, and that run resumed."""
     base = tmp_path_factory.mktemp("two")
     cache = f"--compilation_cache={base / 'cache'}"
     whole = Processes(base / "log", 2, 2, *TINY, cache, f"--workdir={base / 'whole'}").ended()
@@ -193,7 +193,7 @@ def test_one_process_goes_on_where_two_were_stopped(two):
 
 
 def test_one_process_alone_stops_at_a_sigterm_too(tmp_path):
-    """Its checkpoint is written at the next border, and a second signal while that happens is no harm."""
+    """It writes its checkpoint at the end of the chunk; a second signal meanwhile does no harm."""
     flags = [*TINY, "--config.train.steps=1000000", "--config.eval.every=0", f"--workdir={tmp_path / 'run'}"]
     alone = Processes(tmp_path / "log", 1, 4, *flags, f"--compilation_cache={tmp_path / 'cache'}")
     alone.wait_for(lambda: "loss" in alone.said())
@@ -210,7 +210,7 @@ def test_one_process_alone_stops_at_a_sigterm_too(tmp_path):
 
 @pytest.mark.slow
 def test_four_processes_and_two_continue_each_other(two):
-    """A run of two, stopped, goes on as four with one device each; one of four goes on as two."""
+    """A stopped run of two processes resumes as four with one device each; one of four resumes as two."""
     base, _ = two
     cache = f"--compilation_cache={base / 'cache'}"
     four = Processes(base / "log", 4, 1, *TINY, cache, f"--workdir={base / 'four'}")

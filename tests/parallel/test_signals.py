@@ -1,4 +1,4 @@
-"""Signals reach a process that is deep in C, as it is while XLA compiles; so do waits for other processes."""
+"""A signal ends a process that runs C code, as while XLA compiles, or that waits for other processes."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""From rows to what a person reads: which member is shown, and whether words and tables tell the truth."""
+"""From rows to what a person reads: which member is shown, and that text and tables agree with rows."""
 
 import pytest
 from report_rows import member, row

@@ -1,4 +1,4 @@
-"""Whether the figures tell the truth: lines, ranges and labels where the numbers are."""
+"""Figures agree with the rows: lines, ranges and labels are where the numbers are."""
 
 import os
 import subprocess

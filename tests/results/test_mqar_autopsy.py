@@ -71,7 +71,7 @@ def test_the_diagonal_read_out_of_linear_attention():
 
 @pytest.mark.parametrize("name", MIXERS)
 def test_a_number_spans_one_direction(name):
-    """What follows sees of a token no more than its place on a line."""
+    """The layers after it see only a token's place on a line."""
     x = jax.random.normal(jax.random.key(3), (1, 20, 6))
     entered = np.asarray(build(name, "number").entered(x))[0]
     assert np.linalg.matrix_rank(entered - entered.mean(0), tol=1e-5) == 1

@@ -1,4 +1,4 @@
-"""results/parity_leak: what it reads from weights is what the models do."""
+"""results/parity_leak: the shrinkage read from the weights is that of the models."""
 
 import importlib.util
 import itertools

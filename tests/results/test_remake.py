@@ -1,4 +1,4 @@
-"""The pages of a folder of rows: made from the rows alone, by one command."""
+"""One command makes the pages of a folder from its rows alone."""
 
 import pytest
 import remake

@@ -1,4 +1,4 @@
-"""A committed cell trained again: the same figures again, and what is said when they are not."""
+"""A committed cell trained again gives the same figures; differences and mistakes are reported."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The studies beside the rows of results/: the cells that each would run are those that its rows are of."""
+"""Each study of results/ would run exactly the cells that the rows beside it come from."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Whose a workdir is: claimed once, free where a run came to nothing; file systems that lack something."""
+"""Who owns a workdir: it is claimed once and free if a run left nothing; limited file systems."""
 
 import errno
 import json
@@ -76,7 +76,7 @@ def test_a_lock_is_held_by_one(tmp_path):
 
 @pytest.fixture
 def crashed(tmp_path):
-    """What a first run leaves that failed before it had rows or a checkpoint."""
+    """The workdir of a first run that failed before it had rows or a checkpoint."""
     folder = tmp_path / "run"
     workdir.claim_run(folder, tiny("lstm", {}))
     board = folder / "tensorboard" / "lr=0.001,seed=0" / "events.out.tfevents.1"

@@ -1,4 +1,4 @@
-"""What is told of cells before they run: sizes by hand, times from what is measured, the listing."""
+"""Forecasts of cells before they run: sizes checked by hand, times from measured rows, the listing."""
 
 import pytest
 from helpers import tiny

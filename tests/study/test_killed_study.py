@@ -68,7 +68,7 @@ def undisturbed(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_killed_at_random_it_ends_as_if_undisturbed(seed, undisturbed, tmp_path):
-    """A kill comes up to two seconds after some line of output; then all starts again."""
+    """Each kill comes up to two seconds after some line of output; then the same command is run again."""
     (cache, expected), moments, kills = undisturbed, random.Random(seed), 0
     while kills < 6:
         process = start(tmp_path, cache)
@@ -89,7 +89,7 @@ def test_killed_at_random_it_ends_as_if_undisturbed(seed, undisturbed, tmp_path)
 
 @pytest.mark.slow
 def test_processes_at_once_share_a_study(undisturbed, tmp_path):
-    """Two shards that start together, then the whole, which finds nothing to do."""
+    """Two shards start together; the whole study then finds nothing to do."""
     cache, expected = undisturbed
     shards = [start(tmp_path, cache, f"--shard={number}/2") for number in (1, 2)]
     outputs = [end(shard) for shard in shards]

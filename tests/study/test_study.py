@@ -60,7 +60,7 @@ def test_flags_reach_every_cell_and_label_it_custom():
 
 
 def test_a_flag_holds_for_the_presets_that_have_it():
-    """Heads and convolutions: a mixer without them keeps its own way, as it does in a protocol."""
+    """Heads and convolutions: the flag leaves a mixer without them unchanged, as a protocol does."""
     lstm, gpt = cells({"model.heads": 4}, models=("lstm", "gpt")).values()
     assert (lstm.model.heads, lstm.protocol) == (0, "tiny")
     assert (gpt.model.heads, gpt.protocol) == (4, "custom")
@@ -227,7 +227,7 @@ STUDY, REPORT = {"train.steps": 4}, study.report
 
 @pytest.fixture
 def copied(ran, monkeypatch):
-    """Running a cell copies what `ran` has made of it, and a report is only noted down; nothing compiles."""
+    """Replaces running a cell by copying its files from `ran`, and a report by a note; nothing compiles."""
     calls = []
 
     def run(cell, folder, progress, have):
@@ -243,7 +243,7 @@ def copied(ran, monkeypatch):
 
 
 def broken(name, error):
-    """train.run as it is, but for one cell."""
+    """train.run, which fails for one cell."""
     run = train.run
 
     def failing(cell, folder, progress, have):

@@ -1,4 +1,4 @@
-"""A table that several studies fill: what counts as done, what is merged how, what is refused."""
+"""A table that several studies fill: which cells count as done, how rows are merged, what is refused."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor

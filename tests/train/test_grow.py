@@ -106,7 +106,7 @@ def test_fewer_members_train_and_lose_nothing(grid, whole, nothing_trained):
 
 
 def test_a_growth_that_is_killed_resumes(whole, copy, monkeypatch):
-    """At the first checkpoint of its second part, the rows of the first one not merged yet."""
+    """The kill comes at the first checkpoint of the second part, before the first part's rows are merged."""
     save, saves = train._Session._save, []
 
     def killed(self):
@@ -150,7 +150,7 @@ def final_members(folder, config):
 
 
 def test_more_steps_equal_a_run_of_that_length(copy, tmp_path, monkeypatch):
-    """Of a run that has grown, killed before the first of them."""
+    """The run has grown, and is killed before the first of these steps."""
     grid = (0.003,), (0, 1, 2)
     train.run(config(*grid), copy)
     longer = config(*grid, train__steps=12)

@@ -52,7 +52,7 @@ def accumulate(workdir, member):
 
 
 def points(events, tag):
-    """Whether TensorBoard stored a scalar or its modern tensor form is its own business."""
+    """[(step, value)] of a tag, in either form in which TensorBoard stores scalars."""
     if tag in events.Tags()["scalars"]:
         return [(event.step, event.value) for event in events.Scalars(tag)]
     return [(event.step, event.tensor_proto.float_val[0]) for event in events.Tensors(tag)]
@@ -238,7 +238,7 @@ def test_resume_equals_an_undisturbed_run(setup, tmp_path):
 
 
 def test_positions_without_their_rows_are_dropped(setup, tmp_path):
-    """As a kill between the two files leaves them: the evaluation is made again."""
+    """A kill between writing the two files leaves such positions; the evaluation is repeated."""
     log_run(setup, tmp_path, [10, 20]).close()
     kept = [row for row in read_jsonl(tmp_path / "results.jsonl") if row["step"] == 10]
     write_jsonl(tmp_path / "results.jsonl", kept)

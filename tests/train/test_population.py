@@ -48,7 +48,7 @@ def member(state, i):
 
 
 def assert_close(actual, expected):
-    """As equal as sums in another order and Adam's division let them be."""
+    """Close up to the rounding of sums in another order and of Adam's division."""
     assert_trees_close(actual, expected, rtol=1e-4, atol=2e-5)
 
 

@@ -184,7 +184,7 @@ def test_a_kill_before_the_first_checkpoint_starts_over(undisturbed, tmp_path):
 
 
 def test_an_evaluation_that_fails_costs_no_training(undisturbed, tmp_path, monkeypatch):
-    """The second one, at the end; run again, it is made up for and nothing is trained."""
+    """The second evaluation, at the end, fails. A rerun makes it and trains nothing."""
     metrics, calls = train.evaluate.metrics, []
 
     def fails_at_the_end(*values):
@@ -206,7 +206,7 @@ def test_an_evaluation_that_fails_costs_no_training(undisturbed, tmp_path, monke
 
 
 def test_told_to_stop_in_an_evaluation(undisturbed, tmp_path, monkeypatch):
-    """Not before it begins, not after the chunks to step 3 and 4, but between two cases at step 4."""
+    """Looks are at the start, after the chunks to steps 3 and 4, and then between two cases at step 4."""
     looks, folder = iter([False, False, False, True]), tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr(train, "preempted", lambda: next(looks))
