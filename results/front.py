@@ -31,7 +31,7 @@ def rows() -> Results:
 
 
 def table(entries: list[dict]) -> str:
-    """Chance × cases; models × cases: median (worst–best) over the seeds, at each model's learning rate."""
+    """A row of chance, and a row per model: median (worst–best) over the seeds, at its learning rate."""
     cases = {(each["task"], each["model"]): each["cases"] for each in entries}
     headings = ["preset", *(heading for heading, *_ in COLUMNS)]
     lines = ["| " + " | ".join(headings) + " |", "|---" * len(headings) + "|"]

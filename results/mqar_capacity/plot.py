@@ -49,7 +49,7 @@ def figure(found):
 
 
 def table(found):
-    """d_k × pairs, median (worst–best) over the seeds."""
+    """pairs × d_k: median (worst–best) over the seeds."""
     pairs = sorted({n for by_pairs in found.values() for n in by_pairs})
     show = lambda seeds: f"{statistics.median(seeds):.3f} ({seeds[0]:.3f}–{seeds[-1]:.3f})" if seeds else ""
     lines = [["pairs", *(f"d_k = {d}" for d in found)], ["---:"] * (1 + len(found))]
