@@ -84,5 +84,5 @@ def get_config(argument="ablation"):
     model = "autopsy_mixer:FaultyDeltaNet"
     config = experiment("autopsy_task:FaultyRecall", f"{model},autopsy", {"autopsy": PROTOCOL})
     if argument == "climb":
-        config.population.learning_rates = (3e-3,)  # the better one below, and these cells are large
+        config.population.learning_rates = (3e-3,)  # one rate only, because these cells are large
     return tabled(__file__, [changed(config, settings) for settings in PARTS[argument]()])
