@@ -12,21 +12,24 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from rnnbench.mixers import PRESETS  # noqa: E402
 from rnnbench.tasks import TASKS  # noqa: E402
-from rnnbench.tasks.theory import Transition, verdict  # noqa: E402
+from rnnbench.tasks.theory import verdict  # noqa: E402
 
 PAGE = ROOT / "docs" / "tasks.md"
-# Heading, and what it stands for.
-COLUMNS = (
-    ("decay in [0, 1] (Mamba)", Transition("[0, 1]", "diagonal", True)),
-    ("in [−1, 1] (Mamba −)", Transition("[-1, 1]", "diagonal", True)),
-    ("complex, constant (LRU)", Transition("complex", "diagonal", False)),
-    ("complex (Mamba-3)", Transition("complex", "diagonal", True)),
-    ("rank 1 in [0, 1] (DeltaNet)", Transition("[0, 1]", "diagonal + rank 1", True)),
-    ("rank 1 in [−1, 1] (DeltaNet −)", Transition("[-1, 1]", "diagonal + rank 1", True)),
-    ("nonlinear (LSTM)", Transition("", "nonlinear", True)),
-    ("attention", Transition("", "attention", True)),
-)
+# What a column stands for, and the preset whose verdicts it shows.
+COLUMNS = {
+    "decay in [0, 1], constant (`linear_transformer`)": "linear_transformer",
+    "decay in [0, 1] (`mamba`)": "mamba",
+    "in [−1, 1] (`mamba_neg`)": "mamba_neg",
+    "complex, constant (`lru`)": "lru",
+    "complex (`mamba3`)": "mamba3",
+    "rank 1 in [0, 1] (`deltanet`)": "deltanet",
+    "rank 1 in [−1, 1] (`deltanet_neg`)": "deltanet_neg",
+    "nonlinear, bounded (`gru`)": "gru",
+    "nonlinear (`lstm`)": "lstm",
+    "attention (`gpt`)": "gpt",
+}
 GROUPS = ("Z3", "S4", "A5", "S5")
 PAPER = re.compile(r"([A-Z][\w-]+(?: et al\.| & [A-Z]\w+)? \d{4})[^(;]*\(arXiv (\d+\.\d+)\)")
 
@@ -65,20 +68,22 @@ def papers(text: str) -> str:
 
 
 def decided(tasks: dict[str, Any]) -> str:
-    word = {"open": ""}
-    rows = []
-    for name, task in tasks.items():
-        found = [verdict(task.theory, *kind) for _, kind in COLUMNS]
-        rows.append((name, *(word.get(each, each) for each in found)))
-    return markdown(("task", *(heading for heading, _ in COLUMNS)), rows)
+    def cell(task: Any, name: str) -> str:
+        preset = PRESETS[name]
+        found = verdict(task.theory, preset.spectrum, preset.structure, preset.selective, name)
+        return "" if found == "open" else found
+
+    rows = [(name, *(cell(task, preset) for preset in COLUMNS.values())) for name, task in tasks.items()]
+    return markdown(("task", *COLUMNS), rows)
 
 
 def sources(tasks: dict[str, Any]) -> str:
     of: dict[str, list[str]] = {}
     for name, task in tasks.items():
         for theorem in task.theory:
-            of.setdefault(theorem.source, []).append(name)
-    return "\n".join(f"- {source} ({', '.join(dict.fromkeys(names))})" for source, names in of.items())
+            about = f" ({', '.join(f'`{each}`' for each in theorem.presets)} only)" if theorem.presets else ""
+            of.setdefault(theorem.source + about, []).append(name)
+    return "\n".join(f"- {source}. {', '.join(dict.fromkeys(names))}." for source, names in of.items())
 
 
 def markdown(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

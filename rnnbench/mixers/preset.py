@@ -13,7 +13,7 @@ SHARED: dict[str, Any] = {"heads": 0, "conv_size": 0, "positions": "none"}
 # Types that a flag can set; an argument with a default of another type keeps it.
 PLAIN = (bool, int, float, str, tuple)
 # What a preset may say about the transition of its state, the matrix A_t of S_t = A_t S_{t-1} + …
-SPECTRA = ("", "[0, 1]", "[-1, 1]", "complex", "unbounded")
+SPECTRA = ("", "[0, 1]", "(-1, 1]", "[-1, 1]", "complex", "unbounded")
 STRUCTURES = (
     "", "diagonal", "diagonal + rank 1", "diagonal + rank 2", "diagonal + rank 3", "dense", "nonlinear",
     "attention", "hybrid",
@@ -32,8 +32,9 @@ class Preset:
     of the layers, each with its settings, and are repeated to the depth. `mixer` is that of the first.
 
     What a preset says about the transition ∂S_t/∂S_{t-1} of its state, the short convolution left out:
-    spectrum    where its eigenvalues lie, and reach: "[0, 1]", "[-1, 1]", "complex" (in the unit disc, not
-                all of them real) or "unbounded"; "" for a nonlinear recurrence and attention, without any
+    spectrum    where its eigenvalues lie, and reach: "[0, 1]", "(-1, 1]" (negative ones, but none near -1),
+                "[-1, 1]", "complex" (in the unit disc, not all of them real) or "unbounded"; "" for a
+                nonlinear recurrence and attention, without any
     structure   "diagonal", "diagonal + rank 1" (2, 3: as many more in a step), "dense", "nonlinear" (it
                 depends on the state), "attention" (all tokens are kept) or "hybrid" (its parts say it); ""
                 if nothing is said

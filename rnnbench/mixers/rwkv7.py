@@ -104,5 +104,5 @@ class RWKV7(nnx.Module):
 
 
 PRESETS = {
-    "rwkv7": Preset(RWKV7, order=37, spectrum="[-1, 1]", structure="diagonal + rank 1", selective=True)
+    "rwkv7": Preset(RWKV7, order=37, spectrum="(-1, 1]", structure="diagonal + rank 1", selective=True)
 }

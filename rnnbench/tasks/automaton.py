@@ -71,21 +71,18 @@ class Automaton(Walk):
         if self.letters == "resets":
             return theory.STAR_FREE
         if self.num_states > MOST_STATES:
-            return theory.REGULAR
+            return (theory.SETTLES, *theory.REGULAR)  # on the first letter, a cycle
         group = self._group()
-        involution = any(groups.order(letter) % 2 == 0 for letter in self._permutations())
-        found = theory.of_group(len(group), involution, groups.solvable(group))
+        found = theory.of_group(len(group), groups.solvable(group))
         if self.letters == "permutations":
             return found
         # What cannot track the group cannot track the automaton either; the converse does not hold.
         return (*(each for each in found if not each.solves), *theory.REGULAR)
 
-    def _permutations(self) -> list[groups.Permutation]:
-        rows = map(tuple, self.table.tolist())
-        return [row for row in rows if len(set(row)) == self.num_states]
-
     def _group(self) -> frozenset[groups.Permutation]:
-        return groups.closure(frozenset(self._permutations()))
+        """What the letters that permute the states generate."""
+        rows = map(tuple, self.table.tolist())
+        return groups.closure(frozenset(row for row in rows if len(set(row)) == self.num_states))
 
     def sample(self, key: jax.Array, case: Case) -> Batch:
         return self.walk(key, case)

@@ -85,9 +85,7 @@ class GroupWord(Walk):
 
     @property
     def theory(self) -> tuple[theory.Theorem, ...]:
-        group = groups.find(self.group)
-        involution = any(groups.order(group.elements[i]) % 2 == 0 for i in self.letters)
-        return theory.of_group(len(group.elements), involution, self._solvable)
+        return theory.of_group(len(groups.find(self.group).elements), self._solvable)
 
     @property
     def _solvable(self) -> bool:

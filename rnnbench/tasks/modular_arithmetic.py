@@ -86,9 +86,13 @@ class ModularArithmetic(Lengths):
 
     @property
     def theory(self) -> tuple[theory.Theorem, ...]:
-        """Adding 1 again and again is counting modulo m; a bounded depth of brackets leaves it regular."""
-        found = theory.of_group(self.modulus, involution=False, solvable=True)
-        return (*(each for each in found if not each.solves), *theory.REGULAR)
+        """Adding 1 again and again is counting modulo m; a bounded depth of brackets leaves it regular.
+
+        Two tokens that take turns, a digit and an operator, multiply their transitions: only of diagonal ones
+        does that keep the spectrum.
+        """
+        real = (theory.REAL,) if self.modulus & (self.modulus - 1) else ()
+        return (theory.NOT_STAR_FREE, *real, *theory.REGULAR)
 
     def chance(self, case: Case) -> float:
         return 1 / self.modulus

@@ -91,6 +91,8 @@ class MQAR:
 
     headline = "accuracy"
     language = "recall"
+    # With fixed vocabularies it is an automaton of one register per key. A state must have as many bits as
+    # there are pairs (Arora et al. 2024, arXiv 2402.18668, theorem 3.1), which is a question of width.
     theory = theory.RECALL
 
     def __post_init__(self):

@@ -1,14 +1,15 @@
 """What theorems say about the tasks: which transitions of a state solve one, and which cannot.
 
 The question is always whether some model with a fixed number of layers, whose state has such transitions, is
-right at every position at every length. Unless its source says otherwise a theorem is about finite
-precision. `verdict` answers it for a preset; where no theorem decides, the answer is "open".
+right at every position at every length, whatever its width. Unless its source says otherwise a theorem is
+about finite precision: numbers of a fixed number of bits, among them the ends of an open interval such as
+that of a sigmoid. `verdict` answers for a preset; where no theorem decides, the answer is "open".
 """
 
 from typing import NamedTuple
 
 # Each contains those before it. `attention` has no transition; `nonlinear` contains all linear ones.
-SPECTRA = ("[0, 1]", "[-1, 1]", "complex", "unbounded")
+SPECTRA = ("[0, 1]", "(-1, 1]", "[-1, 1]", "complex", "unbounded")
 STRUCTURES = ("diagonal", "diagonal + rank 1", "diagonal + rank 2", "diagonal + rank 3", "dense", "nonlinear")
 CLASSES = (
     "star free",
@@ -45,18 +46,28 @@ class Transition(NamedTuple):
 
 
 class Theorem(NamedTuple):
-    """solves: some model with transitions of this kind solves the task; not solves: none does."""
+    """solves: some model with transitions of this kind solves the task; not solves: none does.
+
+    presets: where the kind of transition does not decide, the presets that the theorem is about; () for all.
+    """
 
     solves: bool
     transition: Transition
     source: str
+    presets: tuple[str, ...] = ()
 
 
-def verdict(theory: tuple[Theorem, ...], spectrum: str, structure: str, selective: bool) -> str:
-    """ "yes", "no" or "open", for a preset with these properties; "open" if it has no single transition."""
+def verdict(
+    theory: tuple[Theorem, ...], spectrum: str, structure: str, selective: bool, preset: str = ""
+) -> str:
+    """ "yes", "no" or "open", for a preset with these properties; "open" if it has no single transition.
+
+    Without the name of the preset, theorems about single presets do not count.
+    """
     if structure in ("", "hybrid"):
         return "open"
     asked = Transition(spectrum, structure, selective)
+    theory = [each for each in theory if not each.presets or preset in each.presets]
     if any(each.solves and each.transition.within(asked) for each in theory):
         return "yes"
     if any(not each.solves and asked.within(each.transition) for each in theory):
@@ -67,102 +78,112 @@ def verdict(theory: tuple[Theorem, ...], spectrum: str, structure: str, selectiv
 ATTENTION = Transition("", "attention", True)
 NONLINEAR = Transition("", "nonlinear", True)
 NONNEGATIVE = Transition("[0, 1]", "diagonal", True)
+SIGNED = Transition("[-1, 1]", "diagonal", True)
 HOUSEHOLDER = Transition("[-1, 1]", "diagonal + rank 1", True)
+ANY = Transition("unbounded", "dense", True)
 
+GRAZZI = "Grazzi et al. 2024 (arXiv 2411.12537)"
+MERRILL = "Merrill et al. 2024 (arXiv 2404.08819)"
+SARROF = "Sarrof et al. 2024 (arXiv 2405.17394)"
+SIEMS = "Siems et al. 2025 (arXiv 2502.10297)"
+WEISS = "Weiss et al. 2018 (arXiv 1805.04908)"
+TC0 = "in TC0 at a precision of log length, so no unless TC0 = NC1"
+
+# An LSTM, an sLSTM and tanh contain an RNN with a sign, where their functions saturate.
 AUTOMATA = Theorem(
-    True, NONLINEAR, "Korsky & Berwick 2019 (arXiv 1906.06349): finite-precision RNNs are the finite automata"
+    True,
+    NONLINEAR,
+    f"{MERRILL}, theorem 5.1, and Korsky & Berwick 2019 (arXiv 1906.06349), theorem 2.1: an RNN with a sign, "
+    "and a GRU, can be any finite automaton",
 )
-HARD_ATTENTION = (
-    "Yang et al. 2024 (arXiv 2310.13897): masked hard attention recognises the star-free languages"
-)
+# About softmax attention at every length nothing is claimed: the theorems are about hard attention (Yang et
+# al. 2024, arXiv 2310.13897) or weights that grow with the length.
 STAR_FREE = (
     Theorem(
         True,
         NONNEGATIVE,
-        "Sarrof et al. 2024 (arXiv 2405.17394): non-negative SSMs model star-free languages",
+        f"{SARROF}: non-negative diagonal transitions recognise the star-free languages, and no others",
     ),
-    Theorem(True, ATTENTION, HARD_ATTENTION),
     AUTOMATA,
 )
+# The theorem has a key, its value and a query side by side at each position. A window ends.
+RECALL = (
+    *STAR_FREE,
+    Theorem(
+        True,
+        ATTENTION,
+        "Arora et al. 2023 (arXiv 2312.04927), proposition 4.3: attention recalls, at a width that does not "
+        "grow with the length",
+        presets=("gpt",),
+    ),
+)
+# A state counts if it can keep its value and add 1 to it. Where the input is scaled by 1 - decay, or erases
+# what it overwrites, it cannot.
 COUNTER = (
     Theorem(
         True,
         NONNEGATIVE,
-        "Sarrof et al. 2024 (arXiv 2405.17394): unbounded counters, at a precision of log length",
+        f"{SARROF}: unbounded counters, at a precision of log length",
+        presets=("mamba", "mamba_neg", "mamba2", "gla", "qlstm"),
     ),
+    Theorem(True, NONLINEAR, f"{WEISS}: an LSTM counts, at a precision of log length", presets=("lstm",)),
     Theorem(
-        True,
+        False,
         NONLINEAR,
-        "Weiss et al. 2018 (arXiv 1805.04908): an LSTM counts, with a state that is not bounded",
+        f"{WEISS}: the state of a GRU or of tanh is bounded, so that it does not count",
+        presets=("gru", "elman"),
     ),
 )
-_CIRCUITS = "within TC0 at log precision, so no unless TC0 = NC1"
-_BITS = "a state of fixed size holds a fixed number of bits"
-RECALL = (
-    Theorem(False, Transition("unbounded", "dense", True), f"Arora et al. 2024 (arXiv 2402.18668): {_BITS}"),
-    Theorem(False, NONLINEAR, f"Arora et al. 2024 (arXiv 2402.18668): {_BITS}"),
-    Theorem(True, ATTENTION, "Arora et al. 2023 (arXiv 2312.04927): attention of constant width recalls"),
-)
-COPYING = (
-    Theorem(
-        False, Transition("unbounded", "dense", True), f"Jelassi et al. 2024 (arXiv 2402.01032): {_BITS}"
-    ),
-    Theorem(False, NONLINEAR, f"Jelassi et al. 2024 (arXiv 2402.01032): {_BITS}"),
+_BITS = "the state must hold the whole string, and has a fixed number of bits"
+COPYING = tuple(
+    Theorem(False, each, f"Jelassi et al. 2024 (arXiv 2402.01032): {_BITS}") for each in (ANY, NONLINEAR)
 )
 
-
-def of_group(order: int, involution: bool, solvable: bool) -> tuple[Theorem, ...]:
-    """The running product in a group of this order.
-
-    involution: whether some token is an element of even order, so that its powers alternate.
-    """
-    found = [Theorem(False, NONNEGATIVE, "Sarrof et al. 2024 (arXiv 2405.17394): star-free languages only")]
-    if involution:
-        found.append(
-            Theorem(
-                False,
-                Transition("[0, 1]", "dense", True),
-                "Grazzi et al. 2024 (arXiv 2411.12537), theorem 1: parity needs an eigenvalue outside [0, ∞)",
-            )
-        )
-    if order & (order - 1):
-        found.append(
-            Theorem(
-                False,
-                Transition("[-1, 1]", "diagonal", True),
-                "Grazzi et al. 2024 (arXiv 2411.12537), theorem 2: no counting modulo 3 with real ones",
-            )
-        )
-    if order == 2:
-        found.append(
-            Theorem(
-                True,
-                Transition("[-1, 1]", "diagonal", True),
-                "Grazzi et al. 2024 (arXiv 2411.12537): parity with an eigenvalue of -1, in one layer",
-            )
-        )
-    diagonal = (
-        "Shakerinava et al. 2026 (arXiv 2603.01959): complex diagonal transitions track a group if and only"
-    )
-    found.append(
-        Theorem(
-            solvable, Transition("complex", "diagonal", True), f"{diagonal} if it is solvable, layer by layer"
-        )
-    )
-    if not solvable:
-        constant = Transition("unbounded", "dense", False)
-        found.append(Theorem(False, constant, f"Merrill et al. 2024 (arXiv 2404.08819): {_CIRCUITS}"))
-        # Of solvable groups nothing is claimed: masked hard attention cannot, softmax attention is open.
-        found.append(Theorem(False, ATTENTION, f"Merrill & Sabharwal 2023 (arXiv 2207.00729): {_CIRCUITS}"))
-    return (*found, *REGULAR)
-
-
+# Lemma 1 lets negative eigenvalues above -1 die out like the others below 1.
+SETTLES = Theorem(
+    False,
+    Transition("(-1, 1]", "dense", True),
+    f"{GRAZZI}, theorem 1 and lemma 1: on a repeated token the state settles, unless an eigenvalue that is "
+    "negative or complex has modulus 1 or more",
+)
+NOT_STAR_FREE = Theorem(False, NONNEGATIVE, f"{SARROF}: star-free languages only")
+REAL = Theorem(False, SIGNED, f"{GRAZZI}, theorem 2: real diagonal transitions count modulo powers of 2 only")
 REGULAR = (
     Theorem(
         True,
         HOUSEHOLDER,
-        "Siems et al. 2025 (arXiv 2502.10297): groups in at most four layers, all regular languages",
+        f"{SIEMS}, theorems 1 and 2: words of every permutation group in four layers, and with a decay every "
+        "regular language",
     ),
     AUTOMATA,
 )
-PARITY = of_group(2, involution=True, solvable=True)
+
+
+def of_group(order: int, solvable: bool) -> tuple[Theorem, ...]:
+    """The running product in a group of this order, for tokens that generate it."""
+    found = [SETTLES]
+    if order & (order - 1):
+        found.append(REAL)
+    if order == 2:
+        found.append(
+            Theorem(True, SIGNED, f"{GRAZZI}, theorem 3: parity by a transition of 1 or -1, in a layer")
+        )
+    found.append(
+        Theorem(
+            solvable,
+            Transition("complex", "diagonal", True),
+            "Shakerinava et al. 2026 (arXiv 2603.01959), theorem 2: complex diagonal transitions track a "
+            "group in k layers if and only if it has a subnormal series of length k with abelian factors",
+        )
+    )
+    if not solvable:
+        constant = Transition("unbounded", "dense", False)
+        found.append(Theorem(False, constant, f"{MERRILL}, theorem 4.2: constant transitions are {TC0}"))
+        # Of solvable groups nothing is claimed: masked hard attention cannot, softmax attention is open.
+        found.append(
+            Theorem(False, ATTENTION, f"Merrill & Sabharwal 2023 (arXiv 2207.00729): transformers are {TC0}")
+        )
+    return (*found, *REGULAR)
+
+
+PARITY = of_group(2, solvable=True)

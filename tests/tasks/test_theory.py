@@ -7,8 +7,9 @@ import pytest
 from rnnbench.mixers import PRESETS, preset
 from rnnbench.tasks import TASKS
 from rnnbench.tasks.automaton import Automaton
-from rnnbench.tasks.controlled_bit_parity import ControlledBitParity
+from rnnbench.tasks.dyck import Dyck
 from rnnbench.tasks.group_word import GroupWord
+from rnnbench.tasks.modular_arithmetic import ModularArithmetic
 from rnnbench.tasks.theory import ATTENTION, CLASSES, NONLINEAR, SPECTRA, STRUCTURES, Transition, verdict
 
 LINEAR = [Transition(*each) for each in product(SPECTRA, STRUCTURES[:-1], (False, True))]
@@ -18,6 +19,9 @@ DECLARED = {
     **{f"words in {group}": GroupWord(group=group) for group in ("Z2", "Z3", "Z4", "D4", "A4", "A5", "S5")},
     "threes of A5": GroupWord(group="A5", tokens="threes"),
     **{f"automaton of {kind}": Automaton(letters=kind) for kind in ("permutations", "resets")},
+    "automaton of seven states": Automaton(num_states=7),
+    "arithmetic modulo 4": ModularArithmetic(modulus=4),
+    "brackets of one type": Dyck(num_types=1),
 }
 
 pytestmark = pytest.mark.fast
@@ -48,9 +52,13 @@ def test_declarations_hold_together(name):
     theory = task.theory
     for theorem in theory:
         assert theorem.transition in ALL and ("arXiv " in theorem.source)
+        for p in map(PRESETS.get, theorem.presets):  # of the kind that the theorem is about
+            kind = Transition(p.spectrum, p.structure, p.selective)
+            assert theorem.transition.within(kind) if theorem.solves else kind.within(theorem.transition)
         for other in theory:
             contradicts = theorem.solves and not other.solves and theorem.transition.within(other.transition)
-            assert not contradicts, (theorem, other)
+            of_all = not (theorem.presets and other.presets)
+            assert not contradicts or not (of_all or {*theorem.presets} & {*other.presets}), (theorem, other)
     found = {each: verdict(theory, *each) for each in ALL}
     for smaller, larger in product(ALL, repeat=2):
         if smaller.within(larger):
@@ -58,26 +66,55 @@ def test_declarations_hold_together(name):
             assert found[larger] != "no" or found[smaller] == "no", (smaller, larger)
 
 
-def of_words(group, *transition):
-    return verdict(GroupWord(group=group).theory, *transition)
+def of(task, preset, **options):
+    """The verdict on a preset of the package."""
+    p = PRESETS[preset]
+    return verdict(TASKS[task](**options).theory, p.spectrum, p.structure, p.selective, preset)
 
 
-def test_verdicts_that_are_well_known():
-    parity = TASKS["bit_parity"]().theory
-    assert verdict(parity, "[0, 1]", "diagonal", True) == "no"  # Mamba
-    assert verdict(parity, "[0, 1]", "diagonal + rank 1", True) == "no"  # DeltaNet
-    assert verdict(parity, "[-1, 1]", "diagonal", True) == "yes"
-    assert verdict(parity, "[-1, 1]", "diagonal + rank 1", True) == "yes"
-    assert verdict(parity, "", "nonlinear", True) == "yes"
-    assert verdict(parity, "complex", "diagonal", False) == "open"
-    assert ControlledBitParity().theory == parity == GroupWord(group="Z2").theory
-    diagonal = ("complex", "diagonal", True)
-    assert [of_words(group, *diagonal) for group in ("Z3", "S3", "S4", "A5", "S5")] == ["yes"] * 3 + [
-        "no"
-    ] * 2
-    assert {of_words(group, "[-1, 1]", "diagonal", True) for group in ("Z3", "S3", "A5")} == {"no"}
-    assert of_words("S5", "[-1, 1]", "diagonal + rank 2", True) == "yes"
-    assert of_words("S5", "complex", "dense", False) == "no"
-    recall = TASKS["mqar"]().theory
-    assert verdict(recall, *ATTENTION) == "yes" and verdict(recall, *NONLINEAR) == "no"
-    assert verdict(TASKS["flip_flop"]().theory, "[0, 1]", "diagonal", True) == "yes"
+PARITY = {"mamba": "no", "retnet": "open", "lru": "open", "mamba_neg": "yes", "mamba3": "yes"}
+PARITY |= {"deltanet": "no", "rwkv7": "no", "deltanet_neg": "yes", "deltaproduct2": "yes", "slice": "yes"}
+PARITY |= {"lstm": "yes", "gru": "yes", "gpt": "open", "hybrid_deltanet": "open", "linear_transformer": "no"}
+COUNTING = {"lstm": "yes", "gru": "no", "elman": "no", "slstm": "open", "gpt": "open"}
+COUNTING |= {
+    "mamba": "yes",
+    "mingru": "open",
+    "hgrn2": "open",
+    "deltanet": "open",
+    "linear_transformer": "open",
+}
+STAR_FREE = {"mamba": "yes", "deltanet": "yes", "rwkv7": "yes", "lstm": "yes", "lru": "open", "gpt": "open"}
+
+
+@pytest.mark.parametrize(
+    "task, verdicts",
+    [
+        ("bit_parity", PARITY),
+        ("controlled_bit_parity", PARITY),
+        ("counting", COUNTING),
+        ("flip_flop", STAR_FREE),
+        ("dyck", STAR_FREE),
+        ("mqar", STAR_FREE | {"gpt": "yes", "window": "open"}),
+        ("copy", dict.fromkeys(("lstm", "mamba", "lru", "slice"), "no") | {"gpt": "open"}),
+    ],
+)
+def test_verdicts_on_presets(task, verdicts):
+    assert {preset: of(task, preset) for preset in verdicts} == verdicts
+
+
+def test_verdicts_on_groups():
+    words = lambda preset: [of("group_word", preset, group=group) for group in ("Z3", "S3", "S4", "A5", "S5")]
+    assert words("mamba3") == ["yes"] * 3 + ["no"] * 2
+    for real in ("mamba", "mamba_neg", "deltanet", "gated_deltanet", "rwkv7"):
+        assert words(real) == ["no"] * 5
+    assert words("deltanet_neg") == words("deltaproduct3") == words("slice") == words("lstm") == ["yes"] * 5
+    assert words("s5") == words("gpt") == ["open"] * 3 + ["no"] * 2
+    assert of("group_word", "mamba_neg", group="Z4") == "open"  # real transitions count modulo powers of 2
+    assert GroupWord(group="Z2").theory == TASKS["bit_parity"]().theory
+
+
+def test_a_theorem_about_single_presets_needs_their_name():
+    counting = TASKS["counting"]().theory
+    assert verdict(counting, "", "nonlinear", True) == "open"
+    assert verdict(counting, "", "nonlinear", True, "lstm") == "yes"
+    assert verdict(counting, "", "nonlinear", True, "my_file:LSTM") == "open"
