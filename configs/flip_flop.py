@@ -23,6 +23,35 @@ PROTOCOLS = {
         "task.train_lengths": (4, 40),
         "eval.lengths": (80, 160, 320),
     },
+    # Liu et al. 2023 (arXiv 2306.00946), section 4 and appendix B.2: the transformer, and an LSTM of 128
+    # units on a twentieth of the samples; compared in docs/literature.md.
+    "literature": {
+        "model.dim": 512,
+        "model.layers": 6,
+        "model.heads": 8,
+        "task.ignore": 0.8,
+        "task.train_lengths": (512, 512),
+        "eval.lengths": (512,),
+        "eval.ignore": (0.8, 0.98, 0.1),
+        "eval.batches": 625,
+        "eval.every": 1000,
+        "train.batch_size": 16,
+        "train.steps": 10_000,
+        "optim.warmup": 0.005,
+        "optim.weight_decay": 0.1,
+        "optim.b2": 0.999,
+        "population.learning_rates": (3e-4,),
+        "population.seeds": (0, 1, 2),
+        "only": {
+            "lstm": {
+                "model.dim": 128,
+                "model.layers": 1,
+                "model.mlp_dim": 0,
+                "train.steps": 500,
+                "eval.every": 100,
+            }
+        },
+    },
 }
 
 

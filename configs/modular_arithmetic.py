@@ -3,8 +3,8 @@
     python launch.py --config=configs/modular_arithmetic.py:lstm,small --workdir=runs/modular_arithmetic
 
 Theory: without brackets a finite automaton that counts modulo m solves it; diagonal real transitions do not
-suffice for m = 5. Protocols: `small`, `map` and `literature` have no brackets; `small_brackets` and
-`literature_brackets` have them. Not measured yet.
+suffice for m = 5. Protocols: `small`, `map`, `literature` (Grazzi et al.) and `literature_slice` (SLiCE) have
+no brackets; `small_brackets` and `literature_brackets` have them. Not measured yet.
 """
 
 from configs import bit_parity
@@ -41,7 +41,33 @@ PROTOCOLS["literature"] = bit_parity.PROTOCOLS["literature"] | {
     "train.steps": 100_000,
     "optim.weight_decay": 0.1,
 }
-PROTOCOLS["literature_brackets"] = PROTOCOLS["literature"] | {"task.brackets": True, "task.depth": 8}
+PROTOCOLS["literature_brackets"] = PROTOCOLS["literature"] | {
+    "task.brackets": True,
+    "task.depth": 8,
+    "task.operators": "+-",
+}
+# SLiCE (Walker et al. 2025, arXiv 2505.17761), its public code and appendix D.2; model.dim = 512 is the other
+# width.
+PROTOCOLS["literature_slice"] = {
+    "model.dim": 128,
+    "model.layers": 2,
+    "model.heads": 4,
+    "model.norm": "layer",
+    "model.dropout": 0.01,
+    "task.modulus": 5,
+    "task.supervision": "last",
+    "task.train_lengths": (3, 39),
+    "eval.lengths": ((39, 255),),
+    "eval.batches": 32,
+    "eval.every": 5000,
+    "train.batch_size": 256,
+    "train.steps": 100_000,
+    "optim.b2": 0.999,
+    "optim.clip": 0.0,
+    "population.learning_rates": (2e-3,),
+    "population.seeds": (0, 1, 2, 3, 4),
+    "only": {"lstm": {"model.mlp_dim": 0}},
+}
 
 
 def get_config(argument="deltanet,small"):

@@ -71,6 +71,10 @@ SETTINGS = {
     "automaton resets": (Automaton(num_states=3, letters="resets"), {"length": 7}),
     "flip-flop": (FlipFlop(train_lengths=(4, 9)), {"length": [4, 9], "ignore": 0.3}),
     "arithmetic": (ModularArithmetic(modulus=3), {"length": [1, 9]}),
+    "arithmetic plus": (
+        ModularArithmetic(modulus=4, operators="+-", brackets=True, depth=1),
+        {"length": [1, 9]},
+    ),
     "arithmetic brackets": (ModularArithmetic(modulus=4, brackets=True, depth=2), {"length": [9, 16]}),
     "arithmetic last": (ModularArithmetic(modulus=5, brackets=True, supervision="last"), {"length": [5, 12]}),
     "copy": (Copy(num_symbols=3), {"length": [2, 9]}),

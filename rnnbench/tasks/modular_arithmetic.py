@@ -36,6 +36,7 @@ class ModularArithmetic(Lengths):
 
     Options
         modulus      m
+        operators    "+-*", or "+-" without multiplication
         brackets     whether there are any
         depth        the deepest nesting of brackets
         supervision  as above
@@ -48,12 +49,14 @@ class ModularArithmetic(Lengths):
     """
 
     modulus: int = option(5, "m; the digits are 0 … m - 1")
+    operators: str = option("+-*", "+-* | +-")
     brackets: bool = option(False, "expressions with brackets")
     depth: int = option(3, "deepest nesting of brackets")
     supervision: str = option("every", "targets after every operand, or only at the last one")
 
     def __post_init__(self):
         check_integer("task.modulus", self.modulus, 2)
+        check_choice("task.operators", self.operators, ("+-*", "+-"))
         check_flag("task.brackets", self.brackets)
         check_integer("task.depth", self.depth, 1)
         check_choice("task.supervision", self.supervision, ("every", "last"))
@@ -62,7 +65,7 @@ class ModularArithmetic(Lengths):
 
     @property
     def vocab_size(self) -> int:
-        return self.modulus + (5 if self.brackets else 3)
+        return self.modulus + len(self.operators) + 2 * self.brackets
 
     @property
     def num_classes(self) -> int:
@@ -74,7 +77,7 @@ class ModularArithmetic(Lengths):
 
     @property
     def token_names(self) -> tuple[str, ...]:
-        return (*map(str, range(self.modulus)), *("+-*()" if self.brackets else "+-*"))
+        return (*map(str, range(self.modulus)), *self.operators, *"()"[: 2 * self.brackets])
 
     @property
     def headline(self) -> str:
@@ -125,7 +128,7 @@ class ModularArithmetic(Lengths):
         closes = ~now.wants & (now.level > 0) & (branch | (left < now.level + 2))
         ends = (now.wants & ~opens) | closes
         writes = ~now.wants & ~closes
-        operator = jnp.where(operands == 1, operator % 2, operator % 3)
+        operator = jnp.where(operands == 1, operator % 2, operator % len(self.operators))
 
         # The operand that ends here, of its own level or of the one that a bracket returns to.
         here = (level == now.level - closes) & ends
@@ -143,7 +146,7 @@ class ModularArithmetic(Lengths):
             level=now.level + opens - closes,
             wants=opens | writes,
         )
-        bracket = self.modulus + 3 + closes
+        bracket = self.modulus + len(self.operators) + closes
         token = jnp.where(opens | closes, bracket, jnp.where(writes, self.modulus + operator, digit))
         return after, (token, jnp.sum(jnp.where(here, after.total + after.term, 0)) % self.modulus, ends)
 

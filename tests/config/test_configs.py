@@ -21,7 +21,9 @@ FILES = {file.__name__.rpartition(".")[2]: file for file in study_file.FILES}
 SHIPPED = ("bit_parity", "controlled_bit_parity", "dyck", "mqar")
 EXPERIMENTS = [(task, protocol) for task, file in FILES.items() for protocol in file.PROTOCOLS]
 STUDIES = {"quickstart": quickstart, "study": study_file}
-ALIKE = ("literature_64", "literature_128", "literature_512", "literature_mix")  # but for lengths and pairs
+# Those that differ from another one in lengths and pairs, or in the group.
+ALIKE = ("literature_64", "literature_128", "literature_512", "literature_mix")
+ALIKE_GROUPS = ("literature_s4", "literature_a5", "literature_s5")
 
 
 def num_params(setup):
@@ -29,7 +31,7 @@ def num_params(setup):
 
 
 @pytest.mark.parametrize(
-    "each, preset", covering([each for each in EXPERIMENTS if each[1] not in ALIKE], PRESETS)
+    "each, preset", covering([each for each in EXPERIMENTS if each[1] not in ALIKE + ALIKE_GROUPS], PRESETS)
 )
 def test_every_preset_and_every_protocol_can_be_set_up(each, preset):
     task, protocol = each

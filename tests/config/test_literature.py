@@ -1,8 +1,19 @@
 """The protocols named `literature` have the settings of the public code that they follow."""
 
 import pytest
+from task_samples import batch
 
-from configs import bit_parity, dyck, mqar
+from configs import (
+    bit_parity,
+    copy,
+    dyck,
+    flip_flop,
+    group_word,
+    modular_arithmetic,
+    mqar,
+    noisy_recall,
+    selective_copy,
+)
 from rnnbench.config.build import flat
 from rnnbench.train import population
 
@@ -55,6 +66,43 @@ SARROF_MAMBA = {
     "model.conv_size": 4, "model.mlp_dim": 0, "model.embedding_std": 0.02, "model.norm": "layer",
     "model.init": "torch", "model.conv_init": "torch", "model.init_residual": 1,
 }  # fmt: skip
+TORCH_ADAMW = {"optim.name": "adamw", "optim.b1": 0.9, "optim.b2": 0.999}
+DELTAPRODUCT = TORCH_ADAMW | {
+    "model.dim": 128, "model.layers": 1, "model.heads": 8, "model.conv_size": 0, "task.tokens": "all",
+    "task.supervision": "every", "task.train_lengths": (128, 128), "task.examples": 99_000,
+    "train.batch_size": 2048, "optim.weight_decay": 1e-6, "optim.decay": "all", "optim.warmup": 0.0,
+    "optim.schedule": "cosine", "optim.clip": 0.0, "population.learning_rates": (1e-3,),
+}  # fmt: skip
+GRAZZI_WORDS = TORCH_ADAMW | {
+    "model.dim": 128, "model.heads": 4, "model.conv_size": 0, "task.group": "S5", "task.supervision": "every",
+    "task.train_lengths": (32, 32), "task.examples": 1_600_000, "train.batch_size": 512,
+    "optim.weight_decay": 0.01, "optim.clip": 1.0, "population.learning_rates": (1e-4,),
+}  # fmt: skip
+SLICE = TORCH_ADAMW | {
+    "model.layers": 1, "model.dropout": 0.1, "task.group": "A5", "task.train_lengths": (3, 40),
+    "train.batch_size": 256, "train.steps": 100_000, "optim.warmup": 0.1, "optim.weight_decay": 0.01,
+    "optim.clip": 0.0, "population.learning_rates": (1e-3,),
+}  # fmt: skip
+LIU = TORCH_ADAMW | {
+    "model.dim": 512, "model.layers": 6, "model.heads": 8, "task.ignore": 0.8,
+    "task.train_lengths": (512, 512), "eval.ignore": (0.8, 0.98, 0.1), "train.batch_size": 16,
+    "train.steps": 10_000, "optim.weight_decay": 0.1, "population.learning_rates": (3e-4,),
+}  # fmt: skip
+JELASSI = TORCH_ADAMW | {
+    "model.dim": 1024, "model.layers": 12, "task.num_symbols": 26, "task.answers": "shown",
+    "task.train_lengths": (10, 40), "train.batch_size": 8, "train.steps": 2000, "optim.weight_decay": 0.1,
+    "optim.decay": "all", "optim.clip": 1.0, "population.learning_rates": (1e-5,),
+}  # fmt: skip
+MAD = TORCH_ADAMW | {
+    "model.dim": 128, "model.layers": 2, "model.embedding_std": 0.02, "task.examples": 12_800,
+    "train.batch_size": 128, "train.steps": 20_000, "optim.warmup": 0.0, "optim.clip": 0.0,
+    "population.learning_rates": (1e-4, 5e-4, 1e-3),
+}  # fmt: skip
+GU = {
+    "model.dim": 64, "model.layers": 2, "model.mlp_dim": 0, "task.num_marked": 16, "task.answers": "hidden",
+    "train.batch_size": 64, "train.steps": 400_000, "optim.schedule": "constant", "optim.warmup": 0.0,
+    "population.learning_rates": (1e-4,),
+}  # fmt: skip
 PUBLISHED = [
     (mqar, "gpt,literature", ZOOLOGY | ZOOLOGY_BLOCK | FIGURE_2 | {"model.positions": "learned"}),
     (mqar, "mamba,literature_64", ZOOLOGY | ZOOLOGY_MAMBA | FIGURE_2),
@@ -66,6 +114,27 @@ PUBLISHED = [
     (bit_parity, "slstm,literature", GRAZZI | {"model.conv_size": 0, "optim.weight_decay": 0.1}),
     (bit_parity, "lstm,literature", GRAZZI | {"optim.weight_decay": 0.1}),
     (dyck, "mamba,literature", SARROF | SARROF_MAMBA),
+    (group_word, "deltaproduct2,literature", DELTAPRODUCT | {"task.group": "S3"}),
+    (group_word, "deltaproduct2,literature_a5", DELTAPRODUCT | {"task.group": "A5"}),
+    (group_word, "deltanet_neg,literature_swaps", GRAZZI_WORDS | {"task.tokens": "swaps"}),
+    (group_word, "deltanet_neg,literature_threes", GRAZZI_WORDS | {"task.tokens": "threes"}),
+    (group_word, "slice,literature_slice", SLICE | {"model.dim": 256}),
+    (group_word, "mamba,literature_slice", SLICE | {"model.dim": 1024}),
+    (
+        modular_arithmetic,
+        "lstm,literature_slice",
+        TORCH_ADAMW | {"model.dim": 128, "model.dropout": 0.01, "population.learning_rates": (2e-3,)},
+    ),
+    (modular_arithmetic, "mamba,literature", {"task.operators": "+-*", "train.steps": 100_000}),
+    (modular_arithmetic, "mamba,literature_brackets", {"task.operators": "+-", "task.brackets": True}),
+    (flip_flop, "gpt,literature", LIU),
+    (flip_flop, "lstm,literature", {"model.dim": 128, "model.layers": 1, "train.steps": 500}),
+    (copy, "gpt,literature", JELASSI | {"model.heads": 16}),
+    (copy, "mamba,literature", JELASSI | {"model.options.state_dim": 32, "model.mlp_dim": 0}),
+    (noisy_recall, "mamba,literature", MAD | {"task.num_noise": 16, "model.options.state_dim": 4}),
+    (noisy_recall, "gpt,literature_plain", MAD | {"task.noise": 0.0, "model.heads": 16}),
+    (selective_copy, "gpt,literature_mad", MAD | {"task.num_symbols": 14, "task.num_marked": 16}),
+    (selective_copy, "mamba,literature", GU),
 ]
 
 
@@ -81,6 +150,23 @@ def test_as_many_examples_and_steps_as_published():
     assert parity.train.batch_size * parity.eval.batches == 8192
     words = dyck.get_config("mamba,literature")
     assert words.train.steps * words.train.batch_size == 15 * words.task.examples
+    for file, protocol, epochs in (
+        (group_word, "literature", 100),
+        (group_word, "literature_swaps", 100),
+        (noisy_recall, "literature", 200),
+        (selective_copy, "literature_mad", 200),
+    ):
+        config = file.get_config(f"lstm,{protocol}")
+        seen = config.train.steps * config.train.batch_size
+        assert seen == pytest.approx(epochs * config.task.examples, rel=0.02)
+
+
+def test_a_fifth_of_the_tokens_is_noise():
+    """As in MAD, where noise comes in twos, like pairs."""
+    task = population.prepare(noisy_recall.get_config("mamba,literature")).task
+    inputs = batch(task, {"length": 400}, 500).inputs
+    noise = inputs > task.num_keys + task.num_values
+    assert noise.mean() == pytest.approx(0.2, abs=0.005)
 
 
 @pytest.mark.parametrize(

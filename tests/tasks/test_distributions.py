@@ -88,6 +88,13 @@ def test_arithmetic_draws_digits_and_operators_evenly():
     assert_odds(rows(whole[:, [1, 3, 7]]), evenly(itertools.product("+-", "+-*", "+-*")))
 
 
+def test_arithmetic_without_multiplication():
+    inputs = words("arithmetic plus")
+    assert {*inputs.flat} == {*"0123+-()"}
+    two = inputs[np.isin(inputs[:, 3], ["+", "-"])]
+    assert_odds(rows(two[:, [1, 3]]), evenly(itertools.product("+-", repeat=2)))
+
+
 def test_arithmetic_branches_with_a_third():
     inputs = words("arithmetic brackets")
     opens = inputs[:, 2] == "("

@@ -93,6 +93,7 @@ REFUSALS = [
     ("flip_flop", {}, {"ignore": ()}, "eval.ignore"),
     ("flip_flop", {"train_lengths": (3, 8)}, {}, "task.train_lengths"),
     ("modular_arithmetic", {"modulus": 1}, {}, "task.modulus"),
+    ("modular_arithmetic", {"operators": "+"}, {}, "task.operators"),
     ("modular_arithmetic", {"brackets": 1}, {}, "task.brackets"),
     ("modular_arithmetic", {"brackets": True, "depth": 0}, {}, "task.depth"),
     ("modular_arithmetic", {"supervision": "some"}, {}, "task.supervision"),
