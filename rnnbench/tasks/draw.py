@@ -44,6 +44,19 @@ def choose(key: jax.Array, count: int, size: int | jax.Array) -> jax.Array:
     return jax.lax.scan(swap, jnp.zeros(count, jnp.int32), (step, partner))[1]
 
 
+def draw_gaps(key: jax.Array, count: int, free: jax.Array, most_free: int, power: float) -> jax.Array:
+    """[count] different integers x below `free`, drawn one after another with weight (x + 1)^(power - 1).
+
+    The largest of log-weights with Gumbel noise are such a draw (Efraimidis & Spirakis 2006). If `free` is
+    below `count`, the entries from `free` on are meaningless.
+    """
+    slot = jnp.arange(most_free)
+    score = (power - 1) * jnp.log1p(slot.astype(jnp.float32)) + jax.random.gumbel(
+        key, (most_free,), jnp.float32
+    )
+    return jax.lax.top_k(jnp.where(slot < free, score, -jnp.inf), count)[1]
+
+
 def order_by(rank: jax.Array) -> jax.Array:
     """[T] the positions sorted by rank [T], equal ranks in order: a stable argsort of integers below 2³¹/T.
 

@@ -16,6 +16,7 @@ from rnnbench.tasks.draw import (
     check_number,
     choose,
     draw,
+    draw_gaps,
     entries,
     is_int,
     order_by,
@@ -241,16 +242,3 @@ class MQAR:
             return order_by(~binding), jnp.sum(binding)
         order = order_by(random_ranks(key, binding))
         return (order[:1], 1) if self.queries == "one" else (order, jnp.sum(binding))
-
-
-def draw_gaps(key: jax.Array, count: int, free: jax.Array, most_free: int, power: float) -> jax.Array:
-    """[count] different integers x below `free`, drawn one after another with weight (x + 1)^(power - 1).
-
-    The largest of log-weights with Gumbel noise are such a draw (Efraimidis & Spirakis 2006). If `free` is
-    below `count`, the entries from `free` on are meaningless.
-    """
-    slot = jnp.arange(most_free)
-    score = (power - 1) * jnp.log1p(slot.astype(jnp.float32)) + jax.random.gumbel(
-        key, (most_free,), jnp.float32
-    )
-    return jax.lax.top_k(jnp.where(slot < free, score, -jnp.inf), count)[1]
