@@ -2,8 +2,9 @@
 
     python launch.py --config=configs/copy.py:gpt,small --workdir=runs/copy
 
-Theory: attention can copy strings of any length; a state of fixed size cannot (Jelassi et al. 2024).
-Not measured yet.
+Theory: two layers of attention copy strings whose length is exponential in their size. A state of fixed size
+copies only the strings that it can hold (Jelassi et al. 2024). Protocol `literature` is that of their public
+code. Not measured yet.
 """
 
 from configs.bit_parity import MAP, RECALL, SMALL

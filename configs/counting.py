@@ -2,9 +2,9 @@
 
     python launch.py --config=configs/counting.py:lstm,small --workdir=runs/counting
 
-Theory: an unbounded state can count, and so can a linear one with an eigenvalue of 1; a cell that saturates,
-such as GRU, cannot. Protocols: `small` and `map` are aⁿbⁿ, `small_shuffle` and `map_shuffle` are
-Shuffle-Dyck. Not measured yet.
+Theory: a state counts if it can keep its value and add to it, as those of `lstm` and `mamba` can. A bounded
+state, such as that of `gru`, does not. Protocols: `small` and `map` are aⁿbⁿ, `small_shuffle` and
+`map_shuffle` are Shuffle-Dyck. Not measured yet.
 """
 
 from configs.bit_parity import MAP, SMALL
