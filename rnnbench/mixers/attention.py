@@ -9,6 +9,7 @@ from rnnbench.errors import ConfigError
 from rnnbench.mixers.common import QKV, linear, merge_heads, turn
 from rnnbench.mixers.preset import Preset
 from rnnbench.ops import over_time
+from rnnbench.ops.ring_attention import ring_attention
 
 POSITIONS = ("rope", "alibi", "none")
 # Scores are computed for this many queries at a time (64 was among the fastest on CPU), or for a 16th of a
@@ -54,15 +55,15 @@ class Attention(nnx.Module):
         cache |= {"position": jnp.zeros((), jnp.int32), "start": jnp.zeros(batch, jnp.int32)}
         return cache | self.qkv.init_state(batch)
 
-    def __call__(self, x: jax.Array, state: dict | None = None, reset: jax.Array | None = None):
-        (q, k, v), state_out = self.qkv(x, state, reset)
-        offset = tokens_before(state)
+    def __call__(self, x: jax.Array, state: dict | None = None, reset=None, axis_name: str | None = None):
+        (q, k, v), state_out = self.qkv(x, state, reset, axis_name)
         if self.positions == "rope":
-            q, k = rotate(q, offset), rotate(k, offset)
+            first = over_time.positions(tokens_before(state), x.shape[1], axis_name)[0]
+            q, k = rotate(q, first), rotate(k, first)
         slopes = (
             2.0 ** (-8.0 * np.arange(1, self.heads + 1) / self.heads) if self.positions == "alibi" else None
         )
-        y, cache = attend_with_cache(q, {"k": k, "v": v}, state, reset, slopes)
+        y, cache = attend_with_cache(q, {"k": k, "v": v}, state, reset, slopes, axis_name)
         return self.output(merge_heads(y)), state_out | cache
 
 
@@ -73,22 +74,40 @@ def tokens_before(state: dict | None):
     return state["position"] if "position" in state else state["k"].shape[1]
 
 
-def attend_with_cache(q, new: dict, state: dict | None, reset, slopes=None) -> tuple[jax.Array, dict]:
+def attend_with_cache(q, new: dict, state: dict | None, reset, slopes=None, axis_name=None):
     """(y, cache): causal attention over the keys of `state` and the `new` ones, and what is kept of both.
 
     new: the arguments of `causal_attention` that have an entry per key, by name, as `state` has them.
     """
     offset, start = tokens_before(state), None if state is None else state.get("start")
-    start = first_keys(reset, offset, start, *q.shape[:2])
+    start = first_keys(reset, offset, start, *q.shape[:2], axis_name)
+    # Over devices, XLA leaves this gathering out where nobody asks for the cache.
+    cache = new if axis_name is None else jax.lax.all_gather(new, axis_name, axis=1, tiled=True)
+    tokens = cache["k"].shape[1]
     if state is not None:
-        new = {name: extend(state[name], x, offset) for name, x in new.items()}
-    y = causal_attention(q, offset=offset, slopes=slopes, start=start, **new)
-    cache = new | ({} if start is None else {"start": start[:, -1]})
+        cache = {name: extend(state[name], x, offset) for name, x in cache.items()}
+    if axis_name is None:
+        y = causal_attention(q, offset=offset, slopes=slopes, start=start, **cache)
+    else:
+        past = None if state is None else {name: state[name] for name in new}
+        y = attend_over_time(q, new, past, offset, slopes, start, axis_name)
+    if start is not None:
+        last = start[:, -1] if axis_name is None else over_time.of_last(start[:, -1], axis_name)
+        cache = cache | {"start": last}
     if state is not None and "position" in state:
-        cache["position"] = offset + q.shape[1]
+        cache["position"] = offset + tokens
         # A write past the end is moved back over valid keys, so that the cache is no longer correct.
-        y = jnp.where(cache["position"] <= new["k"].shape[1], y, jnp.nan)
+        y = jnp.where(cache["position"] <= cache["k"].shape[1], y, jnp.nan)
     return y, cache
+
+
+def attend_over_time(q, new: dict, past: dict | None, offset, slopes, start, axis_name) -> jax.Array:
+    """As `causal_attention`, for this device's part of the queries and the new keys; all of the past."""
+    if slopes is not None:  # a bias that falls by the slope with every token is a constant forget gate
+        forget = lambda keys: -jnp.broadcast_to(jnp.asarray(slopes, jnp.float32), keys.shape[:3])
+        new = new | {"log_forget": forget(new["k"])}
+        past = past and past | {"log_forget": forget(past["k"])}
+    return ring_attention(q, **new, axis_name=axis_name, start=start, past=past, offset=offset)
 
 
 def rotate(x: jax.Array, offset) -> jax.Array:
@@ -99,7 +118,7 @@ def rotate(x: jax.Array, offset) -> jax.Array:
     return turn(x.astype(jnp.float32), angle).astype(x.dtype)
 
 
-def first_keys(reset, offset, before, batch, length):
+def first_keys(reset, offset, before, batch, length, axis_name=None):
     """The first position that each of the tokens [B, T] from `offset` on may attend to; None if all may be.
 
     That of the last reset up to the token, or `before` [B] (None: 0), that of the last reset before them.
@@ -107,7 +126,7 @@ def first_keys(reset, offset, before, batch, length):
     if reset is None and before is None:
         return None
     before = jnp.zeros(batch, jnp.int32) if before is None else before
-    return over_time.segment_starts(reset, over_time.positions(offset, length, None), before)
+    return over_time.segment_starts(reset, over_time.positions(offset, length, axis_name), before, axis_name)
 
 
 def extend(past: jax.Array, new: jax.Array, offset) -> jax.Array:

@@ -38,10 +38,11 @@ class ForgettingAttention(nnx.Module):
         cache |= {"position": jnp.zeros((), jnp.int32), "start": jnp.zeros(batch, jnp.int32)}
         return cache | self.qkv.init_state(batch)
 
-    def __call__(self, x: jax.Array, state: dict | None = None, reset: jax.Array | None = None):
-        (q, k, v), state_out = self.qkv(x, state, reset)
+    def __call__(self, x: jax.Array, state: dict | None = None, reset=None, axis_name: str | None = None):
+        (q, k, v), state_out = self.qkv(x, state, reset, axis_name)
         log_forget = jax.nn.log_sigmoid(self.forget(x).astype(jnp.float32))
-        y, cache = attend_with_cache(q, {"k": k, "v": v, "log_forget": log_forget}, state, reset)
+        new = {"k": k, "v": v, "log_forget": log_forget}
+        y, cache = attend_with_cache(q, new, state, reset, axis_name=axis_name)
         return self.output(merge_heads(y)), state_out | cache
 
 

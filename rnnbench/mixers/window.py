@@ -50,19 +50,24 @@ class WindowAttention(nnx.Module):
         last = {"k": jnp.zeros(shape, self.dtype), "v": jnp.zeros(shape, self.dtype)}
         return last | {"seen": jnp.zeros(batch, jnp.int32)} | self.qkv.init_state(batch)
 
-    def __call__(self, x: jax.Array, state: dict | None = None, reset: jax.Array | None = None):
+    def __call__(self, x: jax.Array, state: dict | None = None, reset=None, axis_name: str | None = None):
         batch, length, _ = x.shape
-        (q, k, v), state_out = self.qkv(x, state, reset)
+        (q, k, v), state_out = self.qkv(x, state, reset, axis_name)
         before = self.init_state(batch, 0) if state is None else state
-        k, v = (jnp.concatenate([before[name], new], axis=1) for name, new in (("k", k), ("v", v)))
-        # Positions from the first key of the state on: rope needs differences only.
+        last = before["k"], before["v"]
+        if axis_name is not None:
+            last = tuple(over_time.tail_before(new, old, axis_name) for new, old in zip((k, v), last))
+        k, v = (jnp.concatenate([old, new], axis=1) for new, old in zip((k, v), last))
+        # Positions from the first key here on: rope needs differences only.
         offset = self.window - 1
-        positions = over_time.positions(offset, length, None)
-        start = over_time.segment_starts(reset, positions, offset - before["seen"])
+        positions = over_time.positions(offset, length, axis_name)
+        start = over_time.segment_starts(reset, positions, offset - before["seen"], axis_name)
+        start = start - (positions[0] - offset)
         y = causal_attention(rotate(q, offset), rotate(k, 0), v, offset, start=start, window=self.window)
         seen = jnp.minimum(offset + length - start[:, -1], offset)
-        state_out |= {"k": k[:, length:], "v": v[:, length:], "seen": seen}
-        return self.output(merge_heads(y)), state_out
+        after = {"k": k[:, length:], "v": v[:, length:], "seen": seen}
+        after = after if axis_name is None else over_time.of_last(after, axis_name)
+        return self.output(merge_heads(y)), state_out | after
 
 
 PRESETS = {"window": Preset(WindowAttention, order=48, structure="attention", conv_size=0)}
