@@ -43,11 +43,11 @@ class GRU(nnx.Module):
     def init_state(self, batch: int, max_length: int) -> dict:
         return {"h": jnp.zeros((batch, self.dim), jnp.float32)}
 
-    def __call__(self, x: jax.Array, state: dict | None = None, reset: jax.Array | None = None):
+    def __call__(self, x: jax.Array, state: dict | None = None, reset=None, axis_name: str | None = None):
         state = self.init_state(x.shape[0], 0) if state is None else state
         gates, candidate = jnp.split(self.input(x), [2 * self.dim], axis=-1)
         U = tuple(jnp.split(self.recurrent_kernel.astype(self.dtype), [2 * self.dim], axis=1))
-        h, last = recurrent(cell, U, (gates, candidate), state["h"], reset=reset)
+        h, last = recurrent(cell, U, (gates, candidate), state["h"], reset=reset, axis_name=axis_name)
         return h.astype(self.dtype), {"h": last}
 
 

@@ -42,11 +42,11 @@ class LSTM(nnx.Module):
         zero = jnp.zeros((batch, self.dim), jnp.float32)
         return {"h": zero, "c": zero}
 
-    def __call__(self, x: jax.Array, state: dict | None = None, reset: jax.Array | None = None):
+    def __call__(self, x: jax.Array, state: dict | None = None, reset=None, axis_name: str | None = None):
         state = self.init_state(x.shape[0], 0) if state is None else state
         # Time first, as the recurrence needs it: transposing x costs a quarter of transposing its projection.
         x = jnp.swapaxes(self.input(jnp.swapaxes(x, 0, 1)), 0, 1)
-        return lstm(self.recurrent_kernel[...], x, state, reset=reset)
+        return lstm(self.recurrent_kernel[...], x, state, reset=reset, axis_name=axis_name)
 
 
 def forget_gate_bias(dim: int, value: float) -> jax.Array:

@@ -44,15 +44,15 @@ class SLSTM(nnx.Module):
         state = {name: jnp.zeros((batch, self.dim), jnp.float32) for name in "hcnm"}
         return state | ({"conv": self.conv.init_state(batch)} if self.conv else {})
 
-    def __call__(self, x: jax.Array, state: dict | None = None, reset: jax.Array | None = None):
+    def __call__(self, x: jax.Array, state: dict | None = None, reset=None, axis_name: str | None = None):
         state, state_out = self.init_state(x.shape[0], 0) if state is None else state, {}
         u = x
         if self.conv:
-            u, state_out["conv"] = self.conv(x, state["conv"], reset)
+            u, state_out["conv"] = self.conv(x, state["conv"], reset, axis_name)
         gates = jnp.concatenate([self.gates(u), self.input(x)], axis=-1)
         R = self.recurrent_kernel.astype(self.dtype).reshape(self.heads, self.head_dim, -1)
         memory = {name: state[name] for name in "hcnm"}
-        h, memory = recurrent(cell, R, gates, memory, reset=reset)
+        h, memory = recurrent(cell, R, gates, memory, reset=reset, axis_name=axis_name)
         return merge_heads(self.norm(split_heads(h, self.heads))), memory | state_out
 
 

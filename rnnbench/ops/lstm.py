@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from rnnbench.ops.chunks import choose, cleared
+from rnnbench.ops.pipeline import pipelined
 
 DEFAULTS = {"accelerator": ("sequential", ("sequential",))}
 
@@ -14,7 +15,7 @@ def lstm(recurrent_kernel, x, state, *, reset=None, impl=None, axis_name=None):
     U = recurrent_kernel: [D, 4·D], its columns and those of x in the order i, f, o, z; x: [B, T, 4·D], the
     projected input; state: {"h", "c"} [B, D], float32; reset: [B, T] or None. Returns y [B, T, D] in x's
     dtype and the final state. The product h U is in x's dtype, gates and state in float32. ValueError for an
-    unknown impl or an axis_name.
+    unknown impl.
 
     The same as `recurrent` with an LSTM cell, but the gates are kept, the gradient's loop computes only
     their gradient, which is that of x, and dU = Σ_t h_{t-1}ᵀ dx_t is one product after the loop.
@@ -23,7 +24,8 @@ def lstm(recurrent_kernel, x, state, *, reset=None, impl=None, axis_name=None):
     """
     choose("lstm", DEFAULTS, impl)
     if axis_name is not None:
-        raise ValueError("lstm: a nonlinear recurrence cannot be split over time; axis_name must be None")
+        alone = lambda inputs, state: lstm(recurrent_kernel, inputs[0], state, reset=inputs[1], impl=impl)
+        return pipelined(alone, (x, reset), state, axis_name)
     state = {name: state[name].astype(jnp.float32) for name in ("h", "c")}
     x, reset = jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), (x, reset))
     y, h, c = _lstm(recurrent_kernel.astype(x.dtype), x, reset, state["h"], state["c"])

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from rnnbench.ops.chunks import choose, cleared
+from rnnbench.ops.pipeline import pipelined
 
 DEFAULTS = {"accelerator": ("sequential", ("sequential",))}
 
@@ -14,16 +15,16 @@ def recurrent(cell, params, x, state, *, reset=None, unroll=1, impl=None, axis_n
     x: pytree of [B, T, ...], y: pytree of [B, T, ...], state: pytree of [B, ...], required, since only the
     cell knows its shape and initial value. The cell must return the state in the dtypes it was given.
     reset: [B, T] or None; a cleared state is zero in all leaves. unroll: steps per iteration of the loop.
-    Returns (y, final_state). ValueError for an unknown impl or an axis_name.
+    Returns (y, final_state). ValueError for an unknown impl.
 
     Compute whatever does not depend on the state (input projections) before the call, as one matmul over T.
     A nonlinear recurrence has no parallel form, so `jax.lax.scan` is the only impl.
     """
     choose("recurrent", DEFAULTS, impl)
     if axis_name is not None:
-        raise ValueError(
-            "recurrent: a nonlinear recurrence cannot be split over time; axis_name must be None"
-        )
+        options = {"unroll": unroll, "impl": impl}
+        alone = lambda inputs, state: recurrent(cell, params, inputs[0], state, reset=inputs[1], **options)
+        return pipelined(alone, (x, reset), state, axis_name)
 
     def step(state, inputs):
         x_t, reset_t = inputs

@@ -51,7 +51,7 @@ def over_devices(devices, check_vma=False):
 
 
 def inputs(length, cache, offset, gates, resets):
-    """q, k, v, start, log_forget and the past of a cache with room for `cache` keys, of which it has `offset`."""
+    """q, k, v, start, log_forget and the past, a cache with room for `cache` keys and `offset` in it."""
     rng = np.random.default_rng(length)
     arrays = lambda n: [rng.normal(size=(BATCH, n, HEADS, KEY_DIM)) for _ in range(3)]
     q, k, v = arrays(length)
@@ -105,5 +105,5 @@ def test_long_sums_of_gates_keep_the_differences_between_near_tokens(gate):
     assert (np.round(whole) == whole).all() and (np.abs(rest) <= 0.5).all()
     exact = np.cumsum(gates[0, :, 0].astype(np.float64))
     for distance in (1, 30):
-        apart = lambda x: np.asarray(x, np.float64)[distance:] - np.asarray(x, np.float64)[:-distance]
-        np.testing.assert_allclose(apart(whole[0, :, 0]) + apart(rest[0, :, 0]), apart(exact), atol=2e-5)
+        found = sum(np.asarray(x[0, distance:, 0] - x[0, :-distance, 0], np.float64) for x in (whole, rest))
+        np.testing.assert_allclose(found, exact[distance:] - exact[:-distance], atol=2e-5)
