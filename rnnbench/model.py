@@ -171,9 +171,8 @@ def check_split(config: ConfigDict, task: Task) -> None:
     parts = config.mesh.time
     for mixer in (preset.mixer for preset, _ in mixers.of_layers(config.model)):
         if parts > 1 and "axis_name" not in inspect.signature(mixer.__call__).parameters:
-            raise ConfigError(
-                "mesh.time", f"the mixer {mixer.__name__} cannot be split over time; set it to 1"
-            )
+            reason = f"the mixer {mixer.__name__} takes no axis_name, so it cannot be split over time"
+            raise ConfigError("mesh.time", f"{reason}; set it to 1")
     for length in lengths(task):
         if length % parts and config.model.positions == "learned":
             advice = (

@@ -208,9 +208,9 @@ def test_settings_beside_a_pattern_are_refused(settings, key, message):
 
 def test_a_hybrid_is_split_over_time_only_if_all_its_parts_can_be():
     settings = {"mesh.time": 2, "model.layers": 2}
-    prepare(changed(tiny("lru", settings), {"model.pattern": ("rglru", "mingru")}))
-    with pytest.raises(ConfigError, match="WindowAttention cannot be split over time"):
-        prepare(tiny("griffin", settings))
+    prepare(tiny("griffin", settings))
+    with pytest.raises(ConfigError, match="RunningSum takes no axis_name"):
+        prepare(changed(tiny("lru", settings), {"model.pattern": ("rglru", "external_mixer:RunningSum")}))
 
 
 def test_the_check_runs_on_every_part(capsys, monkeypatch):

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from equations import assert_equal_over_devices
 from helpers import assert_trees_close
 
 from rnnbench.mixers.attention import BLOCK, causal_attention
@@ -50,3 +51,16 @@ def test_mapped_over_members():
     members = jax.random.normal(jax.random.key(0), (3, 2, BLOCK + 3, 2, 4))
     attention = jax.jit(lambda x: jax.grad(lambda x: jnp.sum(causal_attention(x, x, x, 0) ** 2))(x))
     assert_trees_close(jax.vmap(attention)(members)[1], attention(members[1]))
+
+
+OVER_DEVICES = [
+    ("window", {"window": 6, "conv_size": 3}),  # 5 keys from the 2 devices before
+    *(pytest.param(*case, marks=pytest.mark.slow) for case in (
+        ("window", {}), ("fox", {"conv_size": 3}), ("gpt", {}), ("gpt", {"positions": "alibi"}),
+    )),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name, options", OVER_DEVICES)
+def test_equal_over_devices(name, options):
+    assert_equal_over_devices(name, 8, heads=2, **options)

@@ -126,8 +126,30 @@ def test_memory_of_a_device_goes_with_its_part_of_the_sequence(name):
     assert_trees_close(scaled(grads, expected), scaled(expected, expected), rtol=1e-3, atol=1e-4)
 
 
-def test_a_nonlinear_recurrence_is_refused():
-    with pytest.raises(ValueError, match="recurrent: a nonlinear recurrence cannot be split over time"):
-        recurrent(
-            lambda params, state, x: (state, x), None, jnp.zeros((1, 2)), jnp.zeros(1), axis_name="time"
+def test_a_pipeline_over_the_batch_equals_the_loop():
+    """6 sequences are 3 parts on 4 devices; outputs, final state and all gradients, with resets."""
+    rng = np.random.default_rng(0)
+    batch, length, dim = 6, 12, 3
+    x, state = normal(rng, batch, length, dim), {"h": normal(rng, batch, dim)}
+    U, reset = normal(rng, dim, dim), rng.uniform(size=(batch, length)) < 0.2
+    weights = normal(rng, batch, length, dim), normal(rng, batch, dim)
+
+    def cell(U, state, x):
+        h = jnp.tanh(state["h"] @ U + x)
+        return {"h": h}, h * x
+
+    def on(devices):
+        by_time, axis_name = P(None, "time"), "time" if devices > 1 else None
+        run = lambda U, x, state, reset: recurrent(cell, U, x, state, reset=reset, axis_name=axis_name)
+        specs, out_specs = (P(), by_time, P(), by_time), (by_time, P())
+        split = jax.shard_map(
+            run, mesh=mesh_of(devices), in_specs=specs, out_specs=out_specs, check_vma=False
         )
+
+        def loss(U, x, state):
+            y, last = split(U, x, state, reset)
+            return jnp.sum(y * weights[0]) + jnp.sum(last["h"] * weights[1]), (y, last)
+
+        return jax.jit(jax.value_and_grad(loss, argnums=(0, 1, 2), has_aux=True))(U, x, state)
+
+    assert_trees_close(on(4), on(1), rtol=1e-4, atol=1e-5)

@@ -52,7 +52,7 @@ def assert_close(actual, expected):
     assert_trees_close(actual, expected, rtol=1e-4, atol=2e-5)
 
 
-SPLIT = ("linear_transformer", "lru", "deltanet_neg", "mamba_neg")
+SPLIT = ("linear_transformer", "lru", "deltanet_neg", "mamba_neg", "gpt", "lstm")
 OTHER_PRESETS = [pytest.param(name, marks=pytest.mark.slow) for name in ("deltanet", "mamba", "gpt")]
 
 
