@@ -26,11 +26,24 @@ def check_heads(dim: int, heads: int) -> None:
         raise ConfigError("model.heads", f"dim {dim} is not divisible by {heads} heads; possible: {fits}")
 
 
-def linear(inputs: int, outputs: int, *, rngs: nnx.Rngs, dtype, bias: bool = False) -> nnx.Linear:
-    """A projection; parameters in float32, arithmetic in `dtype`."""
-    return nnx.Linear(
-        inputs, outputs, use_bias=bias, dtype=dtype, param_dtype=jnp.float32, dot_general=flat_dot, rngs=rngs
-    )
+def linear(
+    inputs: int,
+    outputs: int,
+    *,
+    rngs: nnx.Rngs,
+    dtype,
+    bias: bool = False,
+    kernel_init: Callable | None = None,
+) -> nnx.Linear:
+    """A projection; parameters in float32, arithmetic in `dtype`.
+
+    A `kernel_init` of its own belongs to the recurrence, and no `model.init` replaces it.
+    """
+    start = {"kernel_init": kernel_init} if kernel_init else {}
+    options = {"use_bias": bias, "dtype": dtype, "param_dtype": jnp.float32, "dot_general": flat_dot}
+    layer = nnx.Linear(inputs, outputs, **options, **start, rngs=rngs)
+    layer.own_start = bool(start)
+    return layer
 
 
 def flat_dot(x: jax.Array, kernel: jax.Array, dimension_numbers=None, **options) -> jax.Array:

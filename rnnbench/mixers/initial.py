@@ -18,14 +18,16 @@ def restart(model: nnx.Module, config: ConfigDict, rngs: nnx.Rngs) -> None:
     config.init       the kernels [D, E] of all projections
     config.conv_init  kernel [w, channels] and bias [channels] of all short convolutions
     "torch": uniform in ±1/√D or ±1/√w, as PyTorch's Linear and Conv1d start; "normal": Gaussian, standard
-    deviation 0.02, the convolution's bias zero. Biases of projections keep their start, and so do parameters
-    that are neither: `A_log`, `dt_bias`, the recurrent kernel of an LSTM, the matrices of an LRU.
+    deviation 0.02, the convolution's bias zero. Biases of projections keep their start, and so do kernels
+    whose start is the recurrence's own (`linear(kernel_init=…)` in common.py, or `own_start = True` on any
+    nnx.Linear), and parameters that are neither: `A_log`, `dt_bias`, the recurrent kernel of an LSTM, the
+    matrices of an LRU.
 
     With config.init_residual = n > 0, the projections back to the residual stream, `output` of a mixer and
     `down` of an MLP, are divided by √(n · layers) (Radford et al. 2019, GPT-2; n = 1: Mamba's public code).
     """
     for _, part in nnx.iter_modules(model):
-        if isinstance(part, nnx.Linear) and config.init != "own":
+        if isinstance(part, nnx.Linear) and config.init != "own" and not getattr(part, "own_start", False):
             part.kernel[...] = drawn(config.init, rngs, part.kernel.shape, part.kernel.shape[0])
         if isinstance(part, ShortConv) and config.conv_init != "own":
             part.kernel[...] = drawn(config.conv_init, rngs, part.kernel.shape, part.conv_size)

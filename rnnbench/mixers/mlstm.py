@@ -34,8 +34,8 @@ class MLSTM(nnx.Module):
     ):
         self.qkv = QKV(dim, heads, conv_size, rngs=rngs, dtype=dtype)
         self.heads, self.head_dim, self.dtype = heads, dim // heads, dtype
-        self.gates = linear(dim, 2 * heads, rngs=rngs, dtype=jnp.float32, bias=True)
-        self.gates.kernel[...] = jnp.zeros((dim, 2 * heads), jnp.float32)
+        zeros = nnx.initializers.zeros
+        self.gates = linear(dim, 2 * heads, rngs=rngs, dtype=jnp.float32, bias=True, kernel_init=zeros)
         input_bias = 0.1 * jax.random.normal(rngs.params(), (heads,), jnp.float32)
         self.gates.bias[...] = jnp.concatenate([input_bias, jnp.linspace(3.0, 6.0, heads, dtype=jnp.float32)])
         self.gate = linear(dim, dim, rngs=rngs, dtype=dtype)

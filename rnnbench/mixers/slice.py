@@ -37,11 +37,11 @@ class SLiCE(nnx.Module):
     ):
         require(block >= 1 and dim % block == 0, "block", f"{block}: must divide model.dim {dim}")
         self.block, self.dtype = block, dtype
-        self.transition = linear(dim, dim * block, rngs=rngs, dtype=jnp.float32, bias=True)
-        normal = nnx.initializers.normal(init_std / block**0.5)
-        for parameter in (self.transition.kernel, self.transition.bias):
-            parameter[...] = normal(rngs.params(), parameter.shape, jnp.float32)
-        self.write = linear(dim, dim, rngs=rngs, dtype=jnp.float32, bias=True)
+        small = nnx.initializers.normal(init_std / block**0.5)
+        options = {"rngs": rngs, "dtype": jnp.float32, "bias": True}
+        self.transition = linear(dim, dim * block, kernel_init=small, **options)
+        self.transition.bias[...] = small(rngs.params(), (dim * block,), jnp.float32)
+        self.write = linear(dim, dim, **options)
         self.norm = nnx.RMSNorm(dim, epsilon=1e-5, dtype=jnp.float32, param_dtype=jnp.float32, rngs=rngs)
         self.output = linear(dim, dim, rngs=rngs, dtype=dtype)
 

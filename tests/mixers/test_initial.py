@@ -8,6 +8,7 @@ from helpers import tiny
 from ml_collections import ConfigDict
 
 from rnnbench.config.build import changed, label
+from rnnbench.mixers import PRESETS
 from rnnbench.mixers.common import linear
 from rnnbench.mixers.initial import restart
 from rnnbench.mixers.short_conv import ShortConv
@@ -59,6 +60,20 @@ def test_projections(init, std):
         largest = np.abs(found[path]).max() * D**0.5
         assert 0.95 < largest <= 1 if init == "torch" else largest < 1, path
     assert not np.array_equal(found["mixer.output.kernel"], found["mlp.down.kernel"])
+
+
+def test_a_start_of_the_recurrence_s_own_stays():
+    """The gates of an mLSTM start closed to the input, the transitions of a SLiCE near the identity."""
+    for preset, kernels in (("mlstm", ["gates"]), ("slice", ["transition"])):
+        model = Part(mixer=PRESETS[preset].mixer(16, rngs=nnx.Rngs(0)))
+        before = {name: getattr(model.mixer, name).kernel[...] for name in (*kernels, "output")}
+        restart(model, ConfigDict(OWN | {"init": "torch"}), nnx.Rngs(1))
+        kept = [
+            name
+            for name, kernel in before.items()
+            if (kernel == getattr(model.mixer, name).kernel[...]).all()
+        ]
+        assert kept == kernels, preset
 
 
 def test_convolutions():
