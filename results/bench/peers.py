@@ -2,29 +2,32 @@
 
     python results/bench/peers.py --lengths=256,1024 --names=delta_rule,lstm --json=peers.json
 
-PyTorch, flash-linear-attention (fla), mamba_ssm and jax-linear-attention (jla); none is a dependency. A peer
-is a small function that imports its package itself; what it raises becomes a note. A Triton kernel tries its
+PyTorch, flash-linear-attention (fla), mamba_ssm, memax and jax-linear-attention (jla); none is a dependency.
+What a peer raises becomes a note, and so do values of a function of PyTorch that are not those of our op.
+On a CPU the functions of fla are its definitions in PyTorch, step by step (naive) or in chunks. memax has one
+layer per recurrence, without our short convolutions and gates on the output. A Triton kernel tries its
 tilings in its first call, which may take minutes: that call counts as compilation.
 """
 
 import argparse
-import importlib
 import importlib.util
-import os
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from peer_programs import Prepare, jla, memax_layer, torch_function, torch_layer
 
 from rnnbench.bench import run
 from rnnbench.bench.plan import Couple, Section, comparisons
-from rnnbench.bench.subjects import OPS, STATES, Subject, parse, run_jax
-from rnnbench.bench.timing import Prepared, Skip, machine, sample
+from rnnbench.bench.subjects import STEPS, Subject, parse
+from rnnbench.bench.timing import Prepared, Skip
 from rnnbench.bench.trainer import Shape
+
+ANYWHERE, ON_GPU, BY_JAX = ("cpu", "gpu"), ("gpu",), ("cpu", "gpu", "tpu")
 
 
 @dataclass(frozen=True)
@@ -34,117 +37,81 @@ class Peer:
     ours: str
     module: str
     on: tuple[str, ...]
-    prepare: Callable[[str, Shape], Prepared]
+    prepare: Prepare
 
 
-def torch_lstm(kind: str, shape: Shape) -> Prepared:
-    """torch.nn.LSTM: one layer, one direction, as wide as its input."""
-    torch = _torch()
-    layer = torch.nn.LSTM(shape.dim, shape.dim, batch_first=True, **_place(torch, shape))
-    x = _tensors(torch, shape, (shape.batch, shape.length, shape.dim))
-    return _run_torch(torch, lambda x: layer(x)[0], x, kind, tuple(layer.parameters()))
+def fla(
+    form: str, ours: str, path: str, arrange: Any = lambda *inputs: inputs, on: Any = ANYWHERE, **options: Any
+) -> dict[str, Peer]:
+    """A function of flash-linear-attention, `path` inside its ops."""
+    module, _, name = f"fla.ops.{path}".rpartition(".")
+    return {
+        f"fla-{form}:{ours}": Peer(ours, "fla", on, torch_function(ours, module, name, arrange, **options))
+    }
 
 
-def fla_delta_rule_naive(kind: str, shape: Shape) -> Prepared:
-    """The delta rule step by step in PyTorch, as flash-linear-attention states it."""
-    naive = importlib.import_module("fla.ops.delta_rule.naive")
-    torch = _torch()
-    # Heads before time, unlike the other functions of that package.
-    return _run_torch(torch, naive.delta_rule_recurrence, _delta_inputs(torch, shape, heads_first=True), kind)
+# From our inputs (q, k, v, beta, log_decay), time before heads, to theirs.
+DECAY_FIRST = lambda q, k, v, beta, g: (q, k, v, g, beta)
+UNSCALED = lambda q, *inputs: (q * np.sqrt(q.shape[-1]), *inputs)  # for what divides q by √K
+HEADS_FIRST = lambda *inputs: tuple(np.swapaxes(x, 1, 2) for x in UNSCALED(*inputs))
+ONE = {"scale": 1.0}
+GATED, LINEAR = "gated_delta_rule.naive", "linear_attn.naive"
+PRODUCT = "gated_delta_product.naive.naive_recurrent_gated_delta_product"
 
 
-def fla_delta_rule_chunked(kind: str, shape: Shape) -> Prepared:
-    """Its chunked form in PyTorch (chunk 32)."""
-    naive = importlib.import_module("fla.ops.delta_rule.naive")
-    torch = _torch()
-    return _run_torch(torch, naive.delta_rule_chunkwise, _delta_inputs(torch, shape, heads_first=True), kind)
+def side_by_side(q: Any, u: Any, e: Any, w: Any) -> tuple[Any, ...]:
+    """(q, k, v, g, β): the steps of a token on the time axis, e = u, no decay."""
+    u, w = (np.moveaxis(x, 3, 2).reshape(x.shape[0], -1, x.shape[2], x.shape[-1]) for x in (u, w))
+    return q, u, w, np.zeros(q.shape[:3]), np.ones(u.shape[:3])
 
 
-def fla_delta_rule_triton(kind: str, shape: Shape) -> Prepared:
-    """Its Triton kernel; it takes no float32."""
-    function = importlib.import_module("fla.ops.delta_rule").chunk_delta_rule
-    torch = _torch()
-    scaled = lambda *inputs: function(*inputs, scale=1.0)
-    return _run_torch(torch, scaled, _delta_inputs(torch, shape), kind)
+def time_last(u: Any, delta: Any, A: Any, B: Any, C: Any, D: Any) -> tuple[Any, ...]:
+    u, delta, B, C = (np.swapaxes(x, 1, 2) for x in (u, delta, B, C))
+    return u, delta, A, B, C, D
 
 
-def fla_linear_attention_naive(kind: str, shape: Shape) -> Prepared:
-    """Linear attention step by step in PyTorch, as flash-linear-attention states it."""
-    naive = importlib.import_module("fla.ops.linear_attn.naive")
-    torch = _torch()
-    scaled = lambda *inputs: naive.naive_recurrent_linear_attn(*inputs, scale=1.0)
-    return _run_torch(torch, scaled, _heads(torch, shape, 3), kind)
+def jla_delta_rule(function: Any, q: Any, k: Any, v: Any, beta: Any) -> Any:
+    return function("deltanet", q, k, v, beta=beta, scale=1.0, output_final_state=True)
 
 
-def fla_linear_attention_chunked(kind: str, shape: Shape) -> Prepared:
-    """Its chunked form in PyTorch (chunk 64)."""
-    naive = importlib.import_module("fla.ops.linear_attn.naive")
-    torch = _torch()
-    scaled = lambda *inputs: naive.naive_chunk_linear_attn(*inputs, scale=1.0)
-    return _run_torch(torch, scaled, _heads(torch, shape, 3), kind)
+def jla_linear_attention(function: Any, q: Any, k: Any, v: Any) -> Any:
+    """It has no form without a decay: its decay per head, set to none."""
+    return function("simple_gla", q, k, v, g=jnp.zeros(q.shape[:3]), scale=1.0, output_final_state=True)
 
 
-def fla_linear_attention_triton(kind: str, shape: Shape) -> Prepared:
-    """Its Triton kernel."""
-    function = importlib.import_module("fla.ops.linear_attn").chunk_linear_attn
-    torch = _torch()
-    scaled = lambda *inputs: function(*inputs, scale=1.0, normalize=False)
-    return _run_torch(torch, scaled, _heads(torch, shape, 3), kind)
+def jla_selective_scan(function: Any, u: Any, delta: Any, A: Any, B: Any, C: Any, D: Any) -> Any:
+    return function("mamba1", C, B, u, dt=delta, a=A, d=D, scale=1.0, output_final_state=True)
 
 
-def mamba_ssm_scan(kind: str, shape: Shape) -> Prepared:
-    """The CUDA kernel of mamba_ssm; its time axis is the last."""
-    function = importlib.import_module("mamba_ssm.ops.selective_scan_interface").selective_scan_fn
-    torch = _torch()
-    channels, states = (shape.batch, shape.dim, shape.length), (shape.batch, STATES, shape.length)
-    u, delta, B, C = _tensors(torch, shape, channels, channels, states, states)
-    delta = torch.nn.functional.softplus(delta.detach()).requires_grad_()
-    A = -torch.arange(1.0, STATES + 1, device=u.device).repeat(shape.dim, 1)
-    D = torch.ones(shape.dim, device=u.device)
-    return _run_torch(torch, function, (u, delta, A.requires_grad_(), B, C, D.requires_grad_()), kind)
-
-
-def jla_delta_rule(kind: str, shape: Shape) -> Prepared:
-    """jax-linear-attention's choice for this device."""
-    function = importlib.import_module("jla.ops").linear_attention
-    call = lambda q, k, v, beta: function("deltanet", q, k, v, beta=beta, scale=1.0, output_final_state=True)
-    return run_jax(call, OPS["delta_rule"][1], kind, shape)
-
-
-def jla_linear_attention(kind: str, shape: Shape) -> Prepared:
-    """jax-linear-attention has no form without a decay: its decay per head, set to none."""
-    function = importlib.import_module("jla.ops").linear_attention
-
-    def call(q: jax.Array, k: jax.Array, v: jax.Array) -> Any:
-        g = jnp.zeros(q.shape[:3])
-        return function("simple_gla", q, k, v, g=g, scale=1.0, output_final_state=True)
-
-    return run_jax(call, OPS["linear_attention"][1], kind, shape)
-
-
-def jla_selective_scan(kind: str, shape: Shape) -> Prepared:
-    """jax-linear-attention's Mamba-1."""
-    function = importlib.import_module("jla.ops").linear_attention
-
-    def call(u: jax.Array, delta: jax.Array, A: jax.Array, B: jax.Array, C: jax.Array, D: jax.Array) -> Any:
-        return function("mamba1", C, B, u, dt=delta, a=A, d=D, scale=1.0, output_final_state=True)
-
-    return run_jax(call, OPS["selective_scan"][1], kind, shape)
-
-
-ANYWHERE, ON_GPU = ("cpu", "gpu"), ("gpu",)
+MAMBA = torch_function(
+    "selective_scan", "mamba_ssm.ops.selective_scan_interface", "selective_scan_fn", time_last
+)
 PEERS: dict[str, Peer] = {
-    "torch:lstm": Peer("mixer:lstm", "torch", ANYWHERE, torch_lstm),
-    "fla-naive:delta_rule": Peer("delta_rule", "fla", ANYWHERE, fla_delta_rule_naive),
-    "fla-chunked:delta_rule": Peer("delta_rule", "fla", ANYWHERE, fla_delta_rule_chunked),
-    "fla-triton:delta_rule": Peer("delta_rule", "fla", ON_GPU, fla_delta_rule_triton),
-    "fla-naive:linear_attention": Peer("linear_attention", "fla", ANYWHERE, fla_linear_attention_naive),
-    "fla-chunked:linear_attention": Peer("linear_attention", "fla", ANYWHERE, fla_linear_attention_chunked),
-    "fla-triton:linear_attention": Peer("linear_attention", "fla", ON_GPU, fla_linear_attention_triton),
-    "mamba_ssm:selective_scan": Peer("selective_scan", "mamba_ssm", ON_GPU, mamba_ssm_scan),
-    "jla:delta_rule": Peer("delta_rule", "jla", (*ANYWHERE, "tpu"), jla_delta_rule),
-    "jla:linear_attention": Peer("linear_attention", "jla", (*ANYWHERE, "tpu"), jla_linear_attention),
-    "jla:selective_scan": Peer("selective_scan", "jla", (*ANYWHERE, "tpu"), jla_selective_scan),
+    "torch:lstm": Peer("mixer:lstm", "torch", ANYWHERE, torch_layer("LSTM")),
+    "torch:gru": Peer("mixer:gru", "torch", ANYWHERE, torch_layer("GRU")),
+    "torch:rnn": Peer("mixer:elman", "torch", ANYWHERE, torch_layer("RNN")),
+    "memax:deltanet": Peer("mixer:deltanet", "memax", ANYWHERE, memax_layer("delta", "DeltaNet", heads=True)),
+    "memax:gdn": Peer("mixer:gated_deltanet", "memax", ANYWHERE, memax_layer("gdn", "GDN", heads=True)),
+    "memax:lru": Peer("mixer:lru", "memax", ANYWHERE, memax_layer("lru", "LRU", heads=False)),
+    **fla("naive", "delta_rule", "delta_rule.naive.delta_rule_recurrence", HEADS_FIRST),
+    **fla("chunked", "delta_rule", "delta_rule.naive.delta_rule_chunkwise", HEADS_FIRST),
+    **fla("triton", "delta_rule", "delta_rule.chunk_delta_rule", on=ON_GPU, **ONE),
+    **fla("naive", "gated_delta_rule", f"{GATED}.naive_recurrent_gated_delta_rule", **ONE),
+    **fla("chunked", "gated_delta_rule", f"{GATED}.naive_chunk_gated_delta_rule", DECAY_FIRST, **ONE),
+    **fla("naive", "channel_gated_delta_rule", "kda.naive.naive_recurrent_kda", DECAY_FIRST, **ONE),
+    **fla("chunked", "channel_gated_delta_rule", "kda.naive.naive_chunk_kda", DECAY_FIRST, **ONE),
+    **fla("naive", "generalised_delta_rule", PRODUCT, side_by_side, num_householder=STEPS, **ONE),
+    **fla("naive", "linear_attention", f"{LINEAR}.naive_recurrent_linear_attn", **ONE),
+    **fla("chunked", "linear_attention", f"{LINEAR}.naive_chunk_linear_attn", **ONE),
+    **fla("triton", "linear_attention", "linear_attn.chunk_linear_attn", on=ON_GPU, normalize=False, **ONE),
+    **fla("naive", "gated_linear_attention", "gla.naive.naive_recurrent_gla", UNSCALED),
+    **fla("naive", "linear_scan", "hgrn.naive.naive_recurrent_hgrn", lambda a, b: (b, np.log(a))),
+    "mamba_ssm:selective_scan": Peer("selective_scan", "mamba_ssm", ON_GPU, MAMBA),
+    "jla:delta_rule": Peer("delta_rule", "jla", BY_JAX, jla("delta_rule", jla_delta_rule)),
+    "jla:linear_attention": Peer(
+        "linear_attention", "jla", BY_JAX, jla("linear_attention", jla_linear_attention)
+    ),
+    "jla:selective_scan": Peer("selective_scan", "jla", BY_JAX, jla("selective_scan", jla_selective_scan)),
 }
 
 
@@ -208,74 +175,6 @@ def parser() -> argparse.ArgumentParser:
 
 def main(given: Sequence[str] | None = None) -> int:
     return run.main(parser(), plan, given)
-
-
-def _torch() -> Any:
-    # Its threads would otherwise spin while they wait, at the cost of whatever is timed next.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    import torch
-
-    torch.manual_seed(0)
-    return torch
-
-
-def _place(torch: Any, shape: Shape) -> dict[str, Any]:
-    device = "cuda" if jax.default_backend() == "gpu" else "cpu"
-    return {"device": device, "dtype": getattr(torch, shape.dtype)}
-
-
-def _tensors(torch: Any, shape: Shape, *sizes: tuple[int, ...]) -> tuple[Any, ...]:
-    return tuple(torch.randn(size, **_place(torch, shape)).requires_grad_() for size in sizes)
-
-
-def _heads(torch: Any, shape: Shape, n: int, heads_first: bool = False) -> tuple[Any, ...]:
-    middle = (shape.heads, shape.length) if heads_first else (shape.length, shape.heads)
-    return _tensors(torch, shape, *[(shape.batch, *middle, shape.dim // shape.heads)] * n)
-
-
-def _delta_inputs(torch: Any, shape: Shape, heads_first: bool = False) -> tuple[Any, ...]:
-    q, k, v = _heads(torch, shape, 3, heads_first)
-    k = torch.nn.functional.normalize(k.detach(), dim=-1).requires_grad_()
-    beta = torch.rand(q.shape[:3], **_place(torch, shape)).requires_grad_()
-    return q, k, v, beta
-
-
-def _run_torch(
-    torch: Any, function: Any, inputs: tuple[Any, ...], kind: str, parameters: tuple = ()
-) -> Prepared:
-    """The function forward, or with the gradient of all inputs and parameters for a random dy."""
-    on_gpu = inputs[0].is_cuda
-    first = lambda y: y[0] if isinstance(y, tuple) else y
-    with torch.no_grad():
-        dy = torch.randn_like(first(function(*inputs)))
-
-    def once() -> None:
-        if kind == "forward":
-            with torch.no_grad():
-                function(*inputs)
-        else:
-            wanted = [x for x in (*inputs, *parameters) if x.requires_grad]
-            torch.autograd.grad(first(function(*inputs)), wanted, dy)
-
-    def run(n: int) -> None:
-        torch.set_num_threads(threads)
-        for _ in range(n):
-            once()
-        if on_gpu:
-            torch.cuda.synchronize()
-
-    # Small problems are often faster on one thread, above all on a busy machine: the peer gets the better.
-    threads = 1
-    start = time.perf_counter()
-    run(1)
-    first_call = time.perf_counter() - start
-    if not on_gpu:
-        seconds = {}
-        for threads in (1, machine()["cpu_cores"]):
-            run(1)
-            seconds[threads] = sample(Prepared(run), 1)
-        threads = min(seconds, key=seconds.get)
-    return Prepared(run, compile_seconds=first_call)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from rnnbench.ops.block_scan import block_scan
 from rnnbench.ops.delta_rule import delta_rule, generalised_delta_rule
 from rnnbench.ops.linear_attention import linear_attention
 from rnnbench.ops.linear_scan import linear_scan
+from rnnbench.ops.max_plus import max_plus
 from rnnbench.ops.recurrent import recurrent
 from rnnbench.ops.selective_scan import selective_scan
 from rnnbench.train import population
@@ -44,6 +45,11 @@ def _random_walks(key: jax.Array, s: Shape) -> tuple[jax.Array, ...]:
     return jax.nn.sigmoid(a), b
 
 
+def _stabiliser(key: jax.Array, s: Shape) -> tuple[jax.Array, ...]:
+    a, b = _normal(key, 2, s.batch, s.length, s.heads)
+    return jax.nn.log_sigmoid(a), b
+
+
 def _selective(key: jax.Array, s: Shape) -> tuple[jax.Array, ...]:
     u, delta = _normal(key, 2, s.batch, s.length, s.dim)
     B, C = _normal(jax.random.fold_in(key, 1), 2, s.batch, s.length, STATES)
@@ -59,6 +65,17 @@ def _delta(key: jax.Array, s: Shape) -> tuple[jax.Array, ...]:
     q, k, v = _attention(key, s)
     beta = jax.nn.sigmoid(_normal(jax.random.fold_in(key, 1), s.batch, s.length, s.heads))
     return q, k / jnp.linalg.norm(k, axis=-1, keepdims=True), v, beta
+
+
+def _with_decay(inputs: Any, per_channel: bool) -> Any:
+    """The inputs, and a log-decay per head or per key channel after them."""
+
+    def drawn(key: jax.Array, s: Shape) -> tuple[jax.Array, ...]:
+        q, *rest = inputs(key, s)
+        shape = q.shape if per_channel else q.shape[:-1]
+        return q, *rest, jax.nn.log_sigmoid(3 + _normal(jax.random.fold_in(key, 3), *shape))
+
+    return drawn
 
 
 def _steps(key: jax.Array, s: Shape) -> tuple[jax.Array, ...]:
@@ -98,8 +115,12 @@ def _normal(key: jax.Array, *shape: int) -> jax.Array:
 OPS: dict[str, tuple[Any, Any, Any]] = {
     "linear_scan": (linear_scan, _random_walks, linear_scan),
     "selective_scan": (selective_scan, _selective, selective_scan),
+    "max_plus": (max_plus, _stabiliser, max_plus),
     "linear_attention": (linear_attention, _attention, linear_attention),
+    "gated_linear_attention": (linear_attention, _with_decay(_attention, per_channel=True), linear_attention),
     "delta_rule": (delta_rule, _delta, delta_rule),
+    "gated_delta_rule": (delta_rule, _with_decay(_delta, per_channel=False), delta_rule),
+    "channel_gated_delta_rule": (delta_rule, _with_decay(_delta, per_channel=True), delta_rule),
     "generalised_delta_rule": (generalised_delta_rule, _steps, generalised_delta_rule),
     "block_scan": (block_scan, _blocks, block_scan),
     "recurrent": (_tanh_rnn, _tanh_cell, recurrent),
