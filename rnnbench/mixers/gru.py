@@ -8,7 +8,7 @@ from flax import nnx
 
 from rnnbench.mixers.common import linear
 from rnnbench.mixers.preset import Preset
-from rnnbench.ops.recurrent import recurrent
+from rnnbench.ops.gru import gru
 
 
 class GRU(nnx.Module):
@@ -45,22 +45,10 @@ class GRU(nnx.Module):
 
     def __call__(self, x: jax.Array, state: dict | None = None, reset=None, axis_name: str | None = None):
         state = self.init_state(x.shape[0], 0) if state is None else state
-        gates, candidate = jnp.split(self.input(x), [2 * self.dim], axis=-1)
-        U = tuple(jnp.split(self.recurrent_kernel.astype(self.dtype), [2 * self.dim], axis=1))
-        h, last = recurrent(cell, U, (gates, candidate), state["h"], reset=reset, axis_name=axis_name)
-        return h.astype(self.dtype), {"h": last}
-
-
-def cell(U, h, inputs):
-    """h_t, h_t; the products are in the dtype of the inputs, gates and state in float32."""
-    gates, candidate = inputs
-    gates_kernel, candidate_kernel = U
-    z, r = jnp.split(
-        jax.nn.sigmoid((gates + h.astype(gates.dtype) @ gates_kernel).astype(jnp.float32)), 2, -1
-    )
-    candidate = candidate + (r * h).astype(candidate.dtype) @ candidate_kernel
-    h = z * h + (1 - z) * jnp.tanh(candidate.astype(jnp.float32))
-    return h, h
+        # Time first, as in the LSTM.
+        x = jnp.swapaxes(self.input(jnp.swapaxes(x, 0, 1)), 0, 1)
+        h, last = gru(self.recurrent_kernel[...], x, state["h"], reset=reset, axis_name=axis_name)
+        return h, {"h": last}
 
 
 PRESETS = {"gru": Preset(GRU, order=44, structure="nonlinear", selective=True)}

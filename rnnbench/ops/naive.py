@@ -98,6 +98,18 @@ def lstm(U, x, h, c, reset=None, xp=np):
     return y, h, c
 
 
+def gru(U, x, h, reset=None, xp=np):
+    U_zr, U_h = U[:, : 2 * len(U)], U[:, 2 * len(U) :]
+
+    def step(h, x):
+        zr = 1 / (1 + xp.exp(-(x[:, : 2 * len(U)] + h @ U_zr)))
+        z, r = xp.split(zr, 2, axis=-1)
+        h = z * h + (1 - z) * xp.tanh(x[:, 2 * len(U) :] + (r * h) @ U_h)
+        return h, h
+
+    return loop(step, h, x, reset, xp)
+
+
 def recurrent(cell, params, x, state, reset=None):
     """Unlike the others it keeps the inputs' precision and is differentiable: `cell` is written in JAX."""
     y = []

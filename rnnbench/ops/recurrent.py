@@ -1,4 +1,4 @@
-"""Any nonlinear cell, one step at a time: the core of LSTM."""
+"""Any nonlinear cell, one step at a time: without a gradient of its own."""
 
 import jax
 import jax.numpy as jnp
