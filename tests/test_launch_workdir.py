@@ -8,6 +8,7 @@ import pytest
 from launched import PARITY, TINY, compiled, launch, refusal
 
 from rnnbench.config.schema import KEYS
+from rnnbench.parallel.cores import cores
 from rnnbench.store import workdir
 from rnnbench.store.rows import Row
 
@@ -52,6 +53,11 @@ def test_a_run_leaves_exactly_these_files(finished):
     assert set(saved) == {key.split(".")[0] for key in KEYS}
     assert saved["train"]["steps"] == 10 and saved["protocol"] == "custom"
     assert "bit_parity-custom-lstm" in printed and "length=16" in printed
+
+
+def test_two_members_have_a_core_each(finished):
+    rows = (finished[0] / "results.jsonl").read_text().splitlines()
+    assert {json.loads(row)["device"] for row in rows} == {f"{min(cores(), 2)} x cpu"}
 
 
 def test_a_second_start_of_a_config_skips_compilation(finished, tmp_path):

@@ -35,8 +35,8 @@ def define() -> flags.FlagValues:
     values = flags.FlagValues()
     values.set_gnu_getopt()
     text = lambda name, help: flags.DEFINE_string(name, None, help, values)
-    number = lambda name, help: flags.DEFINE_integer(
-        name, None, help, upper_bound=2**31 - 1, flag_values=values
+    number = lambda name, help, **more: flags.DEFINE_integer(
+        name, None, help, upper_bound=2**31 - 1, flag_values=values, **more
     )
     switch = lambda name, help, **more: flags.DEFINE_bool(name, False, help, values, **more)
     flags.DEFINE_multi_string("config", [], "config file: configs/TASK.py:MODEL,PROTOCOL or your own", values)
@@ -48,6 +48,11 @@ def define() -> flags.FlagValues:
     switch("show_config", "print every key with its value and comment")
     switch("show_batch", "print three training samples with their targets")
     text("compilation_cache", "folder that keeps compiled programs between starts; 'off' disables it")
+    number(
+        "cpu_devices",
+        "devices of the CPU; by default one per core, as far as members share them",
+        lower_bound=1,
+    )
     flags.DEFINE_enum(
         "distributed",
         "auto",

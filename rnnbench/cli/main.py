@@ -79,7 +79,7 @@ def is_study(line: CommandLine) -> bool:
 
 def start(line: CommandLine, cells: dict[str, ConfigDict]) -> int:
     """Joins the other processes, if any, and runs the cells, or the config without cells."""
-    from rnnbench.parallel import hosts, signals
+    from rnnbench.parallel import cores, hosts, signals
     from rnnbench.parallel import mesh as meshes
     from rnnbench.train import profile as profiling
     from rnnbench.train import run as train
@@ -93,6 +93,7 @@ def start(line: CommandLine, cells: dict[str, ConfigDict]) -> int:
         raise
     except (ValueError, RuntimeError) as error:
         raise UsageError(f"--distributed: {first_line(error)}") from None
+    cores.use(given.cpu_devices, cells.values() or [config])
     meshes.keep_compiled(given.compilation_cache)
     if given.show_batch:
         return show.show_batch(next(iter(cells.values()), config))

@@ -9,13 +9,16 @@ import jax
 from flax import nnx
 
 from rnnbench import model
+from rnnbench.parallel.cores import cores
 from rnnbench.tasks.contract import bounds
 from rnnbench.train.progress import duration
 from rnnbench.train.step import Setup
 
-# Where nothing is measured yet: operations per second (on 2 CPU cores the presets of the quickstart ran at 11
-# to 58 GFLOP/s), and the seconds that compiling a cell took there.
+# Where nothing is measured yet: operations per second of one device (on 2 CPU cores the presets of the
+# quickstart ran at 11 to 58 GFLOP/s), the share of them that each of several CPU devices has, and the seconds
+# that compiling a cell took there.
 OPERATIONS_PER_SECOND = {"cpu": 2e10, "other": 1e12}
+SHARE_OF_SEVERAL = 0.75
 COMPILE_SECONDS = 10.0
 
 
@@ -29,6 +32,7 @@ class Size(NamedTuple):
     members: int
     steps: int
     operations: float
+    devices: int = 1
 
 
 class Seconds(NamedTuple):
@@ -64,6 +68,7 @@ def size(setup: Setup) -> Size:
         members,
         steps,
         members * (steps * step + evaluations * evaluation),
+        setup.mesh.size,
     )
 
 
@@ -96,12 +101,15 @@ def predict(name: str, sizes: dict[str, Size], known: dict[str, Seconds]) -> tup
             speed = statistics.median(sizes[cell].operations / max(known[cell].work, 1e-3) for cell in found)
             compiling = statistics.median(known[cell].compile for cell in found)
             return compiling + mine.operations / speed, rule
-    return COMPILE_SECONDS + mine.operations / guessed_speed(), "guess"
+    return COMPILE_SECONDS + mine.operations / guessed_speed(mine.devices), "guess"
 
 
-def guessed_speed() -> float:
-    """Operations per second of the devices at hand, until something is measured."""
-    return OPERATIONS_PER_SECOND["cpu" if jax.default_backend() == "cpu" else "other"]
+def guessed_speed(devices: int = 1) -> float:
+    """Operations per second of so many devices, until something is measured."""
+    if jax.default_backend() != "cpu":
+        return OPERATIONS_PER_SECOND["other"]
+    at_once = min(devices, cores())
+    return OPERATIONS_PER_SECOND["cpu"] * max(1, SHARE_OF_SEVERAL * at_once)
 
 
 def status(folder: Path) -> str:
@@ -133,7 +141,8 @@ def show(
     print(f"{len(status)} cells, {done} done; the others take about {duration(total)}, begun from step 0.")
     print("Seconds are by the speed of finished cells of the same task and model, the model or the study; a")
     print("guess is 6 operations per parameter, number of the state and token of training, 2 of evaluation,")
-    print(f"at {guessed_speed() / 1e9:.0f} GFLOP/s, and {COMPILE_SECONDS:.0f} s to compile.")
+    speed = guessed_speed(max(mine.devices for mine in sizes.values()))
+    print(f"at up to {speed / 1e9:.0f} GFLOP/s, and {COMPILE_SECONDS:.0f} s to compile.")
 
 
 def shares(known: Iterable[dict[str, Any]]) -> str:
