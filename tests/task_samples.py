@@ -84,6 +84,7 @@ SETTINGS = {
     "selective copy": (SelectiveCopy(num_symbols=3, num_marked=2), {"length": [4, 8]}),
     "induction": (Induction(num_symbols=2), {"length": 7}),
     "induction last": (Induction(num_symbols=4, supervision="last"), {"length": [2, 7]}),
+    "induction marked": (Induction(num_symbols=3, supervision="marked"), {"length": [3, 7]}),
     "noisy recall": (NoisyRecall(num_keys=2, num_values=3, num_noise=2, noise=0.3), {"length": [3, 9]}),
     "fuzzy recall": (
         FuzzyRecall(num_pairs=2, key_tokens=2, value_tokens=3, train_lengths=(4, 12)),
@@ -115,7 +116,8 @@ def ends(name, mask):
         return last + 1  # the closing bracket itself is not asked for
     if name == "flip-flop":
         return last + 1  # the bit that was read
-    told = ("parity", "controlled", "dyck", "group", "automaton", "arithmetic", "induction last", "counting")
+    told = ("parity", "controlled", "dyck", "group", "automaton", "arithmetic", "counting")
+    told += ("induction last", "induction marked")
     return last if name.startswith(told) else np.full(len(mask), mask.shape[1])
 
 

@@ -120,7 +120,7 @@ def induction(task, words):
     for t, word in enumerate(words):
         before = [s for s in range(t) if words[s] == word]
         answers.append(words[before[-1] + 1] if before else None)
-    return [None] * (len(words) - 1) + answers[-1:] if task.supervision == "last" else answers
+    return answers if task.supervision == "every" else [None] * (len(words) - 1) + answers[-1:]
 
 
 def noisy_recall(words):

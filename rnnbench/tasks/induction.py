@@ -24,33 +24,44 @@ class Induction(Lengths):
         inputs   c a b d a
         targets  . . . . b
 
+    supervision "marked": only the last token asks, a marker !, which also stands at one other place, drawn
+    uniformly.
+
+        inputs   c a ! d b !
+        targets  . . . . . d
+
     Options
-        num_symbols   different tokens
+        num_symbols   different tokens; the marker is a further one
         supervision   as above
         train_lengths, eval_lengths   lengths, drawn uniformly from (low, high)
 
     Chance is 1/num_symbols.
-    Source: the induction heads of Olsson et al. 2022 (arXiv 2209.11895); "last" with 16 tokens, trained at
-    length 256, is close to Gu & Dao 2023 (arXiv 2312.00752), where a special token marks both places.
+    Source: the induction heads of Olsson et al. 2022 (arXiv 2209.11895); "marked" at length 256 is the
+    setting of Gu & Dao 2023 (arXiv 2312.00752).
     """
 
     num_symbols: int = option(16, "different tokens")
-    supervision: str = option("every", "targets wherever a token occurred before, or only at the last one")
+    supervision: str = option(
+        "every", "every (wherever a token occurred before) | last | marked (by a token of its own)"
+    )
 
-    shortest = 2
     language = "recall"
     # Over a fixed alphabet it is an automaton of one register per token, each overwritten at once.
     theory = theory.STAR_FREE
 
     def __post_init__(self):
         check_integer("task.num_symbols", self.num_symbols, 2)
-        check_choice("task.supervision", self.supervision, ("every", "last"))
+        check_choice("task.supervision", self.supervision, ("every", "last", "marked"))
         self.train_cases()
         self.cases()
 
     @property
+    def shortest(self) -> int:
+        return 3 if self.supervision == "marked" else 2
+
+    @property
     def vocab_size(self) -> int:
-        return self.num_symbols
+        return self.num_symbols + (self.supervision == "marked")
 
     @property
     def num_classes(self) -> int:
@@ -62,7 +73,7 @@ class Induction(Lengths):
 
     @property
     def token_names(self) -> tuple[str, ...]:
-        return letters(self.num_symbols)
+        return (*letters(self.num_symbols), *"!" * (self.supervision == "marked"))
 
     @property
     def headline(self) -> str:
@@ -79,9 +90,12 @@ class Induction(Lengths):
         length_key, token_key, repeat_key = jax.random.split(key, 3)
         length, place = draw(length_key, low, high), jnp.arange(high, dtype=jnp.int32)
         tokens = jax.random.randint(token_key, (high,), 0, self.num_symbols, dtype=jnp.int32)
-        asks = place < length
+        asks = place < length if self.supervision == "every" else place == length - 1
+        if self.supervision == "marked":
+            first = draw(repeat_key, 0, length - 3)
+            inputs = jnp.where(asks | (place == first), self.num_symbols, tokens)
+            return supervise(jnp.where(place < length, inputs, 0), tokens[first + 1], asks)
         if self.supervision == "last":
-            asks = place == length - 1
             tokens = jnp.where(asks, tokens[draw(repeat_key, 0, length - 2)], tokens)
         tokens = jnp.where(place < length, tokens, 0)
         before = last_occurrence(tokens)

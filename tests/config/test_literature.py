@@ -9,6 +9,7 @@ from configs import (
     dyck,
     flip_flop,
     group_word,
+    induction,
     modular_arithmetic,
     mqar,
     noisy_recall,
@@ -99,9 +100,16 @@ MAD = TORCH_ADAMW | {
     "population.learning_rates": (1e-4, 5e-4, 1e-3),
 }  # fmt: skip
 GU = {
-    "model.dim": 64, "model.layers": 2, "model.mlp_dim": 0, "task.num_marked": 16, "task.answers": "hidden",
-    "train.batch_size": 64, "train.steps": 400_000, "optim.schedule": "constant", "optim.warmup": 0.0,
-    "population.learning_rates": (1e-4,),
+    "model.layers": 2, "model.mlp_dim": 0, "optim.name": "adam", "optim.schedule": "constant",
+    "optim.weight_decay": 0.0, "optim.warmup": 0.0, "optim.b2": 0.999,
+}  # fmt: skip
+GU_COPYING = {
+    "model.dim": 64, "task.num_marked": 16, "task.answers": "hidden", "train.batch_size": 64,
+    "train.steps": 400_000, "population.learning_rates": (1e-4,),
+}  # fmt: skip
+GU_INDUCTION = {
+    "task.supervision": "marked", "task.train_lengths": (256, 256), "train.batch_size": 8,
+    "train.steps": 25 * 8192, "population.learning_rates": (2e-4, 1e-3),
 }  # fmt: skip
 PUBLISHED = [
     (mqar, "gpt,literature", ZOOLOGY | ZOOLOGY_BLOCK | FIGURE_2 | {"model.positions": "learned"}),
@@ -134,7 +142,9 @@ PUBLISHED = [
     (noisy_recall, "mamba,literature", MAD | {"task.num_noise": 16, "model.options.state_dim": 4}),
     (noisy_recall, "gpt,literature_plain", MAD | {"task.noise": 0.0, "model.heads": 16}),
     (selective_copy, "gpt,literature_mad", MAD | {"task.num_symbols": 14, "task.num_marked": 16}),
-    (selective_copy, "mamba,literature", GU),
+    (selective_copy, "mamba,literature", GU | GU_COPYING),
+    (induction, "mamba,literature", GU | GU_INDUCTION | {"model.dim": 64}),
+    (induction, "gpt,literature", GU | GU_INDUCTION | {"model.dim": 128, "model.heads": 8}),
 ]
 
 

@@ -132,6 +132,14 @@ def test_induction_tokens_are_uniform():
     assert_odds(rows(three[:, :4]), odds)
 
 
+def test_induction_marks_one_place_evenly():
+    inputs, _, mask = drawn("induction marked")
+    whole = inputs[mask[:, -1]]
+    assert_odds(np.argmax(whole == 3, axis=1).tolist(), evenly(range(5)))
+    assert ((whole == 3).sum(axis=1) == 2).all()
+    assert_odds(whole[whole[:, 0] != 3, 0].tolist(), evenly(range(3)))
+
+
 def test_noisy_recall_draws_items_evenly():
     first = words("noisy recall")[:, :2]
     odds = {("~1",): 0.15, ("~2",): 0.15}

@@ -126,7 +126,7 @@ EXAMPLES = {
     "flip_flop": [FlipFlop()],
     "fuzzy_recall": [FuzzyRecall()],
     "group_word": [GroupWord()],
-    "induction": [Induction(), Induction(supervision="last")],
+    "induction": [Induction(), Induction(supervision="last"), Induction(supervision="marked")],
     "modular_arithmetic": [ModularArithmetic(), ModularArithmetic(brackets=True)],
     "noisy_recall": [NoisyRecall()],
     "reverse": [Reverse()],
