@@ -1,5 +1,8 @@
 """The protocols named `literature` have the settings of the public code that they follow."""
 
+import re
+from pathlib import Path
+
 import pytest
 from task_samples import batch
 
@@ -15,6 +18,7 @@ from configs import (
     noisy_recall,
     selective_copy,
 )
+from configs.study import FILES
 from rnnbench.config.build import flat
 from rnnbench.train import population
 
@@ -152,6 +156,15 @@ PUBLISHED = [
 def test_literature_is_as_published(file, argument, published):
     config = flat(file.get_config(argument))
     assert {key: config[key] for key in published} == published
+
+
+def test_the_page_compares_every_protocol():
+    text = (Path(__file__).parents[2] / "docs" / "literature.md").read_text()
+    for file in FILES:
+        name = file.__name__.rpartition(".")[2]
+        for protocol in file.PROTOCOLS:
+            if protocol.startswith("literature"):
+                assert re.search(rf"`configs/{name}\.py`:[^;.]*`{protocol}`", text), (name, protocol)
 
 
 def test_as_many_examples_and_steps_as_published():
