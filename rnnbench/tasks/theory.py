@@ -136,7 +136,8 @@ COUNTER = (
 )
 _BITS = "the state must hold the whole string, and has a fixed number of bits"
 COPYING = tuple(
-    Theorem(False, each, f"Jelassi et al. 2024 (arXiv 2402.01032): {_BITS}") for each in (ANY, NONLINEAR)
+    Theorem(False, each, f"Jelassi et al. 2024 (arXiv 2402.01032), theorem 2.7: {_BITS}")
+    for each in (ANY, NONLINEAR)
 )
 
 # Lemma 1 lets negative eigenvalues above -1 die out like the others below 1.
