@@ -19,12 +19,13 @@ import numpy as np
 from flax import nnx
 from ml_collections import ConfigDict
 
-from rnnbench import mixers, model, tasks, terminal
+from rnnbench import mixers, tasks, terminal
 from rnnbench.config.build import base, changed
 from rnnbench.errors import ConfigError, ContractError
 from rnnbench.mixers.contract import CHECKS
 from rnnbench.mixers.preset import SHARED
 from rnnbench.plugins import imported, setting
+from rnnbench.sizes import num_params, state_size
 from rnnbench.tasks import contract
 from rnnbench.train import population
 
@@ -77,12 +78,12 @@ def check_layer(
 
     try:
         mixer = build()
-        size = model.state_size(mixer, length)
+        size = state_size(mixer, length)
     except ConfigError:
         raise
     except Exception as error:  # external code may raise anything
         return refuse(f"{name} cannot be built: {told(error)}")
-    parameters = model.num_params(nnx.state(mixer, nnx.Param))
+    parameters = num_params(nnx.state(mixer, nnx.Param))
     print(f"{name}: {parameters} parameters, state {size} at length {length}")
     x = jax.random.normal(jax.random.key(0), (2, length, config.model.dim))
     return report({key: lambda check=check: check(build, x) for key, check in CHECKS.items()} | more)

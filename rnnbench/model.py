@@ -15,7 +15,8 @@ from rnnbench.mixers.common import flat_dot, linear
 from rnnbench.mixers.initial import restart
 from rnnbench.ops import over_time
 from rnnbench.ops.lookup import lookup
-from rnnbench.tasks.contract import Task, bounds
+from rnnbench.sizes import mixer_shapes, mlp_dims
+from rnnbench.tasks.contract import Task, lengths
 
 
 class MLP(nnx.Module):
@@ -181,50 +182,16 @@ def check_split(config: ConfigDict, task: Task) -> None:
             raise ConfigError("mesh.time", advice)
 
 
-def lengths(task: Task) -> list[int]:
-    """The longest length of every case of a task, in evaluation and in training."""
-    cases = [*task.cases(), *(case for case, _ in task.train_cases())]
-    return [bounds(case["length"])[1] for case in cases]
-
-
-def mlp_dims(config: ConfigDict) -> list[int]:
-    """The MLP width of each layer up to where they repeat: `mlp_dim`, or if that is -1, as follows.
-
-    The width that gives a block as many parameters as GPT's with an MLP of 4·dim; at least 0.
-    """
-    layers = len(mixers.of_layers(config))
-    if config.mlp_dim >= 0:
-        return [config.mlp_dim] * layers
-
-    def count(config: ConfigDict, layer: int = 0) -> int:
-        build = lambda: mixers.build(config, jnp.float32, nnx.Rngs(0), layer)
-        return num_params(jax.eval_shape(lambda: nnx.state(build(), nnx.Param)))
-
-    plain = {"name": "gpt", "mixer": "", "pattern": (), "options": {}}
-    plain |= {"heads": 1, "conv_size": 0, "positions": "none"}
-    gpt = count(ConfigDict({**config, **plain}))
-    widths = (4 * config.dim + (gpt - count(config, i)) / (2 * config.dim + 1) for i in range(layers))
-    return [max(0, 4 * round(width / 4)) for width in widths]
-
-
-def num_params(params: Any) -> int:
-    """The number of parameters in a tree of arrays or shapes."""
-    return sum(leaf.size for leaf in jax.tree.leaves(params))
-
-
-def state_size(model: SequenceModel, length: int) -> int:
-    """The number of real floats in a sequence's state over all layers (complex: two); for GPT at `length`."""
-    graphdef, params = nnx.split(model)  # the model may be shapes only, from nnx.eval_shape
-    shapes = jax.eval_shape(lambda params: nnx.merge(graphdef, params).init_state(1, length), params)
-    floats = [leaf for leaf in jax.tree.leaves(shapes) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
-    return sum(leaf.size * (2 if jnp.iscomplexobj(leaf) else 1) for leaf in floats)
-
-
 def build(config: ConfigDict, task: Task) -> Any:
-    """A function of a PRNG key that makes the model of a whole config for a task."""
+    """A function of a PRNG key that makes the model of a whole config for a task.
+
+    ConfigError for a mixer that cannot be built.
+    """
     max_length, class_tokens = max(lengths(task)), getattr(task, "class_tokens", None)
     if config.model.head == "tied" and class_tokens is None:
         raise ConfigError("model.head", f"{config.task.name} has no tokens for its classes; set it to linear")
+    for layer in range(len(mixers.of_layers(config.model))):
+        mixer_shapes(config.model, layer, config.train.dtype)
 
     def make(key: jax.Array) -> SequenceModel:
         return SequenceModel(

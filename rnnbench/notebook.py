@@ -15,9 +15,10 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 from rnnbench.config import InputError, saved
-from rnnbench.model import SequenceModel, num_params
+from rnnbench.model import SequenceModel
 from rnnbench.report.read import frame, read
 from rnnbench.report.summary import summarise
+from rnnbench.sizes import num_params
 from rnnbench.store.paths import absolute
 from rnnbench.store.rows import member_name, read_jsonl
 from rnnbench.train import grow

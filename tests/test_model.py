@@ -12,7 +12,7 @@ from helpers import CORES, assert_trees_close, tiny
 from rnnbench.config import ConfigError
 from rnnbench.config.build import changed, experiment, label
 from rnnbench.mixers import PRESETS
-from rnnbench.model import num_params, state_size
+from rnnbench.sizes import num_params, state_size
 from rnnbench.train.population import prepare
 
 pytestmark = pytest.mark.fast

@@ -14,7 +14,7 @@ from helpers import tiny
 import rnnbench
 from rnnbench.config import InputError
 from rnnbench.config.build import put
-from rnnbench.model import num_params
+from rnnbench.sizes import num_params
 from rnnbench.store.rows import read_jsonl, write_jsonl
 from rnnbench.train import run as train
 from rnnbench.train.evaluate import case_key

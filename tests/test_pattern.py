@@ -14,7 +14,7 @@ from rnnbench.config.build import changed, label, plain
 from rnnbench.config.keys import flat
 from rnnbench.config.saved import differences, from_saved
 from rnnbench.mixers import PRESETS
-from rnnbench.model import num_params, state_size
+from rnnbench.sizes import num_params, state_size
 from rnnbench.study.cells import cells
 from rnnbench.train.population import prepare
 

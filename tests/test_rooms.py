@@ -10,8 +10,8 @@ ROOT = Path(__file__).parents[1]
 
 # A room imports from itself and from those before it.
 ROOMS = (
-    "errors", "plugins", "tasks", "ops", "mixers", "config", "terminal", "model", "parallel", "store",
-    "train", "study", "report", "bench", "notebook", "long_streams", "check", "cli", "__main__",
+    "errors", "plugins", "tasks", "ops", "mixers", "config", "terminal", "sizes", "model", "parallel",
+    "store", "train", "study", "report", "bench", "notebook", "long_streams", "check", "cli", "__main__",
 )  # fmt: skip
 # A run shows its plot in TensorBoard and the report's medians, and a study ends in its report.
 AGAINST_THE_ORDER = {

@@ -42,8 +42,7 @@ def setup_of(head: str, seed: int, config: ConfigDict) -> population.Setup:
     alone = {"population.learning_rates": (RATE,), "population.seeds": (seed,)}
     setup = population.prepare(changed(config, alone))
     make = lambda key: with_head(head, setup.make(key), key, config.model.embedding_std)
-    graphdef = nnx.graphdef(nnx.eval_shape(lambda: make(jax.random.key(0))))
-    return dataclasses.replace(setup, make=make, graphdef=graphdef)
+    return dataclasses.replace(setup, make=make)
 
 
 def with_head(head: str, model: nnx.Module, key: jax.Array, std: float) -> nnx.Module:

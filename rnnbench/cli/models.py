@@ -12,10 +12,11 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from rnnbench import mixers, model, terminal
+from rnnbench import mixers, terminal
 from rnnbench.bench import cost
 from rnnbench.config.build import base, changed
 from rnnbench.mixers import PRESETS
+from rnnbench.sizes import num_params, state_size
 
 DIM, HEADS = 128, 4
 COLUMNS = (
@@ -71,8 +72,8 @@ def sizes(name: str) -> tuple[str, str, str]:
         x = jax.ShapeDtypeStruct((1, 1, DIM), jnp.float32)
         return cost.count(jax.make_jaxpr(step)(params, x, state).jaxpr)[0]
 
-    parameters = model.num_params(nnx.state(mixer, nnx.Param))
-    state = growing(*(model.state_size(mixer, length) for length in LENGTHS))
+    parameters = num_params(nnx.state(mixer, nnx.Param))
+    state = growing(*(state_size(mixer, length) for length in LENGTHS))
     return f"{parameters:,}", state, growing(*map(flops, LENGTHS))
 
 

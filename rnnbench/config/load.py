@@ -142,10 +142,12 @@ def protocols(task: str) -> dict[str, dict]:
 def together(configs: Sequence[ConfigDict]) -> ConfigDict:
     """A config with the keys of all these configs, for flags; the first one with a key provides its value."""
     union = configs[0].copy_and_resolve_references()
+    there = flat(union).keys()
     for config in configs[1:]:
-        for key, value in flat(config).items():
-            if key not in flat(union):
-                put(union, key, value)
+        new = {key: value for key, value in flat(config).items() if key not in there}
+        for key, value in new.items():
+            put(union, key, value)
+        there |= new.keys()
     return union
 
 

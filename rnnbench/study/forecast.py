@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-from flax import nnx
 
-from rnnbench import model
+from rnnbench import sizes
 from rnnbench.parallel.cores import cores
 from rnnbench.tasks.contract import bounds
 from rnnbench.train.progress import duration
@@ -45,10 +44,8 @@ class Seconds(NamedTuple):
 def size(setup: Setup) -> Size:
     """The size of a cell, from shapes alone."""
     config, task = setup.config, setup.task
-    built = nnx.eval_shape(lambda: setup.make(jax.random.key(0)))
-    params = model.num_params(nnx.state(built, nnx.Param))
+    params, state = sizes.size(config, task)
     longest = lambda case: bounds(case["length"])[1]
-    state = {n: model.state_size(built, n) for n in {longest(c) for c in [*task.cases(), *_trained(task)]}}
     # A forward pass multiplies and adds each parameter, but for embeddings that are looked up only, and each
     # number of the state once per token; the backward pass costs twice that.
     looked_up = task.vocab_size - (task.num_classes if config.model.head == "tied" else 0)
@@ -70,10 +67,6 @@ def size(setup: Setup) -> Size:
         members * (steps * step + evaluations * evaluation),
         setup.mesh.size,
     )
-
-
-def _trained(task: Any) -> list[dict[str, Any]]:
-    return [case for case, _ in task.train_cases()]
 
 
 def measured(finished: dict[str, list[dict[str, Any]]]) -> dict[str, Seconds]:

@@ -67,7 +67,9 @@ def build(config: ConfigDict) -> Task:
             raise ConfigError(key, no_such_setting(path or config.task["name"]))
     try:
         task = kind(**{name: settings[key] for key, name in own.items() if key in settings})
-        check(task)
+        if (kind, repr(settings)) not in _checked:
+            check(task)
+            _checked.add((kind, repr(settings)))
     except ConfigError:
         raise
     except ContractError as error:
@@ -80,6 +82,10 @@ def build(config: ConfigDict) -> Task:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise ConfigError("task.module", f"{path!r} cannot be used ({reason})") from error
     return task
+
+
+# Checking a task traces its samples, and the cells of a study share few tasks.
+_checked: set[tuple[type[Task], str]] = set()
 
 
 def no_such_setting(name: str) -> str:

@@ -93,6 +93,12 @@ def bounds(length: int | tuple[int, int] | list[int]) -> tuple[int, int]:
     return low, high
 
 
+def lengths(task: Task) -> list[int]:
+    """The longest length of every case of a task, in evaluation and in training."""
+    cases = [*task.cases(), *(case for case, _ in task.train_cases())]
+    return [bounds(case["length"])[1] for case in cases]
+
+
 def names(task: Task) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """How tokens and classes are written."""
     tokens = tuple(getattr(task, "token_names", map(str, range(task.vocab_size))))

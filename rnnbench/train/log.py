@@ -11,10 +11,11 @@ import jax
 from flax import nnx
 from ml_collections import ConfigDict
 
-from rnnbench import __version__, model
+from rnnbench import __version__
 from rnnbench.config import first_line, warn
 from rnnbench.config.build import flat
 from rnnbench.parallel.hosts import is_main
+from rnnbench.sizes import num_params, state_size
 from rnnbench.store.paths import Place
 from rnnbench.store.rows import (
     FILES,
@@ -50,8 +51,8 @@ class RunLog:
         self.config, self.members, self.cell = setup.config, setup.member_names(), cell
         self._folder, self._selection = folder, setup.task.selection_case()
         built = nnx.eval_shape(lambda: setup.make(jax.random.key(0)))
-        size = lambda case: model.state_size(built, bounds(case["length"])[1])
-        self._params = model.num_params(nnx.state(built, nnx.Param))
+        size = lambda case: state_size(built, bounds(case["length"])[1])
+        self._params = num_params(nnx.state(built, nnx.Param))
         self._state_sizes = {case_name(case): size(case) for case in setup.task.cases()}
         self._rows: dict[str, list[Any]] = {}
         self._boards: dict[str, TensorBoardRun] = {}

@@ -37,11 +37,10 @@ def prepare(config: ConfigDict) -> Setup:
     model.check_split(config, task)
     state_passing.check(config, task)
     make = model.build(config, task)
-    graphdef = nnx.graphdef(nnx.eval_shape(lambda: make(jax.random.key(0))))
     members = len(config.population.learning_rates) * len(config.population.seeds)
     mesh = meshes.make_mesh(config.mesh, members, config.train.batch_size // config.train.accumulate)
     mode = meshes.members_mode(config.mesh)
-    return Setup(config, task, make, graphdef, optim.optimizer(config.optim), mesh, mode)
+    return Setup(config, task, make, optim.optimizer(config.optim), mesh, mode)
 
 
 def init_state(setup: Setup) -> TrainState:

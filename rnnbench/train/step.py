@@ -3,6 +3,7 @@
 Pure functions of a `Setup`; `population.py` runs them for all members at once.
 """
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,10 +43,14 @@ class Setup:
     config: ConfigDict
     task: Any
     make: Any  # key -> SequenceModel
-    graphdef: Any
     tx: optax.GradientTransformation
     mesh: Mesh
     mode: str  # how a device runs its members: map | vmap
+
+    @functools.cached_property
+    def graphdef(self) -> nnx.GraphDef:
+        """The model without its parameters. Traced when first asked for: planning a study does without."""
+        return nnx.graphdef(nnx.eval_shape(lambda: self.make(jax.random.key(0))))
 
     def member_names(self) -> list[dict[str, Any]]:
         """The members in their order on the member axis."""

@@ -10,7 +10,7 @@ from helpers import covering
 
 from configs import bit_parity, controlled_bit_parity, dyck, mqar, quickstart
 from configs import study as study_file
-from rnnbench import model
+from rnnbench import sizes
 from rnnbench.config import ConfigError, schema
 from rnnbench.config.build import flat
 from rnnbench.mixers import PRESETS
@@ -27,7 +27,7 @@ ALIKE_GROUPS = ("literature_s4", "literature_a5", "literature_s5")
 
 
 def num_params(setup):
-    return model.num_params(nnx.state(nnx.eval_shape(lambda: setup.make(jax.random.key(0))), nnx.Param))
+    return sizes.num_params(nnx.state(nnx.eval_shape(lambda: setup.make(jax.random.key(0))), nnx.Param))
 
 
 @pytest.mark.parametrize(

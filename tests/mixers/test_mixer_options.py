@@ -10,7 +10,7 @@ from rnnbench.mixers import PRESETS
 from rnnbench.mixers.attention import BLOCK, causal_attention, rotate
 from rnnbench.mixers.contract import functional
 from rnnbench.mixers.short_conv import ShortConv
-from rnnbench.model import num_params, state_size
+from rnnbench.sizes import num_params, state_size
 
 DIM, BATCH = 16, 2
 
