@@ -30,7 +30,7 @@ class RWKV7(nnx.Module):
     x^i_t = x_t + μ_i ⊙ (x_{t-1} − x_t) for i = r, w, k, v, a, g. [r, k̂, v] = W_i x^i; a = σ(lora(x^a));
     ω = exp(−e^(−1/2) σ(lora(tanh, x^w))), above 0.545; g = lora(σ, x^g), without bias. κ = ξ ⊙ k̂ / ‖ξ ⊙ k̂‖
     per head, k = k̂ ⊙ (1 + (a − 1) ⊙ ζ). LN is over one head, with scale and bias per channel.
-    A token is two steps of the delta rule: u = a ⊙ κ, e = κ/ω, w = 0 erases, and u = k, e = 0, w = v writes.
+    In the op, which decays first, a ⊙ κ is u, κ/ω is e, and k the write key.
     The paper also mixes v with that of the first layer; this is left out, since a layer sees only its input.
     Start: vectors as in the public code for its first layer; kernels LeCun normal, as everywhere here, where
     the public code has zeros among them. `rank` 0 gives the public code's ranks.
@@ -91,13 +91,10 @@ class RWKV7(nnx.Module):
         log_decay = -np.exp(-0.5) * jax.nn.sigmoid(exact(self.w(mixed["w"])))
         erased = normalise(vector(self.xi) * k)
         k = k * (1 + (a - 1) * vector(self.zeta))
-        u, e, w = (
-            jnp.stack(pair, axis=3)
-            for pair in ((a * erased, k), (erased * jnp.exp(-log_decay), 0 * k), (0 * v, v))
-        )
         y, memory = generalised_delta_rule(
-            r, u, e, w, log_decay, state.get("memory"), reset=reset, axis_name=axis_name
-        )
+            r, a * erased, erased * jnp.exp(-log_decay), v, log_decay, state.get("memory"), write_key=k,
+            reset=reset, axis_name=axis_name,
+        )  # fmt: skip
         y = jax.nn.standardize(y, axis=-1, epsilon=64e-5) * vector(self.scale) + vector(self.bias)
         y = merge_heads(y + jnp.sum(r * vector(self.bonus) * k, axis=-1, keepdims=True) * v)
         return self.output(y.astype(self.dtype) * self.g(mixed["g"])), {"memory": memory, "last": last}

@@ -47,24 +47,26 @@ def delta_rule(
     dtype = accumulator_dtype(q, k, v)
     beta, k = beta.astype(dtype)[..., None], k.astype(dtype)
     # β is multiplied into k and v here: its gradient is then one sum over all of time, outside the loop.
-    steps = q, k, beta * k, beta * v.astype(dtype)
+    steps = q, k, beta * k, beta * v.astype(dtype), None
     y, state = _run("delta_rule", *steps, log_decay, state, reset, impl, chunk, axis_name)
     return y.astype(v.dtype), state
 
 
 def generalised_delta_rule(
-    q, u, e, w, log_decay=None, state=None, *, reset=None, impl=None, chunk=None, axis_name=None
-):
+    q, u, e, w, log_decay=None, state=None, *, write_key=None, reset=None, impl=None, chunk=None,
+    axis_name=None,
+):  # fmt: skip
     """S_t = (I − u_t e_tᵀ) diag(exp g_t) S_{t-1} + u_t w_tᵀ,  y_t = S_tᵀ q_t.
 
     What is stored under the erase key e is removed, and w written, under the write key u; `delta_rule` is
-    u = k, e = β k, w = β v. With n steps per token, the decay is followed by S ← (I − u_i e_iᵀ) S + u_i w_iᵀ
-    for i = 1 … n, and y is read after the last of them.
+    u = k, e = β k, w = β v. With a `write_key` k, w is written under k instead, as + k_t w_tᵀ. With n steps
+    per token, the decay is followed by S ← (I − u_i e_iᵀ) S + u_i w_iᵀ for i = 1 … n, and y is read after the
+    last of them.
 
     q: [B, T, H, K]; u, e: [B, T, H, K] and w: [B, T, H, V], or with n steps [B, T, H, n, K] and
-    [B, T, H, n, V]; log_decay, state and reset as in `delta_rule`. Returns y [B, T, H, V] in w's dtype and
-    the final state in float32. Stable if the eigenvalue 1 − eᵀu of each step is in [−1, 1] and u is not much
-    longer than e.
+    [B, T, H, n, V]; write_key: None or [B, T, H, K], for one step; log_decay, state and reset as in
+    `delta_rule`. Returns y [B, T, H, V] in w's dtype and the final state in float32. Stable if the eigenvalue
+    1 − eᵀu of each step is in [−1, 1] and u is not much longer than e.
 
     impl, chunk: as in `delta_rule`, the chunk in tokens, by default fewer with several steps per token.
     ValueError as there, and for shapes that do not fit.
@@ -73,26 +75,29 @@ def generalised_delta_rule(
     e other than u: Peng et al. 2025, arXiv 2503.14456.
     """
     fits = u.shape == e.shape and u.shape[:-1] == w.shape[:-1] and q.shape == (*u.shape[:3], u.shape[-1])
+    fits = fits and (write_key is None or (write_key.shape == u.shape and u.ndim == 4))
     if not fits or u.ndim not in (4, 5):
-        shapes = f"q {q.shape}, u {u.shape}, e {e.shape}, w {w.shape}"
+        named = {"q": q, "u": u, "e": e, "w": w, "write_key": write_key}
+        shapes = ", ".join(f"{name} {x.shape}" for name, x in named.items() if x is not None)
         raise ValueError(f"generalised_delta_rule: shapes that do not fit: {shapes}")
-    y, state = _run("generalised_delta_rule", q, u, e, w, log_decay, state, reset, impl, chunk, axis_name)
+    steps = q, u, e, w, write_key
+    y, state = _run("generalised_delta_rule", *steps, log_decay, state, reset, impl, chunk, axis_name)
     return y.astype(w.dtype), state
 
 
-def _run(op, q, u, e, w, log_decay, state, reset, impl, chunk, axis_name):
+def _run(op, q, u, e, w, k, log_decay, state, reset, impl, chunk, axis_name):
     """(y, final state), both at least float32."""
     impl, default_chunk, group = choose(op, DEFAULTS, impl)
     if u.ndim == 5:  # about as many steps in a chunk as with one step per token
         default_chunk = max(1, default_chunk >> (u.shape[3] - 1).bit_length())
     chunk = chunk_length(op, default_chunk if chunk is None else chunk, q.shape[1])
     q, u, w, log_decay, state = prepare_heads(op, q, u, w, log_decay, state, reset)
-    e = e.astype(u.dtype)
+    e, k = e.astype(u.dtype), None if k is None else k.astype(u.dtype)
     if axis_name is not None:
-        q, u, e, w, log_decay, state = over_time.varying((q, u, e, w, log_decay, state), axis_name)
-        alone = functools.partial(generalised_delta_rule, q, impl=impl, chunk=chunk)
+        q, u, e, w, k, log_decay, state = over_time.varying((q, u, e, w, k, log_decay, state), axis_name)
+        alone = functools.partial(generalised_delta_rule, q, write_key=k, impl=impl, chunk=chunk)
         state = over_time.start_of_delta_rule(alone, u, e, w, log_decay, state, axis_name)
-    inputs = q, *(x.reshape(*q.shape[:3], -1) for x in (u, e, w)), log_decay
+    inputs = q, *(x.reshape(*q.shape[:3], -1) for x in (u, e, w)), k, log_decay
     if impl == "sequential":
         y, state = _sequential(state, inputs)
     else:
@@ -106,14 +111,23 @@ def _chunks(state, inputs):
     Within a chunk that starts from S: (I + L) Ŵ = W − E' S, where L is strictly lower triangular,
     L_ij = e_iᵀ exp(Σ_{j<t≤i} g_t) u_j, and E' are the erase keys decayed since the start. So Ŵ = A − P S, and
     A, P do not depend on S. i and j count steps, of which a token has n, the first with its decay.
+
+    With write keys k, W goes under them, and what is left for u is Ŵ = −(I + L)⁻¹ (M W + E' S), where M is L
+    with k in place of u.
     """
-    q, u, e, w, log_decay = inputs  # [group, B, H, C, ·]; u, e, w: the n steps of a token side by side
+    q, u, e, w, k, log_decay = inputs  # [group, B, H, C, ·]; u, e, w: the n steps of a token side by side
     n = u.shape[-1] // q.shape[-1]
     u, e, w = (x.reshape(*x.shape[:-2], -1, x.shape[-1] // n) for x in (u, e, w))
     inverse = unit_lower_inverse(jnp.tril(causal_scores(e, u, _at_first_of(n, log_decay)), -1))
     # q reads after the last step of its token: the decays since a step are those since the step's token.
     scores = [causal_scores(q, u[..., i::n, :], log_decay) for i in range(n)]
     scores = scores[0] if n == 1 else jnp.stack(scores, axis=-1).reshape(*q.shape[:-1], -1)
+    y, added = 0, None
+    if k is not None:
+        y = matmul(causal_scores(q, k, log_decay), w)
+        k_until_end = k if log_decay is None else k * decay_until_end(log_decay)
+        added = matmul(jnp.swapaxes(k_until_end, -1, -2), w)
+        w = -matmul(jnp.tril(causal_scores(e, k, log_decay), -1), w)
     decay, u_until_end = None, u
     if log_decay is not None:
         since_start = decay_since_start(log_decay)
@@ -123,14 +137,14 @@ def _chunks(state, inputs):
     A, P = matmul(inverse, w), matmul(inverse, e)
 
     def next_chunk(state, inputs):
-        A, P, u, decay = inputs
+        A, P, u, decay, added = inputs
         W = A - matmul(P, state)
-        decayed = state if decay is None else decay * state
-        return decayed + matmul(jnp.swapaxes(u, -1, -2), W), (W, state)
+        state_out = (state if decay is None else decay * state) + matmul(jnp.swapaxes(u, -1, -2), W)
+        return state_out if added is None else state_out + added, (W, state)
 
-    state, (W, starts) = jax.lax.scan(next_chunk, state, (A, P, u_until_end, decay))
+    state, (W, starts) = jax.lax.scan(next_chunk, state, (A, P, u_until_end, decay, added))
     W = checkpoint_name(W, "W")
-    return state, matmul(q, starts) + matmul(scores, W)
+    return state, y + matmul(q, starts) + matmul(scores, W)
 
 
 def _at_first_of(n, log_decay):
@@ -187,13 +201,15 @@ unit_lower_inverse.defvjp(_inverse_forward, _inverse_backward)
 
 def _sequential(state, inputs):
     def step(state, inputs):
-        q, *steps, log_decay = inputs  # [B, H, ·]
+        q, *steps, k, log_decay = inputs  # [B, H, ·]
         if log_decay is not None:
             state = jnp.exp(log_decay)[..., None] * state
         n = steps[0].shape[-1] // q.shape[-1]
         for u, e, w in zip(*(jnp.split(x, n, axis=-1) for x in steps)):
-            w = w - jnp.sum(state * e[..., None], axis=-2)
-            state = state + u[..., None] * w[..., None, :]
+            erased = jnp.sum(state * e[..., None], axis=-2)
+            if k is not None:
+                state, w = state + k[..., None] * w[..., None, :], 0
+            state = state + u[..., None] * (w - erased)[..., None, :]
         return state, jnp.sum(state * q[..., None], axis=-2)
 
     state, y = jax.lax.scan(step, state, jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), inputs))

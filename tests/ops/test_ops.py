@@ -353,6 +353,26 @@ def test_the_delta_rule_is_a_block_scan(kind):
     assert_trees_close(scaled(found, expected), scaled(expected, expected), atol=2e-5)
 
 
+@pytest.mark.parametrize("impl, kind", [("chunked", "resets, decay per channel"), ("sequential", "no decay")])
+def test_a_write_key_is_a_second_step_that_erases_nothing(kind, impl):
+    q, u, e, w, log_decay, state = general_inputs(63, kind)
+    k = normal(np.random.default_rng(1), *u.shape)
+    options = options_of(kind, 63) | {"impl": impl, "chunk": 16}
+
+    def in_two(q, u, e, w, k, log_decay, state):
+        pairs = (jnp.stack(pair, axis=3) for pair in ((u, k), (e, 0 * k), (0 * w, w)))
+        return generalised_delta_rule(q, *pairs, log_decay, state, **options)
+
+    def in_one(q, u, e, w, k, log_decay, state):
+        return generalised_delta_rule(q, u, e, w, log_decay, state, write_key=k, **options)
+
+    inputs = q, u, e, w, k, jnp.zeros(q.shape[:3]) if log_decay is None else log_decay, state
+    weights = tuple(normal(np.random.default_rng(2), *x.shape) for x in (w, state))
+    expected = value_and_gradients(in_two, inputs, weights)
+    found = value_and_gradients(in_one, inputs, weights)
+    assert_trees_close(scaled(found, expected), scaled(expected, expected), atol=2e-5)
+
+
 def test_recurrent_is_the_loop_over_the_cell():
     rng = np.random.default_rng(0)
     params, x, state = normal(rng, DIM, DIM), normal(rng, BATCH, 7, DIM), normal(rng, BATCH, DIM)
