@@ -20,9 +20,9 @@ class S5(nnx.Module):
     complex; g_t = GELU(u_t), in its tanh form. Of N = `state_dim` states, which are conjugate pairs, only
     N/2 are computed; hence the 2.
     Start as in the public code (lindermanlab/S5): Λ the eigenvalues with negative imaginary part of
-    `blocks` HiPPO-N matrices V Λ Vᴴ of size N/blocks; B = Vᴴ B₀ with B₀ real, E B₀² = 1/D; C = C₀ V with
-    E|C₀|² = 2/N; d normal; log Δ uniform between those of dt_min and dt_max. The cap of λ_re, there an
-    option for long sequences, always holds here.
+    `blocks` HiPPO-N matrices V Λ Vᴴ of size N/blocks; B = Vᴴ B₀ with B₀ real, E B₀² = 1/D (there 1/N);
+    C = C₀ V with E|C₀|² = 2/N; d normal; log Δ uniform between those of dt_min and dt_max. The cap of λ_re,
+    there an option for long sequences, always holds here.
 
     Parameters: `eigenvalue_real`, `eigenvalue_imaginary`, `log_step` [N/2], `input_kernel` [D, N] and
     `readout_kernel` [N, D] (real half, then imaginary half: Re(C h) = Re(h) C_re − Im(h) C_im), `skip` [D]
