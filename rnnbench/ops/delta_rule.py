@@ -122,9 +122,9 @@ def _chunks(state, inputs):
     # q reads after the last step of its token: the decays since a step are those since the step's token.
     scores = [causal_scores(q, u[..., i::n, :], log_decay) for i in range(n)]
     scores = scores[0] if n == 1 else jnp.stack(scores, axis=-1).reshape(*q.shape[:-1], -1)
-    y, added = 0, None
+    read = added = None
     if k is not None:
-        y = matmul(causal_scores(q, k, log_decay), w)
+        read = matmul(causal_scores(q, k, log_decay), w)
         k_until_end = k if log_decay is None else k * decay_until_end(log_decay)
         added = matmul(jnp.swapaxes(k_until_end, -1, -2), w)
         w = -matmul(jnp.tril(causal_scores(e, k, log_decay), -1), w)
@@ -144,7 +144,8 @@ def _chunks(state, inputs):
 
     state, (W, starts) = jax.lax.scan(next_chunk, state, (A, P, u_until_end, decay, added))
     W = checkpoint_name(W, "W")
-    return state, y + matmul(q, starts) + matmul(scores, W)
+    y = matmul(q, starts) + matmul(scores, W)
+    return state, y if read is None else y + read
 
 
 def _at_first_of(n, log_decay):
