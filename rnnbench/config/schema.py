@@ -145,9 +145,7 @@ KEYS: dict[str, Key] = {
     "checkpoint.keep": number(2, "number of newest checkpoints to keep", 1),
     "mesh.seed": number(0, "devices that share the members; 0 = gcd of members and devices"),
     "mesh.data": number(0, "devices that share the batch; 0 = gcd of batch and remaining devices"),
-    "mesh.time": number(
-        1, "devices that share the sequence, not for lstm and gpt; dropout is drawn per device", 1
-    ),
+    "mesh.time": number(1, "devices that share each sequence; dropout is drawn per device", 1),
     "mesh.params": choice(
         "replicated",
         "parameters: replicated | sharded over the devices of mesh.data (wide models)",
