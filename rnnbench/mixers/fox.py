@@ -42,7 +42,7 @@ class ForgettingAttention(nnx.Module):
         (q, k, v), state_out = self.qkv(x, state, reset, axis_name)
         log_forget = jax.nn.log_sigmoid(self.forget(x).astype(jnp.float32))
         new = {"k": k, "v": v, "log_forget": log_forget}
-        y, cache = attend_with_cache(q, new, state, reset, axis_name=axis_name)
+        y, cache = attend_with_cache(q, new, state, reset, axis_name)
         return self.output(merge_heads(y)), state_out | cache
 
 

@@ -7,10 +7,11 @@ import jax.numpy as jnp
 from flax import nnx
 
 from rnnbench.errors import ConfigError
-from rnnbench.mixers.attention import causal_attention, rotate
+from rnnbench.mixers.attention import rotate
 from rnnbench.mixers.common import QKV, linear, merge_heads, require
 from rnnbench.mixers.preset import Preset
 from rnnbench.ops import over_time
+from rnnbench.ops.blocked_attention import blocked_attention
 
 
 class WindowAttention(nnx.Module):
@@ -54,20 +55,26 @@ class WindowAttention(nnx.Module):
         batch, length, _ = x.shape
         (q, k, v), state_out = self.qkv(x, state, reset, axis_name)
         before = self.init_state(batch, 0) if state is None else state
-        last = before["k"], before["v"]
+        last = {"k": before["k"], "v": before["v"]}
         if axis_name is not None:
-            last = tuple(over_time.tail_before(new, old, axis_name) for new, old in zip((k, v), last))
-        k, v = (jnp.concatenate([old, new], axis=1) for new, old in zip((k, v), last))
+            last = {name: over_time.tail_before(x, last[name], axis_name) for name, x in (("k", k), ("v", v))}
         # Positions from the first key here on: rope needs differences only.
         offset = self.window - 1
         positions = over_time.positions(offset, length, axis_name)
         start = over_time.segment_starts(reset, positions, offset - before["seen"], axis_name)
         start = start - (positions[0] - offset)
-        y = causal_attention(rotate(q, offset), rotate(k, 0), v, offset, start=start, window=self.window)
+        at = jnp.arange(offset + length, dtype=jnp.int32)[None]
+        y = blocked_attention(
+            {"q": rotate(q, offset), "at": at[:, offset:], "start": start},
+            {"k": rotate(k, offset), "v": v, "at": at[:, offset:]},
+            {"k": rotate(last["k"], 0), "v": last["v"], "at": at[:, :offset]},
+            window=self.window,
+        )
         seen = jnp.minimum(offset + length - start[:, -1], offset)
-        after = {"k": k[:, length:], "v": v[:, length:], "seen": seen}
+        keep = lambda old, new: jnp.concatenate([old, new], axis=1)[:, length:]
+        after = {"k": keep(last["k"], k), "v": keep(last["v"], v), "seen": seen}
         after = after if axis_name is None else over_time.of_last(after, axis_name)
-        return self.output(merge_heads(y)), state_out | after
+        return self.output(merge_heads(y.astype(self.dtype))), state_out | after
 
 
 PRESETS = {"window": Preset(WindowAttention, order=48, structure="attention", conv_size=0)}

@@ -7,9 +7,10 @@ import pytest
 from flax import nnx
 
 from rnnbench.mixers import PRESETS
-from rnnbench.mixers.attention import BLOCK, causal_attention, rotate
+from rnnbench.mixers.attention import rotate
 from rnnbench.mixers.contract import functional
 from rnnbench.mixers.short_conv import ShortConv
+from rnnbench.ops.attention import softmax_attention
 from rnnbench.sizes import num_params, state_size
 
 DIM, BATCH = 16, 2
@@ -147,7 +148,7 @@ def test_positions_of_attention():
 
     flat = jnp.zeros((1, 9, 2, 4))  # all scores equal: what is left is the bias
     one_hot = jnp.tile(jnp.eye(9)[None, :, None], (1, 1, 2, 1))
-    weights = causal_attention(flat, flat, one_hot, 0, slopes=np.array([1.0, 0.25]))[0, -1]
+    weights = softmax_attention(flat, flat, one_hot, slopes=np.array([1.0, 0.25]))[0, -1]
     distance = np.arange(8, -1, -1.0)
     for head, slope in enumerate((1.0, 0.25)):
         expected = np.exp(-slope * distance)
@@ -182,15 +183,6 @@ def test_growing_state_grows():
     assert set(state) == {"k", "v"} and state["k"].shape[1] == 5
     _, state = run(mixer, inputs(3), state)
     assert state["v"].shape[1] == 8
-
-
-def test_long_attention_equals_short():
-    """Blocks of queries, with the offset known and traced, give what one block gives."""
-    q, k, v = (jax.random.normal(jax.random.key(i), (1, 3 * BLOCK + 1, 2, 4)) for i in range(3))
-    scores = np.einsum("bthk,bshk->bhts", q, k) / 2 + np.where(np.tri(3 * BLOCK + 1), 0, -np.inf)[None, None]
-    expected = np.einsum("bhts,bshk->bthk", jax.nn.softmax(scores), v)
-    np.testing.assert_allclose(causal_attention(q, k, v, 0), expected, atol=1e-5)
-    np.testing.assert_allclose(jax.jit(causal_attention)(q, k, v, 0), expected, atol=1e-5)
 
 
 def test_sizes():

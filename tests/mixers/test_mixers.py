@@ -10,17 +10,18 @@ from helpers import CORES
 
 from rnnbench.config import ConfigError
 from rnnbench.mixers import PRESETS, find
-from rnnbench.mixers.attention import BLOCK
 from rnnbench.mixers.contract import CHECKS
 from rnnbench.mixers.preset import Preset
+from rnnbench.ops.blocked_attention import DEFAULTS
 
 DIM, BATCH = 16, 2
+LONG = DEFAULTS["cpu"][0] + 5  # more than a block of attention
 
 # name, options, length: 37 is odd, longer than a small chunk and no multiple of one.
 CASES = [(name, {}, 37) for name, preset in PRESETS.items() if not preset.pattern] + [
     ("gpt", {"positions": "alibi", "heads": 2}, 13),
     ("gpt", {"positions": "none", "heads": 1, "conv_size": 4}, 13),
-    ("gpt", {}, BLOCK + 5),
+    ("gpt", {}, LONG),
     ("linear_transformer", {"heads": 1, "conv_size": 4}, 13),
     ("qlstm", {"heads": 2, "conv_size": 4, "forget_bias": 4.0}, 13),
     ("lru", {"state_dim": 5, "r_min": 0.0, "r_max": 0.5}, 13),
@@ -30,9 +31,9 @@ CASES = [(name, {}, 37) for name, preset in PRESETS.items() if not preset.patter
     ("s5", {"state_dim": 8, "blocks": 2}, 13),
     ("rglru", {"heads": 2, "conv_size": 0}, 13),
     ("slstm", {"heads": 2, "conv_size": 0}, 13),
-    ("fox", {"heads": 2, "conv_size": 4}, BLOCK + 5),
+    ("fox", {"heads": 2, "conv_size": 4}, LONG),
     ("window", {"heads": 2, "conv_size": 4, "window": 5}, 13),
-    ("window", {}, BLOCK + 5),
+    ("window", {}, LONG),
 ]
 
 
