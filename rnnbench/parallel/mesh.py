@@ -28,6 +28,16 @@ def keep_compiled(folder: str | None) -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
+def quickly(level: int) -> dict[str, Any] | None:
+    """Options for compiling with less optimisation on the CPU, for programs that run only now and then.
+
+    A level in XLA_FLAGS stays.
+    """
+    option = "xla_backend_optimization_level"
+    own = jax.default_backend() != "cpu" or option in os.environ.get("XLA_FLAGS", "")
+    return None if own else {option: level}
+
+
 def make_mesh(config: ConfigDict, members: int, batch_size: int) -> Mesh:
     """The mesh (seed, data, time) of `config.mesh`; an axis of 0 = gcd(its work, devices left)."""
     devices = len(jax.devices()) // config.time
@@ -145,6 +155,11 @@ def sum_over_time(tree: Any, axis_name: str | None) -> Any:
 def by_member(mesh: Mesh) -> NamedSharding:
     """The sharding of a tree with a leading member axis."""
     return NamedSharding(mesh, P("seed"))
+
+
+def by_batch(mesh: Mesh) -> NamedSharding:
+    """The sharding of a batch [B, ...]."""
+    return NamedSharding(mesh, P("data"))
 
 
 def by_member_and_batch(mesh: Mesh) -> NamedSharding:

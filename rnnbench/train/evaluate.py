@@ -27,31 +27,56 @@ def make_evaluator(
     batch_size: int,
     mesh: Mesh,
     mode: str,
-) -> Any:
-    """jitted (params of all members, key) -> sums per member over batches × batch_size sequences of a case.
+    params: Any,
+) -> Callable[[Any, jax.Array], dict[str, np.ndarray]]:
+    """(params of all members, key) -> sums per member over batches × batch_size sequences of a case.
 
-    Every member sees the same data. The sums are replicated, so that every process can read them.
+    Every member sees the same data. These are three programs, compiled here, because only the second differs
+    between models: the compilation cache has the others for all of them.
     """
+    key, first, quickly = jax.eval_shape(jax.random.key, 0), np.int32(0), meshes.quickly(1)
+    draw = make_sampler(task, case, batch_size, mesh).lower(key, first).compile(quickly)
+    batch = draw.out_info
+    answer = make_answerer(apply, mesh, mode).lower(params, batch).compile(quickly)
+    add_up = make_adder(mesh, mode).lower(answer.out_info, batch).compile()
+
+    def evaluate(params: Any, key: jax.Array) -> dict[str, np.ndarray]:
+        drawn = (draw(key, np.int32(i)) for i in range(batches))
+        sums = [add_up(answer(params, batch), batch) for batch in drawn]
+        return jax.tree.map(lambda *parts: sum(parts), *meshes.to_host(sums))
+
+    return evaluate
+
+
+def make_sampler(task: Any, case: dict[str, Any], batch_size: int, mesh: Mesh) -> Any:
+    """jitted (key, i) -> the i-th `Batch` [B, T] of a case, split over the devices of the batch."""
+
+    def draw(key: jax.Array, i: jax.Array) -> Batch:
+        keys = jax.random.split(jax.random.fold_in(key, i), batch_size)
+        return jax.vmap(lambda key: task.sample(key, case))(keys)
+
+    return jax.jit(draw, out_shardings=meshes.by_batch(mesh))
+
+
+def make_answerer(apply: Callable[..., jax.Array], mesh: Mesh, mode: str) -> Any:
+    """jitted (params of all members, batch) -> their `answers` [members, B, T]."""
     axis_name = meshes.time_axis(mesh)
 
-    def of_member(params: Any, key: jax.Array) -> dict[str, jax.Array]:
-        def one(i: jax.Array, totals: dict[str, jax.Array]) -> dict[str, jax.Array]:
-            keys = meshes.shard_batch(jax.random.split(jax.random.fold_in(key, i), batch_size))
-            batch = meshes.shard_batch(jax.vmap(lambda key: task.sample(key, case))(keys))
-            part = meshes.part_of_time(batch, axis_name)
-            found = answers(apply(params, part.inputs, axis_name=axis_name), part.targets)
-            found = meshes.whole_time(found, batch.inputs.shape[1], axis_name)
-            return jax.tree.map(jnp.add, totals, batch_sums(found, batch))
+    def answer(params: Any, batch: Batch) -> dict[str, jax.Array]:
+        part = meshes.part_of_time(meshes.shard_batch(batch), axis_name)
+        found = answers(apply(params, part.inputs, axis_name=axis_name), part.targets)
+        return meshes.whole_time(found, batch.inputs.shape[1], axis_name)
 
-        shapes = jax.eval_shape(
-            lambda: jax.vmap(lambda k: task.sample(k, case))(jax.random.split(key, batch_size))
-        )
-        zero = jax.eval_shape(
-            lambda b: batch_sums(answers(jax.nn.one_hot(b.inputs, task.num_classes), b.targets), b), shapes
-        )
-        return jax.lax.fori_loop(0, batches, one, jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), zero))
+    return jax.jit(meshes.over_members(answer, mesh, mode))
 
-    return jax.jit(meshes.over_members(of_member, mesh, mode), out_shardings=meshes.everywhere(mesh))
+
+def make_adder(mesh: Mesh, mode: str) -> Any:
+    """jitted (answers of all members, batch) -> their `batch_sums`, replicated: every process reads them."""
+
+    def add_up(found: dict[str, jax.Array], batch: Batch) -> dict[str, jax.Array]:
+        return batch_sums(found, meshes.shard_batch(batch))
+
+    return jax.jit(meshes.over_members(add_up, mesh, mode), out_shardings=meshes.everywhere(mesh))
 
 
 def answers(logits: jax.Array, targets: jax.Array) -> dict[str, jax.Array]:

@@ -46,10 +46,8 @@ def prepare(config: ConfigDict) -> Setup:
 def init_state(setup: Setup) -> TrainState:
     """The population before its first step. A member depends on its seed, not on its place in the grid."""
     init, grid = _start(setup)
-    # Run once, so compiling it is not worth the time on CPU.
-    quick = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
     places = _places(setup, jax.eval_shape(init, grid))
-    members = jax.jit(init, out_shardings=places, compiler_options=quick)(grid)
+    members = jax.jit(init, out_shardings=places, compiler_options=meshes.quickly(0))(grid)
     return TrainState(jax.device_put(jnp.zeros((), jnp.int32), meshes.everywhere(setup.mesh)), members)
 
 
@@ -142,14 +140,11 @@ def make_train_chunk(setup: Setup) -> Any:
 
 def compile_all(setup: Setup, state: TrainState) -> tuple[Any, dict[str, Any]]:
     """The train chunk and one evaluator per case, compiled in parallel: one compilation leaves cores idle."""
-    config, key = setup.config, jax.random.key(0)
-    size = dict(batches=config.eval.batches, batch_size=config.train.batch_size)
+    batches, batch_size = setup.config.eval.batches, setup.config.train.batch_size
+    how = dict(batches=batches, batch_size=batch_size, mesh=setup.mesh, mode=setup.mode)
 
     def evaluator(case: dict[str, Any]) -> Any:
-        made = evaluate.make_evaluator(
-            setup.task, setup.apply, case, **size, mesh=setup.mesh, mode=setup.mode
-        )
-        return made.lower(state.members.params, key).compile()
+        return evaluate.make_evaluator(setup.task, setup.apply, case, **how, params=state.members.params)
 
     with ThreadPoolExecutor(max_workers=2) as pool:
         chunk = pool.submit(lambda: make_train_chunk(setup).lower(state, np.int32(1)).compile())

@@ -210,7 +210,7 @@ class _Session:
                 return []
             self.progress.note(f"evaluating {case_name(case)}")
             key = evaluate.case_key(self.config.eval.seed, case)
-            sums = to_host(self.evaluators[case_name(case)](self.state.members.params, key))
+            sums = self.evaluators[case_name(case)](self.state.members.params, key)
             for i, member in enumerate(self.members):
                 mine = {name: value[i] for name, value in sums.items()}
                 values = evaluate.metrics(mine, task, case, self.diverged[i])
