@@ -110,12 +110,25 @@ def test_the_tail_before_each_device(length):
     np.testing.assert_array_equal(found, np.concatenate(expected, axis=1))
 
 
+def long_sequences():
+    path = Path(__file__).parents[2] / "results" / "scaling" / "long_sequences.py"
+    return SimpleNamespace(**runpy.run_path(str(path)))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["deltanet", "mamba", "lru"])
+def test_memory_of_attention_goes_with_the_part_of_the_sequence_too():
+    """But for one pair of blocks; with all scores of a device it would be a hundred times as much."""
+    mebibytes, length = functools.partial(long_sequences().mebibytes, "gpt"), 1 << 17
+    eighth = mebibytes(length, 8)
+    assert mebibytes(length, 2) > 3 * eighth
+    assert mebibytes(2 * length, 8) < 2 * eighth < 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["deltanet", "mamba", "lru", "lstm"])
 def test_memory_of_a_device_goes_with_its_part_of_the_sequence(name):
     """As results/scaling/long_sequences.md has it for a million tokens, here at a fraction of the length."""
-    path = Path(__file__).parents[2] / "results" / "scaling" / "long_sequences.py"
-    script = SimpleNamespace(**runpy.run_path(str(path)))
+    script = long_sequences()
     length = 1 << 15
     eighth = script.mebibytes(name, length, 8)
     assert script.mebibytes(name, length, 2) / eighth == pytest.approx(4, rel=0.1)
