@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from rnnbench.ops import over_time
 from rnnbench.ops.blocked_attention import NEVER, blocked_attention, padded
 
-CHUNK = 64  # of a running sum
+CHUNK = 16  # of a running sum
 
 
 def softmax_attention(
