@@ -66,7 +66,8 @@ def _own(path: Path, rows: list[dict[str, Any]]) -> dict[str, bytes]:
         sys.path.append(beside)  # as launch.py does with what lies beside a config file
     spec.loader.exec_module(module)
     pages = module.pages(rows)
-    return {k: draw.png(page) if isinstance(page, Plot) else page.encode() for k, page in pages.items()}
+    drawn = lambda name, plot: draw.files(plot, (name.rpartition(".")[2],)).popitem()[1]
+    return {k: drawn(k, page) if isinstance(page, Plot) else page.encode() for k, page in pages.items()}
 
 
 if __name__ == "__main__":

@@ -117,11 +117,11 @@ def run_study(cells: dict[str, ConfigDict], line: CommandLine) -> int:
     from rnnbench.parallel import hosts
     from rnnbench.study import run as study
 
-    workdir, table, shard = line.flags.workdir, line.config.study.table, part(line.flags.shard)
+    workdir, shard, how = line.flags.workdir, part(line.flags.shard), line.config.study
     if line.flags.dry_run:
-        study.plan(cells, workdir, table, shard)
+        study.plan(cells, workdir, how.table, shard)
         return 0
-    _, failed = study.run(cells, workdir, table, shard)
+    _, failed = study.run(cells, workdir, how.table, shard, how.positions)
     for name in failed if hosts.is_main() else []:
         print(f"rnnbench: failed: {workdir}/cells/{name}/error.json", file=sys.stderr)
     return 1 if failed else 0

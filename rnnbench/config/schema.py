@@ -158,5 +158,8 @@ KEYS: dict[str, Key] = {
     ),
     "study.models": Key("", "a study: its models, such as lstm,my_file:EMA; '' = those of the config file"),
     "study.tasks": Key("", "a study: its tasks, such as dyck,mqar (names of config files); '' = as above"),
+    "study.positions": Key(
+        True, "a study: whether its table also keeps accuracy by position, which doubles its size"
+    ),
     "study.table": Key("", "a study: folder of finished cells, such as results/parity; they are not rerun"),
 }

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rnnbench import terminal
 from rnnbench.config import InputError
-from rnnbench.report import console
+from rnnbench.report import console, latex
 from rnnbench.report.write import write
 
 
@@ -22,9 +22,13 @@ def command(arguments: Sequence[str] | None) -> int:
     help = "the workdir of a run or of a study, or a folder with a results.jsonl"
     parser.add_argument("workdirs", metavar="WORKDIR", nargs="+", help=help)
     parser.add_argument("--out", metavar="FOLDER", help="where to write; by default the first workdir")
+    help = "also write tables.tex (booktabs), tables.csv and PDF figures"
+    parser.add_argument("--latex", action="store_true", help=help)
+    help = "in those tables: median (worst-best), median (quartiles) or mean ± standard error over the seeds"
+    parser.add_argument("--spread", choices=latex.SPREADS, default="range", help=help)
     options = parser.parse_args(arguments)
     try:
-        entries, files = write(options.workdirs, options.out)
+        entries, files = write(options.workdirs, options.out, options.spread if options.latex else "")
     except OSError as error:
         raise InputError(error) from error
     console.show(entries)

@@ -21,12 +21,17 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from rnnbench.report import draw_map
 from rnnbench.report.figures import accuracy_vs_length
+from rnnbench.report.map import Map
 from rnnbench.report.panels import MANY, Heatmap, Line, Panel, Plot, legend
 from rnnbench.report.spread import number, skill
 from rnnbench.report.style import MARKERS, Style, heat
 from rnnbench.report.summary import summarise
 
+# TrueType fonts in a PDF can be searched and edited, and journals accept them.
+FIXED = {"svg.hashsalt": "rnnbench", "pdf.fonttype": 42}
+UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 INK, SOFT, RULE = "#333333", "#666666", "#BBBBBB"
 SHADE = "#F1F1EC"  # the lengths of training
 DOTS = {"color": "#8A8A8A", "linewidth": 1.2, "linestyle": (0, (1, 2))}  # chance
@@ -45,17 +50,20 @@ def png(plot: Plot) -> bytes:
 def files(plot: Plot, kinds: Sequence[str] = ("png", "svg")) -> dict[str, bytes]:
     """{kind: the plot as a file of that kind}; the same bytes for any matplotlibrc of the user."""
     found = {}
-    with matplotlib.style.context("default"), matplotlib.rc_context({"svg.hashsalt": "rnnbench"}):
+    dpi = 200 if isinstance(plot.panels[0], Map) else 110
+    with matplotlib.style.context("default"), matplotlib.rc_context(FIXED):
         figure = draw(plot)
         for kind in kinds:
             buffer = io.BytesIO()
-            figure.savefig(buffer, format=kind, dpi=110, metadata={"Date": None} if kind == "svg" else None)
+            figure.savefig(buffer, format=kind, dpi=dpi, metadata=UNDATED.get(kind))
             found[kind] = buffer.getvalue()
     return found
 
 
 def draw(plot: Plot) -> Figure:
     """The panels of a plot in a grid, with one legend for all of them."""
+    if isinstance(plot.panels[0], Map):
+        return draw_map.draw(plot.panels[0])
     columns = min(len(plot.panels), 3 if plot.name == "cost" else 2)
     rows = math.ceil(len(plot.panels) / columns)
     if isinstance(plot.panels[0], Heatmap):

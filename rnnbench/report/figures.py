@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 
+from rnnbench.report import map as maps
 from rnnbench.report.panels import Heatmap, Line, Panel, Plot, log_ticks
 from rnnbench.report.read import Results
 from rnnbench.report.spread import QUARTILES, number, spreads
@@ -41,8 +42,13 @@ CAPTIONS = {
 
 
 def plots(entries: Sequence[dict], results: Results) -> list[Plot]:
-    """All figures of a report that have something to show."""
-    found = groups(entries)
+    """All figures of a report that have something to show.
+
+    A protocol of many tasks has the map in place of the others: the curves are in its cells.
+    """
+    mapped = maps.plot(entries, results)
+    many = {panel.protocol for panel in mapped.panels} if mapped else set()
+    found = [group for group in groups(entries) if group.protocol not in many]
     made = {
         "overview": overviews(found),
         "accuracy_vs_length": _lengths(found),
@@ -52,7 +58,7 @@ def plots(entries: Sequence[dict], results: Results) -> list[Plot]:
         "positions": _positions(found, results.positions),
     }
     drawn = [Plot(name, *CAPTIONS[name], list(panels)) for name, panels in made.items()]
-    return [plot for plot in drawn if plot.panels]
+    return [plot for plot in [*filter(None, [mapped]), *drawn] if plot.panels]
 
 
 def accuracy_vs_length(entries: Sequence[dict]) -> Plot:

@@ -11,6 +11,8 @@ from plotly.io.json import to_json_plotly
 from plotly.offline import get_plotlyjs
 
 from rnnbench.report import tables, text
+from rnnbench.report.draw_map import COLOURS, ink
+from rnnbench.report.map import Map, details
 from rnnbench.report.panels import MANY, Heatmap, Line, Panel, Plot, legend
 from rnnbench.report.read import Results
 from rnnbench.report.style import MARKERS
@@ -38,7 +40,9 @@ def render(entries: Sequence[dict], found: Results, drawn: Sequence[Plot]) -> di
 
 def _context(entries: Sequence[dict], found: Results, drawn: Sequence[Plot]) -> dict[str, Any]:
     heatmaps = [plot for plot in drawn if isinstance(plot.panels[0], Heatmap)]
-    plots = [(plot, legend(plot.panels)) for plot in drawn if plot not in heatmaps]
+    maps = [panel for plot in drawn for panel in plot.panels if isinstance(panel, Map)]
+    lines = [plot for plot in drawn if isinstance(plot.panels[0], Panel)]
+    plots = [(plot, legend(plot.panels)) for plot in lines]
     figures = {
         f"{plot.name}-{i}": figure(panel).to_plotly_json()
         for plot, _ in plots
@@ -48,6 +52,12 @@ def _context(entries: Sequence[dict], found: Results, drawn: Sequence[Plot]) -> 
         "plotlyjs": get_plotlyjs(),
         "figures": to_json_plotly(figures),
         "heatmaps": [(panel, *heat_rows(panel)) for plot in heatmaps for panel in plot.panels],
+        "maps": maps,
+        "map_cells": to_json_plotly([[details(cell) for cell in panel.cells.values()] for panel in maps]),
+        "colours": {level: f"background:{colour};color:{ink(level)}" for level, colour in COLOURS.items()},
+        "accent": "#0072B2",
+        "grey": GREY,
+        "signs": {"ring": "○", "cross": "✕", "": ""},
         "drawn": drawn,
         "plots": plots,
         "markers": {name: outline for name, (_, outline) in MARKERS.items()},

@@ -5,14 +5,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rnnbench.config import InputError
-from rnnbench.report import draw, figures, page
+from rnnbench.report import draw, figures, latex, page
 from rnnbench.report.read import frame, read
 from rnnbench.report.summary import summarise
 from rnnbench.store.paths import place, write_bytes
 
 
-def write(workdirs: Sequence[str | Path], folder: str | Path | None = None) -> tuple[list[dict], list[Path]]:
+def write(
+    workdirs: Sequence[str | Path], folder: str | Path | None = None, spread: str = ""
+) -> tuple[list[dict], list[Path]]:
     """Writes one report of all workdirs into `folder`, by default the first of them.
+
+    With a `spread`, one of latex.SPREADS, also the tables and the figures for a paper.
 
     Returns the entries and the files written. Lines that cannot be used are reported on stderr and skipped.
     InputError for a workdir without results; then nothing is written.
@@ -28,6 +32,10 @@ def write(workdirs: Sequence[str | Path], folder: str | Path | None = None) -> t
     files = {"results.csv": frame(found.rows).to_csv(index=False, lineterminator="\n").encode()}
     for plot in drawn:
         files |= {f"{plot.name}.{kind}": content for kind, content in draw.files(plot).items()}
+    if spread:
+        files |= {name: text.encode() for name, text in latex.files(entries, found, spread).items()}
+        wanted = [plot for plot in drawn if plot.name in ("map", "accuracy_vs_length")]
+        files |= {f"{plot.name}.pdf": draw.files(plot, ("pdf",))["pdf"] for plot in wanted}
     files |= {name: text.encode() for name, text in page.render(entries, found, drawn).items()}
     for name, content in files.items():
         write_bytes(folder / name, content)

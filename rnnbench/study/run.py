@@ -32,13 +32,18 @@ Rows = list[dict[str, Any]]
 
 
 def run(
-    cells: dict[str, ConfigDict], folder: str | Path, table: str | Path = "", shard: tuple[int, int] = (1, 1)
+    cells: dict[str, ConfigDict],
+    folder: str | Path,
+    table: str | Path = "",
+    shard: tuple[int, int] = (1, 1),
+    positions: bool = True,
 ) -> tuple[Rows, list[str]]:
     """Runs the cells of a shard in turn and writes the report: (all their final rows, the cells that failed).
 
     Every cell is checked before the first one runs. Finished ones are skipped, half-finished ones resumed,
     those that another process is at left to it. `table` is a folder whose cells count as finished, and to
-    which those finished here are added; "" is none. An error ends a cell, not the study.
+    which those finished here are added, with their accuracy by position or without; "" is none. An error
+    ends a cell, not the study.
     """
     folder, table = absolute(folder), absolute(table) if table else None
     saved = {name: cell.to_dict() for name, cell in cells.items()}
@@ -51,7 +56,7 @@ def run(
     with Progress(len(mine)) as progress:
         for name in mine:
             progress.expect(*ahead(name, list(mine), sizes, known))
-            in_table = tables.rows(table) if table else []
+            in_table = tables.rows(table) if table else {}
             there = tables.done(in_table, setups[name])
             if from_main(bool(there)):
                 progress.skip(name, "", f"already in {table}")
@@ -65,7 +70,8 @@ def run(
                 known[name] = found[name]
                 if table and is_main():
                     try:
-                        tables.add(table, list(cells), cells[name], found[name], folder / "cells" / name)
+                        place = folder / "cells" / name if positions else None
+                        tables.add(table, list(cells), cells[name], found[name], place)
                     except OSError as error:
                         raise ConfigError("study.table", f"{table} cannot be written to: {error}") from None
     rows = [row for of_cell in found.values() for row in of_cell or []]
@@ -89,9 +95,9 @@ def plan(
 
 def finished(folder: Path, table: Path | None, setups: dict[str, Setup]) -> dict[str, Rows]:
     """The final rows of the cells that have them, in the table or in the workdir."""
-    found, in_table = {}, tables.rows(table) if table else []
+    found, in_table = {}, tables.rows(table) if table else {}
     for name, setup in setups.items():
-        here = workdir.read_rows(folder / "cells" / name / "results.jsonl")
+        here = tables.by_cell(workdir.read_rows(folder / "cells" / name / "results.jsonl"))
         if rows := tables.done(in_table, setup) or tables.done(here, setup):
             found[name] = rows
     return found
@@ -109,7 +115,7 @@ def ahead(
 def report(folder: Path, table: Path | None) -> None:
     """Writes the report of the rows that there are, those of cells that are only in the table included."""
     here = {path.parent.name for path in folder.glob("cells/*/results.jsonl")}
-    there = {row["cell"] for row in tables.rows(table)} if table else set()
+    there = tables.rows(table).keys() if table else set()
     planned = workdir.read_config(folder / "study.json")["cells"]
     places = [folder] * bool(here) + [table] * bool(there & planned.keys() - here)
     try:
@@ -170,7 +176,7 @@ def check(folder: Path, cells: dict[str, ConfigDict], table: Path | None = None)
             setups[name] = prepare(cell)
         except ConfigError as error:
             raise ConfigError(error.key, f"{error.message} (cell {name})") from error
-    in_table = tables.rows(table) if table else []
+    in_table = tables.rows(table) if table else {}
     for name, setup in setups.items():
         have = tables.members(in_table, setup)
         for place, cell in grow.runs(cells[name], folder / "cells" / name, have).items():

@@ -1,7 +1,7 @@
 """A table of results that grows over days and machines: the final rows of finished cells, in one folder.
 
 results.jsonl     the final rows, cell by cell
-positions.jsonl   accuracy by position at the final step
+positions.jsonl   accuracy by position at the final step, unless the study says study.positions=False
 configs.json      {cell: its whole config}: what else may be put into this table
 """
 
@@ -43,38 +43,49 @@ def check(folder: Path, cells: dict[str, ConfigDict]) -> None:
         )
 
 
-def rows(folder: Path) -> Rows:
-    return read_jsonl(folder / "results.jsonl")
+def rows(folder: Path) -> dict[str, Rows]:
+    """The rows of a table by their cell."""
+    return by_cell(read_jsonl(folder / "results.jsonl"))
 
 
-def members(rows: Rows, setup: Setup) -> set[Pair]:
+def by_cell(rows: Rows) -> dict[str, Rows]:
+    found: dict[str, Rows] = {}
+    for row in rows:
+        found.setdefault(row["cell"], []).append(row)
+    return found
+
+
+def members(rows: dict[str, Rows], setup: Setup) -> set[Pair]:
     """The members of a cell that have a final row for every case."""
     name, cases = cell_name(setup.config), {case_name(case) for case in setup.task.cases()}
     found: dict[Pair, set[str]] = {}
-    for row in rows:
-        if row["cell"] == name and row["final"]:
+    for row in rows.get(name, []):
+        if row["final"]:
             found.setdefault(_member(row), set()).add(case_name(row["case"]))
     return {member for member, its in found.items() if cases <= its}
 
 
-def done(rows: Rows, setup: Setup) -> Rows:
+def done(rows: dict[str, Rows], setup: Setup) -> Rows:
     """The final rows of a cell if all of its members are there, maybe with others, else []."""
     there = members(rows, setup)
     if not there.issuperset(pairs(setup.config.population)):
         return []
-    name = cell_name(setup.config)
-    return [row for row in rows if row["cell"] == name and row["final"] and _member(row) in there]
+    own = rows[cell_name(setup.config)]
+    return [row for row in own if row["final"] and _member(row) in there]
 
 
-def add(folder: Path, order: list[str], config: ConfigDict, final: Rows, run: Path) -> None:
-    """Puts the final rows of a finished cell, whose workdir is `run`, in place of those of its members.
+def add(folder: Path, order: list[str], config: ConfigDict, final: Rows, run: Path | None) -> None:
+    """Puts the final rows of a finished cell in place of those of its members.
+
+    From `run`, its workdir, comes its accuracy by position; None leaves that out.
 
     Cells come in `order`, the study's, where the table has its first one; others keep their places. Members
     come in the order of `config`, those that it lacks at the end.
     """
     name = final[0]["cell"]
     step = {_member(row): row["step"] for row in final}
-    at_end = [row for row in read_jsonl(run / "positions.jsonl") if row["step"] == step[_member(row)]]
+    every = read_jsonl(run / "positions.jsonl") if run else []
+    at_end = [row for row in every if row["step"] == step[_member(row)]]
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / ".lock"):
         old = {file: read_jsonl(folder / file) for file in FILES}

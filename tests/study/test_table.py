@@ -107,6 +107,13 @@ def test_writers_at_once_lose_nothing(table):
     assert cells_in(table) == NAMES and len(read_jsonl(table / "results.jsonl")) == 8 * len(NAMES)
 
 
+def test_a_table_without_positions(table):
+    rows = add(table, NAMES[0])
+    tables.add(table, NAMES, CELLS[NAMES[1]], [row | {"cell": NAMES[1]} for row in rows], None)
+    assert cells_in(table) == NAMES[:2]
+    assert {row["cell"] for row in read_jsonl(table / "positions.jsonl")} == {NAMES[0]}
+
+
 def test_done_is_every_member_at_every_case(table):
     name, setup = NAMES[0], prepare(CELLS[NAMES[0]])
     assert tables.done(tables.rows(table), setup) == []

@@ -1,0 +1,120 @@
+"""Entries → tables for a paper: LaTeX with booktabs, and the same numbers as CSV."""
+
+import csv
+import io
+import re
+import statistics
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from rnnbench.report.read import Results
+from rnnbench.report.spread import number
+from rnnbench.report.summary import Group, groups, words
+from rnnbench.report.tables import case_heading
+from rnnbench.store.rows import case_name
+
+SPREADS = {
+    "range": "median (worst--best seed)",
+    "quartiles": "median (quartiles over seeds)",
+    "error": "mean $\\pm$ standard error over seeds",
+}
+BOLD = "Bold: the highest in its column, and all that print the same digits."
+HEAD = ("task", "protocol", "model", "case", "value", "low", "high", "seeds", "learning rate", "bold")
+ESCAPES = {
+    **{each: f"\\{each}" for each in "&%$#_{}"},
+    "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}",
+    "×": "$\\times$", "−": "$-$", "–": "--", "·": "$\\cdot$",
+}  # fmt: skip
+
+
+class Value(NamedTuple):
+    """The middle of some seeds and its spread; None where it falls on a diverged one."""
+
+    middle: float | None
+    low: float | None
+    high: float | None
+
+
+def escape(text: str) -> str:
+    """Text as LaTeX prints it."""
+    return re.sub("|".join(map(re.escape, ESCAPES)), lambda match: ESCAPES[match[0]], text)
+
+
+def files(entries: Sequence[dict], found: Results, spread: str) -> dict[str, str]:
+    """tables.tex, a table per group, and tables.csv. `spread` is one of SPREADS."""
+    tex, lines = [], [HEAD]
+    for group in groups(entries):
+        values = {entry["label"]: _values(entry, found.rows, spread) for entry in group.entries}
+        best = {case: _best(values, case) for case in group.cases}
+        tex.append(_table(group, values, best, spread))
+        for entry in group.entries:
+            for case, value in values[entry["label"]].items():
+                bold = int(number(value.middle) == best[case])
+                told = (len(entry["seeds"]), entry["learning_rate"], bold)
+                lines.append((group.task, group.protocol, entry["label"], case, *value, *told))
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return {
+        "tables.tex": "% needs \\usepackage{booktabs}\n\n" + "\n".join(tex),
+        "tables.csv": text.getvalue(),
+    }
+
+
+def _values(entry: dict, rows: Sequence[dict], spread: str) -> dict[str, Value]:
+    """{case: value} over the seeds of an entry at its learning rate."""
+    mine: dict[str, list[float]] = {}
+    for row in rows:
+        of_entry = (row.get("workdir"), row["cell"]) in entry["runs"] and row["step"] == entry["step"]
+        if of_entry and row["learning_rate"] == entry["learning_rate"]:
+            value = row[row["headline"]]
+            mine.setdefault(case_name(row["case"]), []).append(-np.inf if value is None else value)
+    finite = lambda value: float(value) if np.isfinite(value) else None
+    return {case: Value(*map(finite, _middle(values, spread))) for case, values in mine.items()}
+
+
+def _middle(values: list[float], spread: str) -> tuple[float, float, float]:
+    if spread == "error":
+        mean = statistics.fmean(values)
+        lone = len(values) < 2 or not np.isfinite(mean)
+        error = np.nan if lone else statistics.stdev(values) / len(values) ** 0.5
+        return mean, mean - error, mean + error
+    ends = (min(values), max(values))
+    if spread == "quartiles":
+        ends = tuple(
+            np.quantile(values, (0.25, 0.75), method="lower" if min(values) == -np.inf else "linear")
+        )
+    return statistics.median(values), *ends
+
+
+def _best(values: dict[str, dict[str, Value]], case: str) -> str:
+    known = [of[case].middle for of in values.values() if case in of and of[case].middle is not None]
+    return number(max(known)) if known else ""
+
+
+def _table(group: Group, values: dict[str, dict[str, Value]], best: dict[str, str], spread: str) -> str:
+    headings = [escape(case_heading(each, group, " ")) for each in group.cases.values()]
+    lines = [" & ".join(["model", *headings]) + r" \\", r"\midrule"]
+    for label, of in values.items():
+        shown = [_shown(of.get(case), best[case], spread) for case in group.cases]
+        lines.append(" & ".join([escape(label), *shown]) + r" \\")
+    caption = (
+        f"{escape(group.name)}: {escape(group.headline)}, {SPREADS[spread]}, at the learning rate with the "
+        f"best median at {escape(words(group.train_case))}. {BOLD}"
+    )
+    return "\n".join([
+        r"\begin{table}", r"\centering", rf"\caption{{{caption}}}",
+        rf"\begin{{tabular}}{{l{'r' * len(headings)}}}", r"\toprule", *lines, r"\bottomrule",
+        r"\end{tabular}", r"\end{table}", "",
+    ])  # fmt: skip
+
+
+def _shown(value: Value | None, best: str, spread: str) -> str:
+    if value is None:
+        return "--"
+    middle = number(value.middle)
+    shown = rf"\textbf{{{middle}}}" if middle == best else middle
+    if spread == "error":
+        return shown if value.low is None else rf"{shown} $\pm$ {number(value.middle - value.low)}"
+    return shown if value.low == value.high else f"{shown} ({number(value.low)}--{number(value.high)})"

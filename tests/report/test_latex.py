@@ -1,0 +1,62 @@
+"""The tables for a paper: columns, escapes, spreads, what is bold; compiled where there is a TeX."""
+
+import csv
+import re
+import shutil
+import subprocess
+
+import pytest
+from report_rows import member, write_run
+
+from rnnbench.report import latex
+from rnnbench.report.__main__ import main
+
+SEEDS = {"deltanet_neg": (1.0, 0.9, 0.8, 0.7), "lstm": (0.9, 0.9, 0.8, 0.8), "gpt": (None, 0.6, 0.6, 0.6)}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rows = []
+    for model, values in SEEDS.items():
+        for seed, value in enumerate(values):
+            rows += member((value, value, 0.5), model=model, seed=seed)
+    return write_run(tmp_path, rows)
+
+
+def lines(folder):
+    text = (folder / "tables.tex").read_text()
+    found = [line.removesuffix(r" \\").split(" & ") for line in text.splitlines() if line.endswith(r" \\")]
+    return text, {line[0]: line[1:] for line in found}
+
+
+@pytest.mark.parametrize(
+    "spread, negative, diverged",
+    [
+        ("range", r"\textbf{0.850} (0.700--1.000)", "0.600 (diverged--0.600)"),
+        ("quartiles", r"\textbf{0.850} (0.775--0.925)", "0.600 (diverged--0.600)"),
+        ("error", r"\textbf{0.850} $\pm$ 0.065", "diverged"),
+    ],
+)
+def test_a_table_with_its_spread(folder, spread, negative, diverged, capsys):
+    assert main([str(folder), "--latex", f"--spread={spread}"]) == 0
+    text, found = lines(folder)
+    assert found[r"deltanet\_neg"][0] == negative and found["gpt"][0] == diverged
+    assert found["lstm"][0].startswith(r"\textbf{0.850}")  # a tie at the printed digits
+    assert latex.SPREADS[spread] in text and latex.BOLD in text
+    columns = re.search(r"\\begin\{tabular\}\{(l+r+)\}", text)[1]
+    assert {len(columns) - 1} == {len(cells) for cells in found.values()} == {3}
+    written = list(csv.DictReader((folder / "tables.csv").read_text().splitlines()))
+    assert len(written) == 9 and {row["bold"] for row in written if row["model"] == "gpt"} == {"0", "1"}
+    assert (folder / "accuracy_vs_length.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_escapes():
+    assert latex.escape(r"a_b 50% {x} & 2× \y") == r"a\_b 50\% \{x\} \& 2$\times$ \textbackslash{}y"
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="needs pdflatex")
+def test_it_compiles(folder, tmp_path, capsys):
+    main([str(folder), "--latex"])
+    text = "\\documentclass{article}\\usepackage{booktabs}\\begin{document}\\input{tables}\\end{document}"
+    (folder / "paper.tex").write_text(text)
+    subprocess.run(["pdflatex", "-halt-on-error", "paper.tex"], cwd=folder, check=True, capture_output=True)

@@ -1,0 +1,83 @@
+"""The map: how far a cell holds, its marks and its place, the picture, the agreement with theory."""
+
+import pytest
+from report_rows import row
+
+from configs import bit_parity
+from rnnbench.report import agreement, draw
+from rnnbench.report import map as maps
+from rnnbench.report.read import Results
+from rnnbench.report.summary import summarise
+
+
+def cell(model, *seeds, lengths=(32, 64, 128, 256)):
+    """Rows of seeds with these accuracies at the lengths; chance is 0.5."""
+    return [
+        row(model, length, accuracy, seed=seed, cell=f"bit_parity-map-{model}", protocol="map")
+        for seed, accuracies in enumerate(seeds)
+        for length, accuracy in zip(lengths, accuracies)
+    ]
+
+
+def drawn(rows):
+    """The map of these rows, which have the configs of bit parity."""
+    configs = {(None, row["cell"]): bit_parity.get_config(f"{row['model']},map").to_dict() for row in rows}
+    (panel,) = maps.plot(summarise(rows), Results(rows, [], [], configs, [], [], []), whole=True).panels
+    return panel
+
+
+@pytest.mark.parametrize(
+    "accuracies, held",
+    [
+        ((1.0, 1.0, 1.0, 0.96), 8),
+        ((1.0, 1.0, 0.94, 1.0), 2),  # not beyond the first multiple that it loses
+        ((0.96, 0.5, 0.5, 0.5), 1),
+        ((0.9, 1.0, 1.0, 1.0), 0),
+        ((None, None, None, None), 0),
+    ],
+)
+def test_a_cell_holds_up_to_the_first_multiple_that_it_loses(accuracies, held):
+    (entry,) = summarise(cell("lstm", accuracies))
+    assert maps.reach(entry).median == held
+
+
+def test_beyond_training_the_hardest_case_of_a_length_counts():
+    easy, hard = ({"length": 64, "ones": ones} for ones in ("fixed", "any"))
+    trained, harder = {"length": 32, "ones": "fixed"}, {"length": 32, "ones": "any"}
+    rows = cell("lstm", (1.0, 0.5, 1.0, 0.6), lengths=(trained, harder, easy, hard))
+    rows[1]["selection"] = False
+    (entry,) = summarise(rows)
+    assert maps.shares(entry) == {
+        1: dict.fromkeys(maps.SPREAD, 1.0),
+        2: dict.fromkeys(maps.SPREAD, pytest.approx(0.2)),
+    }
+
+
+def test_marks_places_and_picture():
+    good, bad = (1.0, 1.0, 1.0, 1.0), (1.0, 0.5, 0.5, 0.5)
+    rows = [*cell("lstm", good, bad, bad), *cell("mamba", bad, bad, good), *cell("deltanet_neg", bad, bad)]
+    panel = drawn([*rows, *cell("gpt", bad)])
+    found = {model: cell for (model, task), cell in panel.cells.items() if task == "Bit parity"}
+    texts = {model: (cell.theory, cell.text, cell.between, cell.mark) for model, cell in found.items()}
+    assert texts == {
+        "lstm": ("yes", "1×", "1–8", ""),
+        "mamba": ("no", "1×", "1–8", "cross"),
+        "deltanet_neg": ("yes", "1×", "", "ring"),
+        "gpt": ("open", "1×", "", ""),
+    }
+    families, classes = dict(panel.families), dict(panel.classes)
+    assert "gru" in families["nonlinear"] and "mamba" in families["diagonal, selective"]
+    assert "Bit parity" in classes["regular, solvable"] and "Dyck" in classes["star free"]
+    svg = draw.files(maps.Plot("map", "Map", "", [panel]), ("svg",))["svg"]
+    assert svg.startswith(b"<?xml") and svg.count(b"<!-- 1\xc3\x97 -->") == 4
+    csv = agreement.files(panel)["agreement.csv"].splitlines()
+    assert "selective,yes,can,0,1,1" in csv and "selective,yes,cannot,0,1,0" in csv
+    assert [line.split()[0] for line in agreement.exceptions(panel)] == ["mamba", "deltanet_neg"]
+
+
+def test_a_cell_tells_the_command_that_makes_it():
+    (cell_,) = drawn(cell("lstm", (1.0,))).cells.values()
+    command = maps.details(cell_)["command"]
+    assert (
+        command == "python launch.py --config=configs/bit_parity.py:lstm,map --workdir=runs/bit_parity-lstm"
+    )
