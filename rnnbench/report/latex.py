@@ -11,7 +11,7 @@ import numpy as np
 
 from rnnbench.report.read import Results
 from rnnbench.report.spread import number
-from rnnbench.report.summary import Group, groups, words
+from rnnbench.report.summary import Group, groups, last_rows, words
 from rnnbench.report.tables import case_heading
 from rnnbench.store.rows import case_name
 
@@ -64,14 +64,13 @@ def files(entries: Sequence[dict], found: Results, spread: str) -> dict[str, str
 
 def _values(entry: dict, rows: Sequence[dict], spread: str) -> dict[str, Value]:
     """{case: value} over the seeds of an entry at its learning rate."""
-    mine: dict[str, list[float]] = {}
-    for row in rows:
-        of_entry = (row.get("workdir"), row["cell"]) in entry["runs"] and row["step"] == entry["step"]
-        if of_entry and row["learning_rate"] == entry["learning_rate"]:
-            value = row[row["headline"]]
-            mine.setdefault(case_name(row["case"]), []).append(-np.inf if value is None else value)
+    mine = [row for row in rows if (row.get("workdir"), row["cell"]) in entry["runs"]]
+    found: dict[str, list[float]] = {}
+    for row in last_rows([row for row in mine if row["learning_rate"] == entry["learning_rate"]]):
+        value = None if row["diverged"] else row[row["headline"]]
+        found.setdefault(case_name(row["case"]), []).append(-np.inf if value is None else value)
     finite = lambda value: float(value) if np.isfinite(value) else None
-    return {case: Value(*map(finite, _middle(values, spread))) for case, values in mine.items()}
+    return {case: Value(*map(finite, _middle(values, spread))) for case, values in found.items()}
 
 
 def _middle(values: list[float], spread: str) -> tuple[float, float, float]:
@@ -82,9 +81,9 @@ def _middle(values: list[float], spread: str) -> tuple[float, float, float]:
         return mean, mean - error, mean + error
     ends = (min(values), max(values))
     if spread == "quartiles":
-        ends = tuple(
-            np.quantile(values, (0.25, 0.75), method="lower" if min(values) == -np.inf else "linear")
-        )
+        # Between a diverged seed and another nothing can be interpolated.
+        method = "lower" if -np.inf in values else "linear"
+        ends = tuple(np.quantile(values, (0.25, 0.75), method=method))
     return statistics.median(values), *ends
 
 

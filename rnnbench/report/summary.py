@@ -62,7 +62,7 @@ def summarise(rows: Sequence[dict]) -> list[dict]:
             setting = json.dumps(row["overrides"], sort_keys=True)
             identity = (row["task"], row["protocol"], row["model"], setting, selection[_run(row)])
             found.setdefault(identity, []).append(row)
-    entries = [_entry(of_entry) for of_entry in map(_last_rows, found.values())]
+    entries = [_entry(of_entry) for of_entry in map(last_rows, found.values())]
     for group in groups(entries):
         shared = _shared(group.entries)
         for entry in group.entries:
@@ -161,7 +161,7 @@ def _member(row: dict) -> tuple:
     return row["learning_rate"], row["seed"]
 
 
-def _last_rows(rows: list[dict]) -> list[dict]:
+def last_rows(rows: list[dict]) -> list[dict]:
     """Each member's last evaluation that includes the selection case."""
     last_step: dict[tuple, int] = {}
     for row in rows:

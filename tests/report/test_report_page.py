@@ -5,13 +5,14 @@ import shutil
 from pathlib import Path
 
 import pytest
-from report_rows import write_study
+from report_rows import member, write_run, write_study
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from rnnbench.report.write import write
+from rnnbench.tasks import TASKS
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 WIDTHS = 390, 1280, 1600
@@ -224,3 +225,19 @@ def test_what_comes_from_rows_is_text(page):
 def test_the_page_names_no_address():
     template = (Path(__file__).parents[2] / "rnnbench" / "report" / "report.html").read_text()
     assert "http" not in template
+
+
+def test_many_tasks_are_a_map_whose_cells_open(page, tmp_path):
+    rows = []
+    for task in sorted(TASKS)[:7]:
+        for model in ("gpt", "lstm"):
+            rows += member((1.0, 0.5, 0.5), task=task, model=model, cell=f"{task}-{model}")
+    write([write_run(tmp_path, rows)])
+    page.get((tmp_path / "report.html").resolve().as_uri())
+    buttons = page.find_elements(By.CSS_SELECTOR, "#map td button")
+    assert len(buttons) == len(rows) / 3 and {button.text for button in buttons} == {"1×"}
+    buttons[-1].click()
+    dialog = page.find_element(By.CSS_SELECTOR, "#map dialog[open]")
+    assert f"configs/{sorted(TASKS)[6]}.py:lstm,small" in dialog.find_element(By.TAG_NAME, "pre").text
+    WebDriverWait(page, 60).until(lambda _: len(dialog.find_elements(By.CSS_SELECTOR, ".trace")) == 3)
+    assert page.get_log("browser") == []
