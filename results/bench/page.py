@@ -49,7 +49,7 @@ def markdown(calls: Sequence[dict[str, Any]], command: str) -> str:
     met = sum(verdict["met"] for verdict in found)
     lines = ["# Speed", "", f"{met} of {len(found)} targets are met in these calls:", ""]
     lines += ["```bash", *dict.fromkeys(call["command"] for call in calls), "```", ""]
-    lines += [f"- {machine}" for machine in _machines(calls)]
+    lines += [f"- {line}" for line in (*_machines(calls), *_busy(calls))]
     lines += [f"- {note}" for note in dict.fromkeys(call.get("note", "") for call in calls) if note]
     lines += ["", ABOUT, ""]
     if not any(call["machine"]["platform"] == "gpu" for call in calls):
@@ -83,6 +83,18 @@ def _machines(calls: Sequence[dict[str, Any]]) -> list[str]:
         of = limits.setdefault(json.dumps([call["machine"], call["versions"]]), {})
         of |= {name: max(value, of.get(name, 0.0)) for name, value in call["ceilings"].items()}
     return [table.machine(*json.loads(kind), best).strip() for kind, best in limits.items()]
+
+
+def _busy(calls: Sequence[dict[str, Any]]) -> list[str]:
+    """A line for each call whose matmul reached less than half of the best on a machine of its kind."""
+    reached = lambda call: call["ceilings"]["matmul_flops_per_second"]
+    lines = []
+    for call in calls:
+        best = max(reached(other) for other in calls if other["machine"] == call["machine"])
+        if reached(call) < best / 2:
+            share = f"its matmul reached {reached(call) / best:.0%} of that"
+            lines.append(f"other work ran during `{call['command']}`: {share}, and only ratios count")
+    return lines
 
 
 def render(drawn: Table) -> str:

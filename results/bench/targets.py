@@ -154,8 +154,8 @@ def _against_peers(rows: Rows) -> Iterable[Verdict]:
     for row in rows:
         if row["kind"] != "gradient":
             continue
-        on_cpu = row["a"] == "torch:lstm" and row["platform"] == "cpu"
-        wanted = 0.5 if not on_cpu else 0.7 if row["length"] < 1024 else 1.0
+        short = row["a"] == "torch:lstm" and row["length"] < 1024
+        wanted = 0.5 if row["platform"] != "cpu" else 0.7 if short else 1.0
         target = f"{row['b']} forward and gradient against {row['a']}, T = {row['length']}"
         yield _verdict(target, f"≥ {wanted:g}×", f"{row['ratio']:.2f}×", row["ratio"] >= wanted)
 

@@ -42,8 +42,10 @@ def _forward(U, x, reset, h_0, c_0):
     def step(carry, inputs):
         x_t, reset_t = inputs
         h, previous_c = _cleared(carry, reset_t)
-        i, f, o, z = jnp.split((x_t + h.astype(x_t.dtype) @ U).astype(jnp.float32), 4, axis=-1)
-        i, f, o, z = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jax.nn.sigmoid(o), jnp.tanh(z)
+        gates, z = jnp.split((x_t + h.astype(x_t.dtype) @ U).astype(jnp.float32), [3 * h.shape[-1]], axis=-1)
+        # One sigmoid: of three, XLA on a CPU computes each again for c and for h, and needs twice the time.
+        i, f, o = jnp.split(jax.nn.sigmoid(gates), 3, axis=-1)
+        z = jnp.tanh(z)
         c = f * previous_c + i * z
         h = o * jnp.tanh(c)
         return (h, c), (h, previous_c, i, f, o, z)
