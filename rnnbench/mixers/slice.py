@@ -16,7 +16,8 @@ class SLiCE(nnx.Module):
 
     The D states form D/K blocks of K = `block` states, and each block has a K × K matrix of its own at every
     token. As in the paper nothing bounds the matrices; only the norm before the output bounds what is read.
-    All of it in float32.
+    All of it in float32: at the start, x of size 1, as the backbone's norm makes it, is safe over 1,000
+    tokens, and x of size 30 overflows.
     Start as in the authors' later code: the entries of A(·) normal of standard deviation `init_std`/√K, b and
     the state zero; B is LeCun normal. There the state starts at a learned vector.
 
