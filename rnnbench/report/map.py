@@ -139,7 +139,8 @@ def _theory(entry: dict, task: Any) -> str:
     preset = PRESETS.get(entry["model"])
     if task is None or preset is None:
         return "open"
-    return verdict(getattr(task, "theory", ()), preset.spectrum, preset.structure, preset.selective)
+    properties = preset.spectrum, preset.structure, preset.selective
+    return verdict(getattr(task, "theory", ()), *properties, entry["model"])
 
 
 def reach(entry: dict, theory: str = "open") -> Reach:
@@ -160,10 +161,12 @@ def shares(entry: dict) -> dict[int, dict[str, float]]:
     """
     trained, found = longest(entry["train_case"]), {}
     for spread in entry["cases"].values():
-        multiple, of_training = longest(spread["case"]) / trained, spread["case"] == entry["train_case"]
-        if multiple not in MULTIPLES or (multiple == 1 and not of_training):
+        times, of_training = longest(spread["case"]) / trained, spread["case"] == entry["train_case"]
+        # A task may have no sequence of exactly that length, such as an addition of 82 tokens.
+        multiple = min(MULTIPLES, key=lambda multiple: abs(multiple - times))
+        if abs(times / multiple - 1) > 0.05 or (multiple == 1 and not of_training):
             continue
-        at = found.setdefault(int(multiple), dict.fromkeys(SPREAD, math.inf))
+        at = found.setdefault(multiple, dict.fromkeys(SPREAD, math.inf))
         for which in SPREAD:
             share = skill(spread, which)
             at[which] = min(at[which], -math.inf if share is None else share)

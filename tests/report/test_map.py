@@ -3,7 +3,7 @@
 import pytest
 from report_rows import row
 
-from configs import bit_parity
+from configs import bit_parity, counting
 from rnnbench.report import agreement, draw
 from rnnbench.report import map as maps
 from rnnbench.report.read import Results
@@ -39,6 +39,18 @@ def drawn(rows):
 def test_a_cell_holds_up_to_the_first_multiple_that_it_loses(accuracies, held):
     (entry,) = summarise(cell("lstm", accuracies))
     assert maps.reach(entry).median == held
+
+
+def test_lengths_near_a_multiple_count_as_it():
+    (entry,) = summarise(cell("lstm", (1.0, 1.0, 1.0, 0.96), lengths=(32, 63, 126, 257)))
+    assert list(maps.shares(entry)) == [1, 2, 4, 8] and maps.reach(entry).median == 8
+
+
+def test_theorems_about_single_presets_count():
+    rows = [row | {"task": "counting"} for row in cell("gru", (1.0, 1.0, 1.0, 1.0))]
+    configs = {(None, rows[0]["cell"]): counting.get_config("gru,map").to_dict()}
+    (panel,) = maps.plot(summarise(rows), Results(rows, [], [], configs, [], [], []), whole=True).panels
+    assert [(cell.theory, cell.mark) for cell in panel.cells.values()] == [("no", "cross")]
 
 
 def test_beyond_training_the_hardest_case_of_a_length_counts():
