@@ -23,7 +23,7 @@ SHOWN = {"--list", "--show_config", "--show_batch"}
 # Studies of a few cells; for larger ones the tests of studies do the same.
 PLANNED = re.compile(r"my_study\.py|--sweep|study\.models")
 # What a line of a code block starts with; whatever runs Python is checked below.
-PROGRAMS = {"python", "python3", "srun", "gcloud", "xpk", "[", "tensorboard"}
+PROGRAMS = {"python", "python3", "taskset", "srun", "gcloud", "xpk", "[", "tensorboard"}
 
 pytestmark = pytest.mark.fast
 
