@@ -10,9 +10,10 @@ from helpers import tiny
 from rnnbench import check, mixers
 from rnnbench.cli import flags, show
 from rnnbench.config import ConfigError
-from rnnbench.config.build import changed, label, plain
+from rnnbench.config.build import changed, label
 from rnnbench.config.keys import flat
 from rnnbench.config.saved import differences, from_saved
+from rnnbench.config.values import plain
 from rnnbench.mixers import PRESETS
 from rnnbench.sizes import num_params, state_size
 from rnnbench.study.cells import cells

@@ -5,7 +5,6 @@ A config is an `ml_collections.ConfigDict` with the keys that `keys.py` returns.
 touches a device.
 """
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from ml_collections import ConfigDict
 from rnnbench import mixers
 from rnnbench.config.keys import PATHS, check_key, flat, keys, meaningless, plug_ins, put
 from rnnbench.config.schema import KEYS
+from rnnbench.config.values import plain, plain_value, scalars
 from rnnbench.errors import ConfigError, warn_once
 
 # Overriding these keeps a protocol's label: they set how often or where it runs, not what is measured.
@@ -128,30 +128,6 @@ def update(config: ConfigDict, settings: Mapping[str, Any]) -> None:
             put(config, key, value)
         except TypeError:
             raise ConfigError(key, f"{value!r} is not of the type of {now[key]!r}") from None
-
-
-def scalars(value: Any) -> list[Any]:
-    """All values in nested tuples."""
-    return [leaf for part in value for leaf in scalars(part)] if isinstance(value, tuple) else [value]
-
-
-def plain(value: Any) -> Any:
-    """A value as it is after a round trip through JSON: tuples become lists."""
-    return json.loads(json.dumps(value))
-
-
-def plain_value(value: Any) -> Any:
-    """Converts numpy values, ranges and frozen containers to plain JSON values."""
-    if hasattr(value, "dtype") and hasattr(value, "tolist"):
-        value = value.tolist()
-        return tuple(value) if isinstance(value, list) else value
-    if isinstance(value, tuple | range):
-        return tuple(map(plain_value, value))
-    if isinstance(value, list):
-        return list(map(plain_value, value))
-    if isinstance(value, dict):
-        return {key: plain_value(one) for key, one in value.items()}
-    return value
 
 
 def origin(config: ConfigDict) -> ConfigDict:

@@ -11,7 +11,8 @@ from types import ModuleType
 
 from ml_collections import ConfigDict
 
-from rnnbench.config.build import Protocol, check_key, flat, keys, plain_value, put, rename
+from rnnbench.config.build import Protocol, check_key, flat, keys, put, rename
+from rnnbench.config.values import plain_value
 from rnnbench.errors import ConfigError, InputError, first_line
 
 # The folder of the package's config files, in a checkout and in the installed package.

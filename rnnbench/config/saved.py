@@ -7,8 +7,9 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from rnnbench import mixers, tasks
-from rnnbench.config.build import base, plain
+from rnnbench.config.build import base
 from rnnbench.config.keys import flat, keys, meaningless, put, section
+from rnnbench.config.values import plain
 
 # A workdir is resumed only by a config that agrees in these.
 FIXED = ("model", "task", "eval", "train", "optim", "population", "protocol")

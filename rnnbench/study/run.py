@@ -12,8 +12,8 @@ import jax
 from ml_collections import ConfigDict
 
 from rnnbench.config import ConfigError, first_line
-from rnnbench.config.build import plain
 from rnnbench.config.saved import Pair, differences, pairs, united
+from rnnbench.config.values import plain
 from rnnbench.parallel.hosts import from_main, is_main, together
 from rnnbench.report import console
 from rnnbench.report.write import write

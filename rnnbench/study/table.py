@@ -12,8 +12,8 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from rnnbench.config import ConfigError, InputError
-from rnnbench.config.build import plain
 from rnnbench.config.saved import Pair, differences, pairs, united
+from rnnbench.config.values import plain
 from rnnbench.store.paths import write_text
 from rnnbench.store.rows import case_name, read_jsonl, write_jsonl
 from rnnbench.store.workdir import check_writable, locked, read_config

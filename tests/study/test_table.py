@@ -7,7 +7,7 @@ import pytest
 from helpers import tiny
 
 from rnnbench.config import ConfigError
-from rnnbench.config.build import plain
+from rnnbench.config.values import plain
 from rnnbench.store.rows import read_jsonl, write_jsonl
 from rnnbench.study import table as tables
 from rnnbench.train.population import prepare
