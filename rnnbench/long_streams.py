@@ -28,7 +28,7 @@ from rnnbench.report.style import OTHERS, STYLES, Style
 from rnnbench.report.summary import title
 from rnnbench.store.paths import write_bytes
 from rnnbench.store.rows import case_name, read_jsonl, write_jsonl
-from rnnbench.tasks.contract import Batch, bounds
+from rnnbench.tasks.contract import Batch, Case, Task, bounds
 from rnnbench.train import evaluate
 
 ROWS, PLOT = "far.jsonl", "far.png"
@@ -44,7 +44,7 @@ def solved(rows: Sequence[dict[str, Any]], threshold: float) -> list[dict[str, A
 
 
 def stream(
-    model: nnx.Module, task: Any, case: dict[str, Any], key: jax.Array, sequences: int, piece: int
+    model: nnx.Module, task: Task, case: Case, key: jax.Array, sequences: int, piece: int
 ) -> dict[str, np.ndarray]:
     """{"count": [T], "right": [T]} of sequences of a case: how often a position is supervised, and right.
 
@@ -63,7 +63,7 @@ def stream(
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _piece(graphdef: Any, params: Any, state: Any, part: Batch) -> tuple[jax.Array, Any]:
+def _piece(graphdef: nnx.GraphDef, params: Any, state: Any, part: Batch) -> tuple[jax.Array, Any]:
     """(right answers per position, state). Compiled once for all members: equal models have equal graphs."""
     logits, state = nnx.merge(graphdef, params)(part.inputs, state)
     return jnp.sum((logits.argmax(-1) == part.targets) & part.mask, axis=0), state

@@ -22,7 +22,7 @@ from rnnbench.tasks.contract import Task, lengths
 class MLP(nnx.Module):
     """y = W₂ gelu(W₁ x)."""
 
-    def __init__(self, dim: int, hidden: int, *, rngs: nnx.Rngs, dtype: Any = jnp.float32):
+    def __init__(self, dim: int, hidden: int, *, rngs: nnx.Rngs, dtype: jnp.dtype = jnp.float32):
         self.up = linear(dim, hidden, rngs=rngs, dtype=dtype, bias=True)
         self.down = linear(hidden, dim, rngs=rngs, dtype=dtype, bias=True)
 
@@ -30,7 +30,7 @@ class MLP(nnx.Module):
         return self.down(nnx.gelu(self.up(x)))
 
 
-def norm(config: ConfigDict, *, rngs: nnx.Rngs, dtype: Any) -> nnx.Module:
+def norm(config: ConfigDict, *, rngs: nnx.Rngs, dtype: jnp.dtype) -> nnx.Module:
     """x ⊙ scale / rms(x), or with config.norm="layer" (x − mean x) ⊙ scale / std(x) + bias."""
     if config.norm == "layer":
         return nnx.LayerNorm(config.dim, epsilon=1e-5, dtype=dtype, rngs=rngs)
@@ -40,7 +40,7 @@ def norm(config: ConfigDict, *, rngs: nnx.Rngs, dtype: Any) -> nnx.Module:
 class Block(nnx.Module):
     """x ← x + mixer(norm x);  x ← x + MLP(norm x), the second only if there is an MLP."""
 
-    def __init__(self, config: ConfigDict, layer: int, hidden: int, *, rngs: nnx.Rngs, dtype: Any):
+    def __init__(self, config: ConfigDict, layer: int, hidden: int, *, rngs: nnx.Rngs, dtype: jnp.dtype):
         self.norm = norm(config, rngs=rngs, dtype=dtype)
         self.mixer = mixers.build(config, dtype, rngs, layer)
         self.mlp_norm = norm(config, rngs=rngs, dtype=dtype) if hidden else None
@@ -79,7 +79,7 @@ class SequenceModel(nnx.Module):
         max_length: int,
         class_tokens: Sequence[int] | None = None,
         rngs: nnx.Rngs,
-        dtype: Any = jnp.float32,
+        dtype: jnp.dtype = jnp.float32,
     ):
         std = config.embedding_std
         start = {"embedding_init": nnx.initializers.normal(std)} if std else {}

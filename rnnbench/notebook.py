@@ -21,6 +21,7 @@ from rnnbench.report.summary import summarise
 from rnnbench.sizes import num_params
 from rnnbench.store.paths import absolute
 from rnnbench.store.rows import member_name, read_jsonl
+from rnnbench.tasks.contract import Task
 from rnnbench.train import grow
 from rnnbench.train.checkpoint import Checkpoints
 from rnnbench.train.population import prepare, state_shapes
@@ -37,7 +38,7 @@ class Loaded(NamedTuple):
     model: SequenceModel
     params: dict
     config: ConfigDict
-    task: Any
+    task: Task
     member: dict
     step: int
 

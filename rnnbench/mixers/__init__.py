@@ -10,6 +10,7 @@ the states are those of the whole sequence.
 
 from typing import Any
 
+import jax.numpy as jnp
 from flax import nnx
 from ml_collections import ConfigDict
 
@@ -112,7 +113,7 @@ def of_layers(config: ConfigDict) -> list[tuple[Preset, dict[str, Any]]]:
     return parts(preset.pattern)[-config.layers :] or [(preset, dict(config.options))]
 
 
-def build(config: ConfigDict, dtype: Any, rngs: nnx.Rngs, layer: int = 0) -> nnx.Module:
+def build(config: ConfigDict, dtype: jnp.dtype, rngs: nnx.Rngs, layer: int = 0) -> nnx.Module:
     """The mixer of a layer of `config.model`: its options, and the shared settings that its signature has."""
     layers = of_layers(config)
     preset, options = layers[layer % len(layers)]

@@ -69,9 +69,9 @@ def make_mesh(config: ConfigDict, members: int, batch_size: int) -> Mesh:
     )
 
 
-def spread(devices: list[Any], count: int) -> list[Any]:
+def spread(devices: list[jax.Device], count: int) -> list[jax.Device]:
     """The first `count` devices, evenly over processes, because every process needs at least one."""
-    by_process: dict[int, list[Any]] = {}
+    by_process: dict[int, list[jax.Device]] = {}
     for device in devices:
         by_process.setdefault(device.process_index, []).append(device)
     each, rest = divmod(count, len(by_process))

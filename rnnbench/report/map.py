@@ -14,6 +14,7 @@ from rnnbench.report.spread import number, skill
 from rnnbench.report.summary import groups, title
 from rnnbench.report.text import HOLDS
 from rnnbench.store.rows import longest
+from rnnbench.tasks.contract import Task
 from rnnbench.tasks.theory import CLASSES, verdict
 
 MULTIPLES = (1, 2, 4, 8)  # of the longest training length
@@ -135,7 +136,7 @@ def _task(entry: dict, found: Results) -> Any:
     return config and tasks.build(from_saved(config))
 
 
-def _theory(entry: dict, task: Any) -> str:
+def _theory(entry: dict, task: Task | None) -> str:
     preset = PRESETS.get(entry["model"])
     if task is None or preset is None:
         return "open"

@@ -13,15 +13,15 @@ import optax
 from jax.sharding import Mesh
 
 from rnnbench.parallel import mesh as meshes
-from rnnbench.tasks.contract import Batch
+from rnnbench.tasks.contract import Batch, Case, Task
 
 MAX_BINS = 128
 
 
 def make_evaluator(
-    task: Any,
+    task: Task,
     apply: Callable[..., jax.Array],
-    case: dict[str, Any],
+    case: Case,
     *,
     batches: int,
     batch_size: int,
@@ -48,7 +48,7 @@ def make_evaluator(
     return evaluate
 
 
-def make_sampler(task: Any, case: dict[str, Any], batch_size: int, mesh: Mesh) -> Any:
+def make_sampler(task: Task, case: Case, batch_size: int, mesh: Mesh) -> Any:
     """jitted (key, i) -> the i-th `Batch` [B, T] of a case, split over the devices of the batch."""
 
     def draw(key: jax.Array, i: jax.Array) -> Batch:
@@ -112,9 +112,7 @@ def batch_sums(found: dict[str, jax.Array], batch: Batch) -> dict[str, jax.Array
     }
 
 
-def metrics(
-    sums: dict[str, np.ndarray], task: Any, case: dict[str, Any], diverged: bool = False
-) -> dict[str, Any]:
+def metrics(sums: dict[str, np.ndarray], task: Task, case: Case, diverged: bool = False) -> dict[str, Any]:
     """The metrics of one member on one case, computed from its sums.
 
     All are None if the member diverged in training, or if its outputs or loss on this case are not finite.
@@ -156,6 +154,6 @@ def by_position(sums: dict[str, np.ndarray]) -> dict[str, list[Any]]:
     return {"starts": starts.tolist(), "accuracy": accuracy}
 
 
-def case_key(seed: int, case: dict[str, Any]) -> jax.Array:
+def case_key(seed: int, case: Case) -> jax.Array:
     """The key of a case's data, from eval.seed and the case alone: the same for every member and step."""
     return jax.random.fold_in(jax.random.key(seed), zlib.crc32(json.dumps(case, sort_keys=True).encode()))

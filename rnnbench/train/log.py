@@ -28,7 +28,7 @@ from rnnbench.store.rows import (
     read_jsonl,
     write_jsonl,
 )
-from rnnbench.tasks.contract import bounds
+from rnnbench.tasks.contract import Case, bounds
 from rnnbench.train.step import Setup
 from rnnbench.train.tensorboard import TensorBoardRun
 
@@ -124,7 +124,7 @@ class RunLog:
         self._show(lambda: [board.close() for board in self._boards.values()])
 
     def _row(
-        self, member: dict[str, Any], case: Any, values: dict[str, Any], step: int, final: bool
+        self, member: dict[str, Any], case: Case, values: dict[str, Any], step: int, final: bool
     ) -> dict[str, Any]:
         return {
             **self._identity(),

@@ -17,6 +17,7 @@ from rnnbench import model, tasks
 from rnnbench.config.build import validate
 from rnnbench.parallel import mesh as meshes
 from rnnbench.store.rows import case_name
+from rnnbench.tasks.contract import Case
 from rnnbench.tasks.draw import shuffled_index
 from rnnbench.train import evaluate, optim, state_passing
 from rnnbench.train.step import EXAMPLES, INIT, Member, Setup, train_step
@@ -143,7 +144,7 @@ def compile_all(setup: Setup, state: TrainState) -> tuple[Any, dict[str, Any]]:
     batches, batch_size = setup.config.eval.batches, setup.config.train.batch_size
     how = dict(batches=batches, batch_size=batch_size, mesh=setup.mesh, mode=setup.mode)
 
-    def evaluator(case: dict[str, Any]) -> Any:
+    def evaluator(case: Case) -> Any:
         return evaluate.make_evaluator(setup.task, setup.apply, case, **how, params=state.members.params)
 
     with ThreadPoolExecutor(max_workers=2) as pool:

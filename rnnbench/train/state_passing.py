@@ -13,10 +13,10 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 from rnnbench.config import ConfigError
-from rnnbench.tasks.contract import Batch, bounds
+from rnnbench.tasks.contract import Batch, Task, bounds
 
 
-def check(config: ConfigDict, task: Any) -> None:
+def check(config: ConfigDict, task: Task) -> None:
     """ConfigError unless every training sequence can be cut into `train.windows` non-empty windows."""
     windows, parts = config.train.windows, config.mesh.time
     for case, _ in task.train_cases() if windows > 1 else ():
@@ -34,7 +34,7 @@ def check(config: ConfigDict, task: Any) -> None:
             raise ConfigError("mesh.time", f"{reason} (train.windows={windows})")
 
 
-def fresh_state(model: nnx.Module, config: ConfigDict, task: Any) -> Any:
+def fresh_state(model: nnx.Module, config: ConfigDict, task: Task) -> Any:
     """The state of a batch of sequences before their first window; () with a single window."""
     if config.train.windows == 1:
         return ()

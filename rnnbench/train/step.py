@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from rnnbench.parallel import mesh as meshes
-from rnnbench.tasks.contract import Batch
+from rnnbench.tasks.contract import Batch, Case, Task
 from rnnbench.tasks.draw import supervised_positions
 from rnnbench.train import optim, state_passing
 
@@ -41,7 +41,7 @@ class Setup:
     """Everything that a config determines before compilation."""
 
     config: ConfigDict
-    task: Any
+    task: Task
     make: Any  # key -> SequenceModel
     tx: optax.GradientTransformation
     mesh: Mesh
@@ -93,7 +93,7 @@ def loss_sum(
 
 
 def gradient(
-    setup: Setup, case: Any, member: Member, keys: jax.Array, step: jax.Array
+    setup: Setup, case: Case, member: Member, keys: jax.Array, step: jax.Array
 ) -> tuple[Any, dict[str, jax.Array], Any]:
     """Gradient of the mean loss over the supervised positions of a batch, a case's sequences of the keys [B].
 
