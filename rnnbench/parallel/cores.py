@@ -13,7 +13,10 @@ CROWDED = 4  # devices that may share a core
 
 
 def use(devices: int | None, configs: Iterable[ConfigDict]) -> None:
-    """Sets the number of CPU devices, before JAX counts them; by default as many as `configs` can use.
+    """Sets the number of CPU devices, before JAX counts them; by default as many as all `configs` can use.
+
+    A config with members for only some of them would split its batch over the others, with collectives in
+    every step (see `mesh.readable`). So several configs get what divides the members of each.
 
     A number set for JAX, by JAX_NUM_CPU_DEVICES or XLA_FLAGS, stays, and so does one device per process where
     several processes share a run.
@@ -23,7 +26,7 @@ def use(devices: int | None, configs: Iterable[ConfigDict]) -> None:
             return
         if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
             return
-        devices = max(wanted(config, cores()) for config in configs)
+        devices = math.gcd(*(wanted(config, cores()) for config in configs))
     jax.config.update("jax_num_cpu_devices", devices)
 
 

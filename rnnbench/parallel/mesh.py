@@ -194,10 +194,19 @@ def _longest(shape: tuple[int, ...], devices: int) -> list[str | None]:
 
 
 def everywhere(mesh: Mesh) -> NamedSharding:
-    """Replicated, so that every process can read it."""
+    """Replicated."""
     return NamedSharding(mesh, P())
 
 
+def readable(mesh: Mesh) -> NamedSharding:
+    """The sharding of results [members, ...] that every process reads: replicated where there are several.
+
+    In one process the members stay where they are. XLA's CPU devices share one pool of threads, and a
+    collective blocks a thread until all devices have come to it: several at once can block all of them.
+    """
+    return everywhere(mesh) if jax.process_count() > 1 else by_member(mesh)
+
+
 def to_host(tree: Any) -> Any:
-    """Replicated arrays as NumPy arrays."""
+    """`readable` arrays as NumPy arrays."""
     return jax.tree.map(np.asarray, tree)

@@ -71,12 +71,12 @@ def make_answerer(apply: Callable[..., jax.Array], mesh: Mesh, mode: str) -> Any
 
 
 def make_adder(mesh: Mesh, mode: str) -> Any:
-    """jitted (answers of all members, batch) -> their `batch_sums`, replicated: every process reads them."""
+    """jitted (answers of all members, batch) -> their `batch_sums`, which every process reads."""
 
     def add_up(found: dict[str, jax.Array], batch: Batch) -> dict[str, jax.Array]:
         return batch_sums(found, meshes.shard_batch(batch))
 
-    return jax.jit(meshes.over_members(add_up, mesh, mode), out_shardings=meshes.everywhere(mesh))
+    return jax.jit(meshes.over_members(add_up, mesh, mode), out_shardings=meshes.readable(mesh))
 
 
 def answers(logits: jax.Array, targets: jax.Array) -> dict[str, jax.Array]:

@@ -134,9 +134,8 @@ def make_train_chunk(setup: Setup) -> Any:
         metrics["diverged"] = members.diverged
         return TrainState(state.step + n, members), metrics
 
-    everywhere = meshes.everywhere(setup.mesh)
-    places = TrainState(everywhere, _places(setup, jax.eval_shape(*_start(setup))))
-    return jax.jit(train_chunk, donate_argnums=0, out_shardings=(places, everywhere))
+    places = TrainState(meshes.everywhere(setup.mesh), _places(setup, jax.eval_shape(*_start(setup))))
+    return jax.jit(train_chunk, donate_argnums=0, out_shardings=(places, meshes.readable(setup.mesh)))
 
 
 def compile_all(setup: Setup, state: TrainState) -> tuple[Any, dict[str, Any]]:

@@ -63,7 +63,7 @@ def test_cores_of_a_container(monkeypatch, tmp_path, limit, expected):
 @pytest.mark.parametrize(
     "given, in_jax, flags, several, expected",
     [
-        (None, -1, "", False, [3]),
+        (None, -1, "", False, [2]),
         (5, -1, "", False, [5]),
         (5, 2, "", True, [5]),
         (None, 2, "", False, []),
@@ -78,8 +78,8 @@ def test_what_the_user_has_set_stays(monkeypatch, given, in_jax, flags, several,
     )
     distributed = SimpleNamespace(is_initialized=lambda: several)
     monkeypatch.setattr(cores, "jax", SimpleNamespace(config=config, distributed=distributed))
-    monkeypatch.setattr(cores, "cores", lambda: 2)
+    monkeypatch.setattr(cores, "cores", lambda: 16)
     monkeypatch.setenv("XLA_FLAGS", flags)
     run = lambda seeds: changed(tiny("lstm", {}), {"mesh.seed": 0, "population.seeds": tuple(range(seeds))})
-    cores.use(given, [run(1), run(9), run(6)])
+    cores.use(given, [run(4), run(6)])  # 2 divides the members of both
     assert found == [("jax_num_cpu_devices", number) for number in expected]

@@ -7,7 +7,7 @@ import traffic
 from helpers import tiny
 
 from rnnbench.parallel import mesh as meshes
-from rnnbench.train import population
+from rnnbench.train import evaluate, population
 from rnnbench.train.checkpoint import Checkpoints
 
 PLACES = {
@@ -40,6 +40,19 @@ def parameter_bytes(state):
 
 def test_members_on_different_devices_send_nothing(trained):
     assert trained["one"][3] == trained["seed"][3] == {}
+
+
+def test_what_the_host_reads_of_members_is_not_gathered_either(trained):
+    """On a CPU with fewer cores than devices, collectives at once can wait for each other forever."""
+    setup, state, *_ = trained["seed"]
+    chunk = population.make_train_chunk(setup).lower(state, np.int32(1)).compile()
+    case = setup.task.selection_case()
+    batch = evaluate.make_sampler(setup.task, case, BATCH, setup.mesh).lower(jax.random.key(0), np.int32(0))
+    answer = evaluate.make_answerer(setup.apply, setup.mesh, setup.mode)
+    answer = answer.lower(state.members.params, batch.out_info)
+    add_up = evaluate.make_adder(setup.mesh, setup.mode).lower(answer.out_info, batch.out_info)
+    for program in (chunk, *(lowered.compile() for lowered in (batch, answer, add_up))):
+        assert not [kind for kind in traffic.KINDS if f"{kind}(" in program.as_text()]
 
 
 def test_the_batch_costs_an_all_reduce_of_the_gradient(trained):
