@@ -42,6 +42,7 @@ def test_parity_of_deltanet_with_negative_eigenvalues_holds_for_most_seeds(tmp_p
 
 def test_mqar_at_eight_unique_pairs(tmp_path):
     grid = ["--config.population.learning_rates=(0.003,)", "--config.population.seeds=(0,)"]
-    rows = launch(tmp_path / "run", "configs/mqar.py:deltanet,small", *grid)
+    stop = "--config.train.stop_accuracy=0.99"
+    rows = launch(tmp_path / "run", "configs/mqar.py:deltanet,small", *grid, stop)
     found = {case_name(row["case"]): row[row["headline"]] for row in rows}
     assert found["length=64,pairs=8"] >= 0.99, found

@@ -30,7 +30,8 @@ def test_trains_and_is_evaluated(task, preset, tmp_path):
     config = file.get_config(f"{preset},{next(iter(file.PROTOCOLS))}")
     # One length beyond training: each is compiled.
     short = {key: value[:1] for key, value in flat(config).items() if key in ("eval.lengths", "eval.pairs")}
-    config = label(changed(config, SIZES | short | {"mesh.seed": 1, "mesh.data": 1}))
+    layers = {} if PRESETS[preset].pattern else {"model.layers": 1}
+    config = label(changed(config, SIZES | short | layers | {"mesh.seed": 1, "mesh.data": 1}))
     rows = train.run(config, tmp_path)
     cases = population.prepare(config).task.cases()
     assert [row["case"] for row in rows] == list(cases)

@@ -66,7 +66,7 @@ def undisturbed(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0])
 def test_killed_at_random_it_ends_as_if_undisturbed(seed, undisturbed, tmp_path):
     """Each kill comes up to two seconds after some line of output; then the same command is run again."""
     (cache, expected), moments, kills = undisturbed, random.Random(seed), 0
