@@ -42,9 +42,9 @@ SMALL = {
     "population.seeds": (0, 1, 2),
 }
 
-# One setting for all tasks and presets, small enough for all pairs of them on CPUs: training lengths up to
-# about 40, evaluated at 1, 2, 4 and 8 times that. RECALL is for tasks of recall and copying: one head and a
-# short convolution, without which a linear recurrence does not pair neighbouring tokens.
+# One setting for all tasks and presets, meant for all pairs of them on CPUs: training lengths up to about 40,
+# evaluated at 1, 2, 4 and 8 times that. RECALL is for tasks of recall and copying: one head and a short
+# convolution, without which a linear recurrence does not pair neighbouring tokens.
 MAP = {
     "model.dim": 64,
     "model.layers": 2,

@@ -51,6 +51,7 @@ def markdown(calls: Sequence[dict[str, Any]], command: str) -> str:
     lines += ["```bash", *dict.fromkeys(call["command"] for call in calls), "```", ""]
     lines += [f"- {line}" for line in (*_machines(calls), *_busy(calls))]
     lines += [f"- {note}" for note in dict.fromkeys(call.get("note", "") for call in calls) if note]
+    lines += [f"- {line}" for line in _again(calls)]
     lines += ["", ABOUT, ""]
     if not any(call["machine"]["platform"] == "gpu" for call in calls):
         lines += [f"The targets on a GPU are unmeasured; `{GPU}` measures them all in one call.", ""]
@@ -74,6 +75,21 @@ def _merged(what: str, calls: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             if row["length"] not in by_length or by_length[row["length"]].get("note"):
                 by_length[row["length"]] = row | {"platform": call["machine"]["platform"]}
     return [by_length[length] for by_length in found.values() for length in sorted(by_length)]
+
+
+def _again(calls: Sequence[dict[str, Any]]) -> list[str]:
+    """A line for each pair that several calls compared: targets and tables have its first ratio only."""
+    ratios: dict[str, list[str]] = {}
+    for call in calls:
+        for row in call.get("peers", []):
+            if not row.get("note"):
+                pair = f"{row['b']} against {row['a']}, {row['kind']}, T = {row['length']}"
+                ratios.setdefault(f"{call['machine']['device']}: {pair}", []).append(f"{row['ratio']:.3g}×")
+    return [
+        f"measured again, {pair}: {found[0]}, in later calls {', '.join(found[1:])}"
+        for pair, found in ratios.items()
+        if len(found) > 1
+    ]
 
 
 def _machines(calls: Sequence[dict[str, Any]]) -> list[str]:
