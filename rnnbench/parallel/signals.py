@@ -6,7 +6,6 @@ A thread therefore reads the signals' numbers from a pipe, which the handler in 
 
 import os
 import signal
-import sys
 import threading
 
 import jax
@@ -84,6 +83,6 @@ def _obey(number: int) -> None:
         end(f"{how()}: {_stand}; the same command resumes", exit_code())
     told_to_stop.set()
     if number == signal.SIGINT:
-        print("rnnbench: saving after this chunk; Ctrl-C again ends at once", file=sys.stderr, flush=True)
+        os.write(2, b"rnnbench: saving after this chunk; Ctrl-C again ends at once\n")
         if jax.process_count() > 1:  # JAX handles SIGTERM and informs all processes of a run
             os.kill(os.getpid(), signal.SIGTERM)
