@@ -3,7 +3,7 @@
 import json
 import math
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -13,47 +13,73 @@ import optax
 from jax.sharding import Mesh
 
 from rnnbench.parallel import mesh as meshes
-from rnnbench.tasks.contract import Batch, Case, Task
+from rnnbench.tasks.contract import Batch, Case, Task, bounds
 
 MAX_BINS = 128
+# The most tokens of padding per case and member. It depends on no device and no other member, because padding
+# changes the last bits of some models.
+PADDING = 2**18
+
+Evaluate = Callable[[Any, jax.Array], dict[str, np.ndarray]]
 
 
-def make_evaluator(
+def padded_lengths(cases: Sequence[Case], most: int) -> list[int]:
+    """Per case the longest length of any case that adds at most `most` tokens to its sequences.
+
+    Cases of one length share their programs, and a few more tokens cost less than compiling others.
+    """
+    own = [bounds(case["length"])[1] for case in cases]
+    return [max(to for to in own if 0 <= to - length <= most) for length in own]
+
+
+def make_evaluators(
     task: Task,
     apply: Callable[..., jax.Array],
-    case: Case,
+    cases: Sequence[Case],
     *,
+    length: int,
     batches: int,
     batch_size: int,
     mesh: Mesh,
     mode: str,
     params: Any,
-) -> Callable[[Any, jax.Array], dict[str, np.ndarray]]:
-    """(params of all members, key) -> sums per member over batches × batch_size sequences of a case.
+) -> list[Evaluate]:
+    """Per case (params of all members, key) -> sums per member over batches × batch_size sequences.
 
-    Every member sees the same data. These are three programs, compiled here, because only the second differs
-    between models: the compilation cache has the others for all of them.
+    Every member sees the same data, padded to `length`. Compiled here are a program per case, which draws the
+    data, and two that read the answers. Only the first of the two differs between models: the compilation
+    cache has the others for all of them.
     """
     key, first, quickly = jax.eval_shape(jax.random.key, 0), np.int32(0), meshes.quickly(1)
-    draw = make_sampler(task, case, batch_size, mesh).lower(key, first).compile(quickly)
-    batch = draw.out_info
+    draws = [
+        make_sampler(task, case, batch_size, mesh, length).lower(key, first).compile(quickly)
+        for case in cases
+    ]
+    batch = draws[0].out_info
     answer = make_answerer(apply, mesh, mode).lower(params, batch).compile(quickly)
     add_up = make_adder(mesh, mode).lower(answer.out_info, batch).compile()
 
-    def evaluate(params: Any, key: jax.Array) -> dict[str, np.ndarray]:
-        drawn = (draw(key, np.int32(i)) for i in range(batches))
-        sums = [add_up(answer(params, batch), batch) for batch in drawn]
-        return jax.tree.map(lambda *parts: sum(parts), *meshes.to_host(sums))
+    def evaluator(draw: Callable[..., Batch], case: Case) -> Evaluate:
+        def evaluate(params: Any, key: jax.Array) -> dict[str, np.ndarray]:
+            drawn = (draw(key, np.int32(i)) for i in range(batches))
+            parts = meshes.to_host([add_up(answer(params, batch), batch) for batch in drawn])
+            sums = jax.tree.map(lambda *parts: sum(parts), *parts)
+            _, end = bounds(case["length"])
+            return sums | {name: sums[name][:, :end] for name in ("count", "right")}
 
-    return evaluate
+        return evaluate
+
+    return [evaluator(draw, case) for draw, case in zip(draws, cases, strict=True)]
 
 
-def make_sampler(task: Task, case: Case, batch_size: int, mesh: Mesh) -> Any:
-    """jitted (key, i) -> the i-th `Batch` [B, T] of a case, split over the devices of the batch."""
+def make_sampler(task: Task, case: Case, batch_size: int, mesh: Mesh, length: int) -> Any:
+    """jitted (key, i) -> the i-th `Batch` [B, length] of a case, split over the devices of the batch."""
+    _, end = bounds(case["length"])
 
     def draw(key: jax.Array, i: jax.Array) -> Batch:
         keys = jax.random.split(jax.random.fold_in(key, i), batch_size)
-        return jax.vmap(lambda key: task.sample(key, case))(keys)
+        drawn = jax.vmap(lambda key: task.sample(key, case))(keys)
+        return jax.tree.map(lambda part: jnp.pad(part, ((0, 0), (0, length - end))), drawn)
 
     return jax.jit(draw, out_shardings=meshes.by_batch(mesh))
 

@@ -138,15 +138,25 @@ def make_train_chunk(setup: Setup) -> Any:
     return jax.jit(train_chunk, donate_argnums=0, out_shardings=(places, meshes.readable(setup.mesh)))
 
 
-def compile_all(setup: Setup, state: TrainState) -> tuple[Any, dict[str, Any]]:
-    """The train chunk and one evaluator per case, compiled in parallel: one compilation leaves cores idle."""
-    batches, batch_size = setup.config.eval.batches, setup.config.train.batch_size
-    how = dict(batches=batches, batch_size=batch_size, mesh=setup.mesh, mode=setup.mode)
+def compile_all(setup: Setup, state: TrainState) -> tuple[Any, dict[str, evaluate.Evaluate]]:
+    """The train chunk and one evaluator per case, compiled in parallel: one compilation leaves cores idle.
 
-    def evaluator(case: Case) -> Any:
-        return evaluate.make_evaluator(setup.task, setup.apply, case, **how, params=state.members.params)
+    A run that is evaluated only at its end pads its cases, so that they share programs.
+    """
+    config, cases = setup.config, setup.task.cases()
+    how = dict(batches=config.eval.batches, batch_size=config.train.batch_size)
+    most = 0 if config.eval.every else evaluate.PADDING // (how["batches"] * how["batch_size"])
+    how |= dict(mesh=setup.mesh, mode=setup.mode, params=state.members.params)
+    groups: dict[int, list[Case]] = {}
+    for case, length in zip(cases, evaluate.padded_lengths(cases, most), strict=True):
+        groups.setdefault(length, []).append(case)
+
+    def evaluators(length: int) -> dict[str, evaluate.Evaluate]:
+        made = evaluate.make_evaluators(setup.task, setup.apply, groups[length], length=length, **how)
+        return dict(zip(map(case_name, groups[length]), made, strict=True))
 
     with ThreadPoolExecutor(max_workers=2) as pool:
         chunk = pool.submit(lambda: make_train_chunk(setup).lower(state, np.int32(1)).compile())
-        cases = {case_name(case): pool.submit(evaluator, case) for case in setup.task.cases()}
-        return chunk.result(), {name: job.result() for name, job in cases.items()}
+        found = [pool.submit(evaluators, length) for length in groups]
+        by_case = {name: made for job in found for name, made in job.result().items()}
+        return chunk.result(), {case_name(case): by_case[case_name(case)] for case in cases}

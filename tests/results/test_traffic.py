@@ -47,7 +47,8 @@ def test_what_the_host_reads_of_members_is_not_gathered_either(trained):
     setup, state, *_ = trained["seed"]
     chunk = population.make_train_chunk(setup).lower(state, np.int32(1)).compile()
     case = setup.task.selection_case()
-    batch = evaluate.make_sampler(setup.task, case, BATCH, setup.mesh).lower(jax.random.key(0), np.int32(0))
+    batch = evaluate.make_sampler(setup.task, case, BATCH, setup.mesh, case["length"])
+    batch = batch.lower(jax.random.key(0), np.int32(0))
     answer = evaluate.make_answerer(setup.apply, setup.mesh, setup.mode)
     answer = answer.lower(state.members.params, batch.out_info)
     add_up = evaluate.make_adder(setup.mesh, setup.mode).lower(answer.out_info, batch.out_info)

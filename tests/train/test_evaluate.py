@@ -9,8 +9,17 @@ import pytest
 from helpers import tiny
 
 from rnnbench.tasks.contract import Batch
-from rnnbench.train.evaluate import answers, batch_sums, by_position, case_key, make_evaluator, metrics
-from rnnbench.train.population import init_state, prepare
+from rnnbench.train import evaluate
+from rnnbench.train.evaluate import (
+    answers,
+    batch_sums,
+    by_position,
+    case_key,
+    make_evaluators,
+    metrics,
+    padded_lengths,
+)
+from rnnbench.train.population import compile_all, init_state, prepare
 
 CASE = {"length": 24}
 BINARY = SimpleNamespace(headline="balanced_accuracy", chance=lambda case: 0.5)
@@ -66,7 +75,7 @@ def oracle(batches):
 
 
 def summed(batches):
-    """As `make_evaluator` gives them for one member."""
+    """As `make_evaluators` gives them for one member."""
     sums = jax.jit(lambda logits, batch: batch_sums(answers(logits, batch.targets), batch))
     each = [sums(jnp.asarray(logits, jnp.float32), batch) for logits, batch in batches]
     return jax.tree.map(lambda *parts: np.asarray(sum(parts)), *each)
@@ -157,7 +166,7 @@ def test_the_data_of_a_case_come_from_the_seed_and_the_case():
     assert numbers(0, {"pairs": 4, "length": 64}) == numbers(0, {"length": 64, "pairs": 4})
 
 
-def evaluated(mode, seed_axis, data_axis, time_axis=1, preset="lstm"):
+def evaluated(mode, seed_axis, data_axis, time_axis=1, preset="lstm", length=24):
     """The sums of four members on one case; the number of sequences divides over the devices."""
     grid = {"population.learning_rates": (1e-3, 1e-2), "population.seeds": (0, 1)}
     settings = {
@@ -168,10 +177,11 @@ def evaluated(mode, seed_axis, data_axis, time_axis=1, preset="lstm"):
         "task.train_lengths": (3, 24),
     }
     setup = prepare(tiny(preset, grid | settings))
-    run = make_evaluator(
+    [run] = make_evaluators(
         setup.task,
         setup.apply,
-        {"length": [3, 24]},
+        [{"length": [3, 24]}],
+        length=length,
         batches=3,
         batch_size=16,
         mesh=setup.mesh,
@@ -204,3 +214,33 @@ def test_devices_and_mode_change_nothing_and_members_see_the_same_data():
 def test_time_split_over_devices_changes_nothing():
     """24 tokens over 5 devices: the last of them has only 4 of its 5."""
     assert_same_sums(evaluated("map", 1, 1, 5, "qlstm"), evaluated("map", 1, 1, 1, "qlstm"))
+
+
+@pytest.mark.parametrize("preset", ["lstm", "deltanet", "gpt"])
+def test_padding_changes_nothing(preset):
+    padded = evaluated("map", 1, 1, preset=preset, length=41)
+    assert padded["count"].shape == (4, 24)
+    assert_same_sums(padded, evaluated("map", 1, 1, preset=preset))
+
+
+def test_cases_are_padded_to_another_within_a_limit():
+    cases = [{"length": 40}, {"length": [3, 80]}, {"length": 320, "pairs": 4}, {"length": 320, "pairs": 8}]
+    for most, expected in {
+        0: [40, 80, 320, 320],
+        239: [80, 80, 320, 320],
+        240: [80, 320, 320, 320],
+        280: 4 * [320],
+    }.items():
+        assert padded_lengths(cases, most) == expected
+
+
+@pytest.mark.parametrize("every, batches, programs", [(0, 4, 1), (2, 4, 4), (0, 2**14, 4)])
+def test_a_run_evaluated_at_its_end_pads_its_cases(monkeypatch, every, batches, programs):
+    """An evaluation of a length is one call of make_evaluators."""
+    made = []
+    monkeypatch.setattr(evaluate, "make_evaluators", lambda *those, **_: [made.append(1)] * len(those[2]))
+    settings = {"task.train_lengths": (3, 8), "eval.lengths": (16, 32, 64), "eval.every": every}
+    setup = prepare(tiny("lstm", settings | {"eval.batches": batches}))
+    _, evaluators = compile_all(setup, init_state(setup))
+    assert len(made) == programs
+    assert list(evaluators) == ["length=8", "length=16", "length=32", "length=64"]
