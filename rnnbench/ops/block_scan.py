@@ -31,7 +31,7 @@ def block_scan(A, b, state=None, *, reset=None, impl=None, chunk=None, axis_name
     2311.01927, and Walker et al. 2025, arXiv 2505.17761.
     """
     impl, default_chunk = choose("block_scan", DEFAULTS, impl)
-    chunk = chunk_length("block_scan", default_chunk if chunk is None else chunk, b.shape[1])
+    chunk = chunk_length("block_scan", chunk, default_chunk, b.shape[1])
     if A.shape != (*b.shape[:4], b.shape[3]):
         raise ValueError(f"block_scan: A must be [B, T, H, K, K] for b [B, T, H, K]; {A.shape}, {b.shape}")
     shape, result, dtype = b.shape, b.dtype, accumulator_dtype(A, b)

@@ -90,7 +90,7 @@ def _run(op, q, u, e, w, k, log_decay, state, reset, impl, chunk, axis_name):
     impl, default_chunk, group = choose(op, DEFAULTS, impl)
     if u.ndim == 5:  # about as many steps in a chunk as with one step per token
         default_chunk = max(1, default_chunk >> (u.shape[3] - 1).bit_length())
-    chunk = chunk_length(op, default_chunk if chunk is None else chunk, q.shape[1])
+    chunk = chunk_length(op, chunk, default_chunk, q.shape[1])
     q, u, w, log_decay, state = prepare_heads(op, q, u, w, log_decay, state, reset)
     e, k = e.astype(u.dtype), None if k is None else k.astype(u.dtype)
     if axis_name is not None:

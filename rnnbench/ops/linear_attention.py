@@ -38,7 +38,7 @@ def linear_attention(
     Source: Katharopoulos et al. 2020, arXiv 2006.16236; with decay: Yang et al. 2023, arXiv 2312.06635.
     """
     impl, default_chunk, group = choose("linear_attention", DEFAULTS, impl)
-    chunk = chunk_length("linear_attention", default_chunk if chunk is None else chunk, q.shape[1])
+    chunk = chunk_length("linear_attention", chunk, default_chunk, q.shape[1])
     dtype = v.dtype
     q, k, v, log_decay, state = prepare_heads("linear_attention", q, k, v, log_decay, state, reset)
     if axis_name is not None:

@@ -53,7 +53,7 @@ def selective_scan(
     """
     impl, default_chunk = choose("selective_scan", DEFAULTS, impl)
     length = u.shape[1]
-    chunk = chunk_length("selective_scan", default_chunk if chunk is None else chunk, length)
+    chunk = chunk_length("selective_scan", chunk, default_chunk, length)
     dtype = accumulator_dtype(u, delta, A)
     if state is None:
         state = jnp.zeros((u.shape[0], *A.shape), jnp.float32)

@@ -13,6 +13,7 @@ from helpers import assert_trees_close
 
 from rnnbench.ops import naive
 from rnnbench.ops.block_scan import block_scan
+from rnnbench.ops.chunks import chunk_length
 from rnnbench.ops.delta_rule import delta_rule, generalised_delta_rule
 from rnnbench.ops.linear_attention import linear_attention
 from rnnbench.ops.linear_scan import linear_scan
@@ -396,3 +397,11 @@ def test_recurrent_is_the_loop_over_the_cell():
         )
     with pytest.raises(ValueError, match="recurrent: impl"):
         recurrent(cell, params, {"x": x}, state, impl="associative")
+
+
+@pytest.mark.parametrize(
+    "length, expected", [(1, 1), (5, 8), (32, 32), (33, 8), (40, 16), (64, 32), (100, 16), (129, 32)]
+)
+def test_a_default_chunk_pads_little(length, expected):
+    assert chunk_length("op", None, 32, length) == expected
+    assert chunk_length("op", 32, 32, length) == min(32, 1 << (length - 1).bit_length())
