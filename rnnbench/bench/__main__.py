@@ -5,6 +5,7 @@
     python -m rnnbench.bench --compare delta_rule:sequential delta_rule:chunked:16 --lengths=1024
     python -m rnnbench.bench --compare step:gpt step:lstm             the ratio of two train steps
     python -m rnnbench.bench --sampling --population                  shares of the trainer
+    python -m rnnbench.bench --devices=2,4 --names=lstm               members side by side on the cores
     python -m rnnbench.bench --json=bench.json                        the same for machines
 
 A time is the median of --repeats samples, without compilation; a sample repeats a short program for a tenth
@@ -19,11 +20,22 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+import jax
+
 from rnnbench.bench import run, subjects
-from rnnbench.bench.plan import DISTINCT, Section, comparisons, populations, sampling, singles
+from rnnbench.bench.plan import (
+    DISTINCT,
+    Section,
+    comparisons,
+    over_devices,
+    populations,
+    sampling,
+    singles,
+)
 from rnnbench.bench.subjects import OPS
 from rnnbench.bench.table import FAMILIES
 from rnnbench.mixers import PRESETS
+from rnnbench.parallel import cores
 
 LENGTHS = (64, 256, 1024, 4096, 16384)
 TRAINER_LENGTHS = (64, 256)
@@ -38,11 +50,14 @@ def parser() -> argparse.ArgumentParser:
     add("--compare", nargs=2, metavar=("A", "B"), help="op[:impl[:chunk]], mixer:PRESET or step:PRESET")
     add("--sampling", action="store_true", help="share of sampling in the train step, per task")
     add("--population", action="store_true", help="eight members compared with eight single runs")
+    add("--devices", type=run.numbers, help="eight members on so many devices compared with one device: 2,4")
     return parser
 
 
 def plan(args: argparse.Namespace) -> list[Section]:
     """The sections that the arguments ask for."""
+    if args.devices and jax.config.jax_num_cpu_devices < 0:
+        cores.use(max(args.devices), ())
     shapes, few = args.shapes(*LENGTHS), args.shapes(*TRAINER_LENGTHS)
     presets = [name for name in PRESETS if name in (args.names or DISTINCT)]
     chosen = presets if args.names else ["deltanet"]
@@ -52,7 +67,7 @@ def plan(args: argparse.Namespace) -> list[Section]:
         "steps": [f"step:{name}" for name in presets],
     }
     parse = lambda name: subjects.parse(name, shapes[0])
-    alone = args.compare or args.sampling or args.population
+    alone = args.compare or args.sampling or args.population or args.devices
     sections = []
     for what in FAMILIES if args.what is None and not alone else args.what or ():
         sections.append(Section(what, singles(map(parse, names[what]), shapes, args.budget)))
@@ -63,6 +78,9 @@ def plan(args: argparse.Namespace) -> list[Section]:
         sections.append(Section("sampling", comparisons(sampling(chosen, few), few, args.budget)))
     if args.population:
         sections.append(Section("population", comparisons(populations(chosen, few), few, args.budget)))
+    if args.devices:
+        pairs = over_devices(chosen, few, args.devices)
+        sections.append(Section("devices", comparisons(pairs, few, args.budget)))
     return sections
 
 

@@ -96,3 +96,21 @@ def populations(presets: Sequence[str], shapes: Sequence[Shape], count: int = 8)
         members = Subject(f"{count} members:{preset}", ("step",), together)
         couples.append((members, Subject(f"{count} runs:{preset}", ("step",), alone)))
     return couples
+
+
+def over_devices(
+    presets: Sequence[str], shapes: Sequence[Shape], devices: Sequence[int], count: int = 8
+) -> list[Couple]:
+    """`count` members on several devices, such as the cores of a CPU, against all of them on one."""
+
+    def members(preset: str, number: int) -> Subject:
+        try:
+            trainer.population_of(count, preset, shapes[0], number)
+        except ConfigError as error:
+            raise InputError(
+                f"--devices: {error.message}" if "mesh" in error.key else in_flags(error)
+            ) from None
+        name = f"{count} members on {number}:{preset}"
+        return Subject(name, ("step",), lambda _, shape: trainer.members(count, preset, shape, number))
+
+    return [(members(preset, number), members(preset, 1)) for preset in presets for number in devices]

@@ -34,7 +34,7 @@ def parser(prog: str, description: str) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add, default = parser.add_argument, Shape(1)
-    add("--lengths", type=_lengths, help="such as 64,256")
+    add("--lengths", type=numbers, help="such as 64,256")
     for name, least in SIZES.items():
         add(f"--{name}", type=at_least(least), help=f"default {getattr(default, name)}")
     add("--dtype", choices=("float32", "bfloat16"), help=f"default {default.dtype}")
@@ -80,7 +80,8 @@ def at_least(least: float, kind: type = int) -> Callable[[str], Any]:
     return number
 
 
-def _lengths(text: str) -> tuple[int, ...]:
+def numbers(text: str) -> tuple[int, ...]:
+    """The type of a flag that takes positive numbers, separated by commas."""
     return tuple(map(at_least(1), text.split(",")))
 
 

@@ -18,6 +18,7 @@ TITLES = {
     "long": "A step against shorter steps with the same number of tokens",
     "sampling": "Sampling as a share of the train step",
     "population": "A population against its members one after another",
+    "devices": "Members on several devices and on one; below 1, several are faster",
 }
 
 

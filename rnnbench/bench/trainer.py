@@ -98,10 +98,15 @@ def sampling(preset: str, shape: Shape, task: str) -> Prepared:
     return prepare(jax.jit(draw), (np.int32(1),), make_run)
 
 
-def members(count: int, preset: str, shape: Shape) -> Prepared:
-    """A population of two learning rates × count / 2 seeds, four steps of it."""
+def population_of(count: int, preset: str, shape: Shape, devices: int = 1) -> population.Setup:
+    """Two learning rates × count / 2 seeds, shared by the devices."""
     settings = {"population.learning_rates": (1e-3, 3e-3), "population.seeds": tuple(range(count // 2))}
-    return chunk(population.prepare(config(preset, shape, settings=settings)), steps=4)
+    return population.prepare(config(preset, shape, settings=settings | {"mesh.seed": devices}))
+
+
+def members(count: int, preset: str, shape: Shape, devices: int = 1) -> Prepared:
+    """Four steps of a population."""
+    return chunk(population_of(count, preset, shape, devices), steps=4)
 
 
 def runs(count: int, preset: str, shape: Shape) -> Prepared:

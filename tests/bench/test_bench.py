@@ -74,6 +74,18 @@ def test_sampling_and_population(tmp_path, monkeypatch):
     assert_sane(population)
 
 
+def test_members_on_several_devices(tmp_path):
+    (row,) = results(tmp_path, "--lengths=4", "--devices=2", "--names=lstm")["devices"]
+    assert (row["a"], row["b"]) == ("8 members on 2:lstm", "8 members on 1:lstm")
+    assert_sane(row)
+
+
+def test_members_on_too_many_devices_are_refused(capsys):
+    with pytest.raises(SystemExit):
+        bench.main(["--lengths=4", "--devices=3", "--names=lstm"])
+    assert "--devices: must divide the 8 members" in capsys.readouterr().err
+
+
 def test_sampling_is_planned_for_every_task():
     (section,) = benched.planned(bench.parser(), bench.plan, "--sampling", "--lengths=16")
     assert [job.label.split()[0] for job in section.jobs] == [f"sampling:{task}" for task in TASKS]
