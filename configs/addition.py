@@ -16,13 +16,7 @@ PROTOCOLS = {
         "task.train_lengths": (5, 41),
         "eval.lengths": (80, 161, 320),
     },
-    "map": MAP
-    | RECALL
-    | {
-        "task.base": 2,
-        "task.train_lengths": (5, 41),
-        "eval.lengths": (80, 161, 320),
-    },
+    "map": MAP | RECALL | {"task.base": 2, "task.train_lengths": (5, 17), "eval.lengths": (32, 65, 128)},
 }
 
 

@@ -16,12 +16,7 @@ PROTOCOLS = {
         "task.train_lengths": (3, 40),
         "eval.lengths": (80, 160, 320),
     },
-    "map": MAP
-    | {
-        "task.letters": "mixed",
-        "task.train_lengths": (3, 40),
-        "eval.lengths": (80, 160, 320),
-    },
+    "map": MAP | {"task.letters": "mixed"},
 }
 
 

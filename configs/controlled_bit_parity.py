@@ -26,7 +26,7 @@ PROTOCOLS = {
         "population.learning_rates": (1e-3, 3e-3, 1e-2),
         "population.seeds": (0, 1, 2),
     },
-    "map": MAP | {"task.num_ones": 12, "task.train_lengths": (16, 40), "eval.lengths": (80, 160, 320)},
+    "map": MAP | {"task.num_ones": 6, "task.train_lengths": (8, 16)},
 }
 
 

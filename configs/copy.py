@@ -18,13 +18,7 @@ PROTOCOLS = {
         "task.train_lengths": (4, 40),
         "eval.lengths": (80, 160, 320),
     },
-    "map": MAP
-    | RECALL
-    | {
-        "task.num_symbols": 26,
-        "task.train_lengths": (4, 40),
-        "eval.lengths": (80, 160, 320),
-    },
+    "map": MAP | RECALL | {"task.num_symbols": 26, "task.train_lengths": (4, 16)},
     # Jelassi et al. 2024 (arXiv 2402.01032), the defaults of its public code: strings of 5 to 20 letters. Its
     # Mamba has no MLP.
     "literature": {

@@ -18,23 +18,14 @@ PROTOCOLS = {
         "eval.lengths": ((41, 80), (81, 160), (161, 320)),
     },
     "map": MAP
-    | {
-        "task.words": "anbn",
-        "task.train_lengths": (2, 40),
-        "eval.lengths": ((41, 80), (81, 160), (161, 320)),
-    },
+    | {"task.words": "anbn", "task.train_lengths": (2, 16), "eval.lengths": ((17, 32), (33, 64), (65, 128))},
     "small_shuffle": SMALL
     | {
         "task.words": "shuffle",
         "task.train_lengths": (3, 40),
         "eval.lengths": (80, 160, 320),
     },
-    "map_shuffle": MAP
-    | {
-        "task.words": "shuffle",
-        "task.train_lengths": (3, 40),
-        "eval.lengths": (80, 160, 320),
-    },
+    "map_shuffle": MAP | {"task.words": "shuffle"},
 }
 
 

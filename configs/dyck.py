@@ -41,13 +41,7 @@ PROTOCOLS = {
         "population.learning_rates": (1e-3, 3e-3, 1e-2),
         "population.seeds": (0, 1, 2),
     },
-    "map": MAP
-    | {
-        "task.num_types": 2,
-        "task.depth": 4,
-        "task.train_lengths": (4, 40),
-        "eval.lengths": (80, 160, 320),
-    },
+    "map": MAP | {"task.num_types": 2, "task.depth": 4, "task.train_lengths": (4, 16)},
     # Bounded Dyck as in Sarrof et al. 2024 (arXiv 2405.17394): valid words, the type of the next closing one;
     # compared with their public code in docs/literature.md. 49,000 words are its
     # two million tokens, seen 15 times.

@@ -17,12 +17,7 @@ PROTOCOLS = {
         "task.train_lengths": (4, 40),
         "eval.lengths": (80, 160, 320),
     },
-    "map": MAP
-    | {
-        "task.ignore": 0.8,
-        "task.train_lengths": (4, 40),
-        "eval.lengths": (80, 160, 320),
-    },
+    "map": MAP | {"task.ignore": 0.8, "task.train_lengths": (4, 16)},
     # Liu et al. 2023 (arXiv 2306.00946), section 4 and appendix B.2: the transformer, and an LSTM of 128
     # units on a twentieth of the samples; compared in docs/literature.md.
     "literature": {

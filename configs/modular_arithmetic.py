@@ -18,12 +18,7 @@ PROTOCOLS = {
         "task.train_lengths": (3, 40),
         "eval.lengths": (80, 160, 320),
     },
-    "map": MAP
-    | {
-        "task.modulus": 5,
-        "task.train_lengths": (3, 40),
-        "eval.lengths": (80, 160, 320),
-    },
+    "map": MAP | {"task.modulus": 5},
     "small_brackets": SMALL
     | {
         "task.modulus": 5,

@@ -95,14 +95,18 @@ PROTOCOLS = {
         "population.learning_rates": (1e-3, 3e-3, 1e-2),
         "population.seeds": (0, 1, 2),
     },
+    # Without an MLP, as in the published settings: with one, attention recalled 0.34 of four pairs.
     "map": MAP
     | RECALL
     | {
+        "model.mlp_dim": 0,
+        "model.head": "tied",
+        "model.embedding_std": 0.02,
         "task.num_keys": 64,
         "task.num_values": 64,
-        "task.train_mix": ((40, 2), (40, 4), (40, 8)),
-        "eval.lengths": (80, 160, 320),
-        "eval.pairs": (16, 32, 64),
+        "task.train_mix": ((16, 2), (16, 4)),
+        "eval.lengths": (32, 64, 128),
+        "eval.pairs": (8, 16, 32),
     },
     # Zoology (Arora et al. 2024), figure 2. Its widths: model.dim = 64, 128, 256, 512.
     "literature": zoology(length=256, pairs=16, batch=256),

@@ -42,13 +42,7 @@ PROTOCOLS = {
         "task.train_lengths": (3, 40),
         "eval.lengths": (80, 160, 320),
     },
-    "map": MAP
-    | RECALL
-    | {
-        "task.noise": 0.2,
-        "task.train_lengths": (3, 40),
-        "eval.lengths": (80, 160, 320),
-    },
+    "map": MAP | RECALL | {"task.noise": 0.2},
     # A third of the items is a fifth of the tokens, as there.
     "literature": MAD | {"task.noise": 1 / 3, "task.train_lengths": (127, 127), "eval.lengths": (127,)},
     "literature_plain": MAD | {"task.noise": 0.0, "task.train_lengths": (127, 127), "eval.lengths": (127,)},

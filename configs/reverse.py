@@ -16,13 +16,7 @@ PROTOCOLS = {
         "task.train_lengths": (4, 40),
         "eval.lengths": (80, 160, 320),
     },
-    "map": MAP
-    | RECALL
-    | {
-        "task.num_symbols": 2,
-        "task.train_lengths": (4, 40),
-        "eval.lengths": (80, 160, 320),
-    },
+    "map": MAP | RECALL | {"task.num_symbols": 2, "task.train_lengths": (4, 16)},
 }
 
 

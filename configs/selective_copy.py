@@ -19,14 +19,7 @@ PROTOCOLS = {
         "task.train_lengths": (40, 40),
         "eval.lengths": (80, 160, 320),
     },
-    "map": MAP
-    | RECALL
-    | {
-        "task.num_symbols": 14,
-        "task.num_marked": 8,
-        "task.train_lengths": (40, 40),
-        "eval.lengths": (80, 160, 320),
-    },
+    "map": MAP | RECALL | {"task.num_symbols": 14, "task.num_marked": 4, "task.train_lengths": (16, 16)},
     # Gu & Dao 2023 (arXiv 2312.00752), appendix E.1: 16 symbols among 4,096 tokens.
     "literature": {
         "model.dim": 64,

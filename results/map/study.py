@@ -8,8 +8,8 @@ One cell, trained again in a folder of its own and left out of the table:
 
 Some cells: `--config.study.models=lstm,gru --config.study.tasks=dyck,mqar`. Cells that the table has are not
 run again, so that several machines fill it in turn; `--shard=1/8` takes an eighth. `--dry_run` lists what is
-left. Cost: the first cell, lstm on bit parity, took 4 min 36 s on one busy CPU core; `--dry_run` predicted
-35 hours for all before any was run.
+left. Cost: two to four minutes per cell on one CPU core with another such process beside it, half of it for
+compiling; so some 13 hours on two cores for all.
 """
 
 from configs import study

@@ -17,16 +17,13 @@ DEPTHS = (1, 2, 3, 4)
 MODELS = (
     "mamba_neg", "mamba3", "deltanet_neg", "gated_deltanet_neg", "deltaproduct2", "slice", "lstm",
 )  # fmt: skip
-SIZES = {"model.dim": 32, "eval.every": 0, "eval.batches": 8, "train.batch_size": 32, "train.steps": 1000}
 
 
 def get_config():
     return tabled(
         __file__,
         [
-            changed(
-                group_word.get_config(f"{model},map"), SIZES | {"task.group": group, "model.layers": depth}
-            )
+            changed(group_word.get_config(f"{model},map"), {"task.group": group, "model.layers": depth})
             for group in GROUPS
             for depth in DEPTHS
             for model in MODELS
