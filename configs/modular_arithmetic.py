@@ -18,7 +18,8 @@ PROTOCOLS = {
         "task.train_lengths": (3, 40),
         "eval.lengths": (80, 160, 320),
     },
-    "map": MAP | {"task.modulus": 5},
+    # In 2000 steps an LSTM reached 0.53.
+    "map": MAP | {"task.modulus": 5, "train.steps": 4000},
     "small_brackets": SMALL
     | {
         "task.modulus": 5,
