@@ -25,10 +25,13 @@ def command(arguments: Sequence[str] | None) -> int:
     help = "also write tables.tex (booktabs), tables.csv and PDF figures"
     parser.add_argument("--latex", action="store_true", help=help)
     help = "in those tables: median (worst-best), median (quartiles) or mean ± standard error over the seeds"
-    parser.add_argument("--spread", choices=latex.SPREADS, default="range", help=help)
+    parser.add_argument("--spread", choices=latex.SPREADS, help=f"{help} (default: range)")
     options = parser.parse_args(arguments)
+    if options.spread and not options.latex:
+        raise InputError("--spread: is for the tables of --latex, which is missing")
+    spread = (options.spread or "range") if options.latex else ""
     try:
-        entries, files = write(options.workdirs, options.out, options.spread if options.latex else "")
+        entries, files = write(options.workdirs, options.out, spread)
     except OSError as error:
         raise InputError(error) from error
     console.show(entries)

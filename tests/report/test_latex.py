@@ -50,6 +50,13 @@ def test_a_table_with_its_spread(folder, spread, negative, diverged, capsys):
     assert (folder / "accuracy_vs_length.pdf").read_bytes().startswith(b"%PDF")
 
 
+def test_a_spread_without_tables_is_refused(folder, capsys):
+    before = sorted(folder.iterdir())
+    assert main([str(folder), "--spread=error"]) == 2
+    assert capsys.readouterr().err == "rnnbench: --spread: is for the tables of --latex, which is missing\n"
+    assert sorted(folder.iterdir()) == before
+
+
 def test_escapes():
     assert latex.escape(r"a_b 50% {x} & 2× \y") == r"a\_b 50\% \{x\} \& 2$\times$ \textbackslash{}y"
 
