@@ -81,8 +81,9 @@ def _obey(number: int) -> None:
         end(f"interrupted: {_stand}; steps after that are lost; the same command resumes", INTERRUPTED)
     if not _unsaved:
         end(f"{how()}: {_stand}; the same command resumes", exit_code())
-    told_to_stop.set()
-    if number == signal.SIGINT:
+    if number == signal.SIGINT:  # said before the main thread, once told, may write something too
         os.write(2, b"rnnbench: saving after this chunk; Ctrl-C again ends at once\n")
-        if jax.process_count() > 1:  # JAX handles SIGTERM and informs all processes of a run
-            os.kill(os.getpid(), signal.SIGTERM)
+    told_to_stop.set()
+    # A process alone may have no backend yet, and making one here would abort a main thread that ends.
+    if number == signal.SIGINT and jax.distributed.is_initialized() and jax.process_count() > 1:
+        os.kill(os.getpid(), signal.SIGTERM)  # JAX handles it and informs all processes of a run
