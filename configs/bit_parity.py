@@ -44,8 +44,8 @@ SMALL = {
 
 # One setting for all tasks and presets, for all pairs of them on CPUs: evaluated at 1, 2, 4 and 8 times the
 # training length. With sequences of up to 40 tokens, one layer and 1000 steps, the median LSTM stayed at 0.33
-# on S3 and the median attention at 0.21 on copying. RECALL is for tasks of recall and copying: one head and a short convolution, without
-# which a linear recurrence does not pair neighbouring tokens.
+# on S3 and the median attention at 0.21 on copying. RECALL is for tasks of recall and copying: one head and a
+# short convolution, without which a linear recurrence does not pair neighbouring tokens.
 MAP = {
     "model.dim": 32,
     "model.layers": 2,
