@@ -29,6 +29,13 @@ width 64, 4 heads, 2 layers, MLP 128; LRU without), not in this run. All other r
 turn; a time is a median. The limits above are the best of all calls; a share in % is of those that the row's
 own call measured."""
 
+IN_TURN = """\
+Measured once more, on two other CPU cores, the original and ours of that time in turn in one run
+(milliseconds of each):"""
+STEPS_AGAIN = """\
+Milliseconds, and the larger share of the two limits of its own call, with the code of each call; the first is
+the row that counts elsewhere on this page."""
+
 
 def results(path: str) -> dict[str, Any]:
     """What a call wrote."""
@@ -58,7 +65,10 @@ def markdown(calls: Sequence[dict[str, Any]], command: str) -> str:
     lines += [f"This page is the output of `{command}`.", ""]
     lines += ["## Targets", "", render(_verdicts(found))]
     if ratios := targets.speedups([row for row in rows["steps"] if not row.get("note")]):
-        lines += ["## Times faster than the PyTorch original", "", render(_speedups(ratios))]
+        lines += ["## Times faster than the PyTorch original", "", render(_speedups(ratios)), IN_TURN, ""]
+        lines += [render(_in_turn())]
+    if again := _steps_again(calls):
+        lines += ["## Train steps measured again", "", STEPS_AGAIN, "", render(again)]
     for what, title in table.TITLES.items():
         if rows[what]:
             lines += [f"## {title}", "", render(table.draw(what, rows[what]))]
@@ -136,6 +146,36 @@ def _speedups(ratios: dict[int, dict[str, float]]) -> Table:
         theirs = targets.PYTORCH[length]
         cells = [f"{of[name]:.1f}× of {theirs[name]} ms" if name in of else "–" for name in presets]
         drawn.add_row(str(length), *cells)
+    return drawn
+
+
+def _in_turn() -> Table:
+    """Two measurements of the same steps side by side, not of this machine."""
+    presets = list(targets.IN_TURN[256])
+    drawn = Table("T", *presets)
+    for length, of in targets.IN_TURN.items():
+        cells = [f"{theirs / ours:.1f}× ({theirs} / {ours})" for theirs, ours in of.values()]
+        drawn.add_row(str(length), *cells)
+    return drawn
+
+
+def _steps_again(calls: Sequence[dict[str, Any]]) -> Table | None:
+    """The train steps that several calls measured, in the order of the calls."""
+    found: dict[str, list[str]] = {}
+    for call in calls:
+        for row in call.get("steps", []):
+            if not row.get("note"):
+                share = 100 * max(row["flops_share"], row["bytes_share"])
+                subject = json.dumps([row.get(name) for name in IDENTITY if name != "repeats"])
+                found.setdefault(subject, [row["name"], str(row["length"])])
+                found[subject].append(f"{table.milliseconds(row['seconds'])} ms, {share:.0f} %")
+    again = [cells for cells in found.values() if len(cells) > 3]
+    if not again:
+        return None
+    most = max(map(len, again))
+    drawn = Table("step", "T", *(f"call {i + 1}" for i in range(most - 2)))
+    for cells in again:
+        drawn.add_row(*cells, *[""] * (most - len(cells)))
     return drawn
 
 

@@ -26,6 +26,17 @@ PYTORCH = {
     256: dict(gpt=376, lstm=548, qlstm=352, linear_transformer=277, lru=183, deltanet=467),
     1024: dict(gpt=8240, lstm=6502, qlstm=2095, linear_transformer=2158, lru=6635, deltanet=5660),
 }
+# The same in another measurement, on two other CPU cores: the original and ours of that time, in turn.
+IN_TURN = {
+    256: dict(
+        gpt=(204, 44), lstm=(266, 36), qlstm=(145, 32), linear_transformer=(284, 43), lru=(109, 19),
+        deltanet=(245, 67),
+    ),
+    1024: dict(
+        gpt=(3659, 643), lstm=(3172, 159), qlstm=(812, 132), linear_transformer=(1282, 192), lru=(1583, 95),
+        deltanet=(2783, 297),
+    ),
+}  # fmt: skip
 RECURRENT = tuple(name for name in DISTINCT if name != "gpt")
 POPULATIONS = ("lstm", "deltanet")
 

@@ -49,7 +49,7 @@ def test_targets_of_a_cpu_as_a_page(tmp_path, monkeypatch, capsys):
     assert "- a busy machine" in said and "unmeasured" in said and "PyTorch original, T = 256" not in said
 
 
-def test_what_two_calls_measured_stands_once_on_the_page(tmp_path):
+def test_what_two_calls_measured_counts_once_and_is_told_twice(tmp_path):
     first = benched.results(bench.main, tmp_path, "--what=steps", "--names=lru", "--lengths=2,4")
     second = json.loads(json.dumps(first))
     short, long = second["steps"]
@@ -64,6 +64,8 @@ def test_what_two_calls_measured_stands_once_on_the_page(tmp_path):
         ["2", once],
         ["4", "88.0"],
     ]
+    (again,) = [line for line in lines if line[1:3] == ["step:lru", "2"]]
+    assert again[3].startswith(f"{once} ms, ") and again[4].startswith("77.0 ms, ")
 
 
 def test_targets_of_a_gpu_run_at_a_tiny_size(tmp_path, monkeypatch):
