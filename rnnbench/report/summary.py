@@ -194,7 +194,7 @@ def _entry(rows: list[dict]) -> dict:
         "runs": list(runs),
         "learning_rate": chosen,
         "learning_rates": rates,
-        "at_edge": len(rates) > 1 and chosen in (min(rates), max(rates)),  # a better one may lie beyond
+        "at_edge": len(rates) > 2 and chosen in (min(rates), max(rates)),  # a better one may lie beyond
         "seeds": sorted({row["seed"] for row in kept}),
         "members": members,
         "seconds": seconds,  # of the whole population

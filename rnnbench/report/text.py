@@ -1,5 +1,6 @@
 """The words of a report, computed from its entries."""
 
+import sys
 from collections.abc import Sequence
 
 from rnnbench.report.read import Results
@@ -7,15 +8,9 @@ from rnnbench.report.spread import skill
 from rnnbench.report.summary import Group, furthest, groups, kinds, title, words
 from rnnbench.report.tables import EDGE
 from rnnbench.store.rows import longest
+from rnnbench.tasks import TASKS
 
 HOLDS = 0.9  # scaled accuracy: 0 at chance, 1 when perfect
-ABOUT = {
-    "bit_parity": "is the number of ones read so far odd or even? One bit of memory that any token may flip.",
-    "controlled_bit_parity": "bit parity, trained with a fixed number of ones. A model that only counts them "
-    "passes at that number and fails where it may be any (ones any).",
-    "dyck": "are the brackets read so far balanced? Asks for a stack of bounded depth.",
-    "mqar": "which value was last bound to this key? Recall of many pairs of key and value.",
-}
 
 
 def introduction(entries: Sequence[dict]) -> str:
@@ -33,9 +28,10 @@ def introduction(entries: Sequence[dict]) -> str:
 
 
 def about(entries: Sequence[dict]) -> list[tuple[str, str]]:
-    """(task, its question) for the tasks of the report that have a sentence."""
-    tasks = dict.fromkeys(entry["task"] for entry in entries)
-    return [(title(task), ABOUT[task]) for task in tasks if task in ABOUT]
+    """(task, what it asks) for the built-in tasks of the report, from the first line of a task's file."""
+    names = dict.fromkeys(entry["task"] for entry in entries)
+    lines = {name: sys.modules[TASKS[name].__module__].__doc__ for name in names if name in TASKS}
+    return [(title(name), line.splitlines()[0].partition(": ")[2]) for name, line in lines.items()]
 
 
 def missing(found: Results) -> str:

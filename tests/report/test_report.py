@@ -83,11 +83,12 @@ def test_tasks_protocols_and_overrides_are_never_mixed():
 
 
 def test_markdown_says_what_the_figures_mean():
-    rows = member((0.9, 0.8, 0.7)) + member((0.95, 0.7, 0.6), learning_rate=0.01)
+    rows = member((0.9, 0.8, 0.7)) + member((0.8, 0.8, 0.7), learning_rate=0.001)
+    rows += member((0.95, 0.7, 0.6), learning_rate=0.01)
     text = report_of(rows)
     assert (
-        "| lstm | 0.950 | 0.700 | 0.600 | 0.01 (edge) | 1 | 12,345 | 2,048 | 6 |" in text
-    )  # 12.4 s for two members
+        "| lstm | 0.950 | 0.700 | 0.600 | 0.01 (edge) | 1 | 12,345 | 2,048 | 4 |" in text
+    )  # 12.4 s for three members
     assert "| model | 32 (1×) | 64 (2×) | 256 (8×) | learning rate |" in text
     assert "Headline: accuracy; chance 0.5." in text and "chosen at length 32" in text
 
@@ -165,6 +166,7 @@ def test_a_learning_rate_at_the_edge_of_those_tried_is_flagged():
     rates = (0.001, 0.003, 0.01)
     assert [only(better(best, rates))["at_edge"] for best in rates] == [True, False, True]
     assert not only(better(0.003, (0.003,)))["at_edge"]
+    assert not only(better(0.003, (0.001, 0.003)))["at_edge"]  # each of two is at an edge
     assert "0.01*" in shown(better(0.01, rates), 80) and "*" not in shown(better(0.003, rates), 80)
     assert "| 0.01 (edge) |" in report_of(better(0.01, rates))
 
@@ -229,7 +231,8 @@ def test_findings_say_whose_every_seed_holds():
 
 
 def test_findings_name_the_learning_rates_at_the_edge():
-    rows = member((1.0, 1.0, 1.0), learning_rate=0.001) + member((0.5, 0.5, 0.5), learning_rate=0.01)
+    rates = {0.001: 1.0, 0.01: 0.5, 0.1: 0.5}
+    rows = [each for rate, found in rates.items() for each in member((found,) * 3, learning_rate=rate)]
     assert sentences(rows)[-1] == "Best learning rate at the edge of those tried: lstm."
 
 

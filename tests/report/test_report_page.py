@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from report_rows import member, write_run, write_study
+from selenium.common.exceptions import ElementClickInterceptedException
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -101,6 +102,13 @@ def test_figures_answer_to_the_pointer(page):
     assert "length 256: 0.970" in page.execute_script(script)
 
 
+def click(page, element):
+    """As a reader clicks: in sight, and again if something was in the way while the page was laid out."""
+    page.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
+    patient = WebDriverWait(page, 10, ignored_exceptions=(ElementClickInterceptedException,))
+    patient.until(lambda _: element.click() or True)
+
+
 @pytest.mark.parametrize(
     "column, ascending", [("model", ["deltanet_neg", "gpt"]), ("32 (1×)", ["gpt", "deltanet_neg"])]
 )
@@ -108,8 +116,7 @@ def test_tables_sort_by_a_click(page, column, ascending):
     table = page.find_element(By.CSS_SELECTOR, "table.sortable")
     (head,) = [th for th in table.find_elements(By.TAG_NAME, "th") if th.text.startswith(column)]
     for expected, way in ((ascending, "ascending"), (ascending[::-1], "descending")):
-        page.execute_script("arguments[0].scrollIntoView({block: 'center'})", head)
-        head.find_element(By.TAG_NAME, "button").click()
+        click(page, head.find_element(By.TAG_NAME, "button"))
         shown = [
             line.find_element(By.TAG_NAME, "td").text
             for line in table.find_elements(By.CSS_SELECTOR, "tbody tr")
@@ -236,7 +243,7 @@ def test_many_tasks_are_a_map_whose_cells_open(page, tmp_path):
     page.get((tmp_path / "report.html").resolve().as_uri())
     buttons = page.find_elements(By.CSS_SELECTOR, "#map td button")
     assert len(buttons) == len(rows) / 3 and {button.text for button in buttons} == {"1×"}
-    buttons[-1].click()
+    click(page, buttons[-1])
     dialog = page.find_element(By.CSS_SELECTOR, "#map dialog[open]")
     assert f"configs/{sorted(TASKS)[6]}.py:lstm,small" in dialog.find_element(By.TAG_NAME, "pre").text
     WebDriverWait(page, 60).until(lambda _: len(dialog.find_elements(By.CSS_SELECTOR, ".trace")) == 3)
