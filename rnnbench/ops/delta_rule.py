@@ -10,7 +10,7 @@ from rnnbench.ops import over_time
 from rnnbench.ops.chunks import (
     accumulator_dtype,
     causal_scores,
-    choose,
+    choose_by_state,
     chunk_length,
     decay_since_start,
     decay_until_end,
@@ -18,6 +18,7 @@ from rnnbench.ops.chunks import (
     matmul,
     prepare_heads,
     scan_heads,
+    scan_steps,
 )
 
 IMPLS = ("chunked", "sequential")
@@ -38,9 +39,10 @@ def delta_rule(
     token t wherever reset[b, t]. Returns y [B, T, H, V] in v's dtype and the final state in float32. Stable
     for β ‖k‖² in [0, 2]: normalise k before; nothing is scaled or normalised here.
 
-    impl: "chunked" (default; WY form, matmuls inside a chunk, states only between chunks) or "sequential"
-    (one step at a time; its gradient keeps every state). chunk: a power of two, default by platform.
-    ValueError for an unknown impl, another chunk or another shape of log_decay.
+    impl: "chunked" (WY form, matmuls inside a chunk, states only between chunks) or "sequential" (one step at
+    a time); by default chunked, but sequential for small states on a CPU (`chunks.choose_by_state`). chunk: a
+    power of two, default by platform. ValueError for an unknown impl, another chunk or another shape of
+    log_decay.
 
     Source: Yang et al. 2024, arXiv 2406.06484; with decay: Yang et al. 2024, arXiv 2412.06464.
     """
@@ -87,11 +89,12 @@ def generalised_delta_rule(
 
 def _run(op, q, u, e, w, k, log_decay, state, reset, impl, chunk, axis_name):
     """(y, final state), both at least float32."""
-    impl, default_chunk, group = choose(op, DEFAULTS, impl)
+    q, u, w, log_decay, state = prepare_heads(op, q, u, w, log_decay, state, reset)
+    size = u.shape[-1] * w.shape[-1]
+    impl, default_chunk, group = choose_by_state(op, DEFAULTS, impl, chunk, size, log_decay)
     if u.ndim == 5:  # about as many steps in a chunk as with one step per token
         default_chunk = max(1, default_chunk >> (u.shape[3] - 1).bit_length())
     chunk = chunk_length(op, chunk, default_chunk, q.shape[1])
-    q, u, w, log_decay, state = prepare_heads(op, q, u, w, log_decay, state, reset)
     e, k = e.astype(u.dtype), None if k is None else k.astype(u.dtype)
     if axis_name is not None:
         q, u, e, w, k, log_decay, state = over_time.varying((q, u, e, w, k, log_decay, state), axis_name)
@@ -99,7 +102,7 @@ def _run(op, q, u, e, w, k, log_decay, state, reset, impl, chunk, axis_name):
         state = over_time.start_of_delta_rule(alone, u, e, w, log_decay, state, axis_name)
     inputs = q, *(x.reshape(*q.shape[:3], -1) for x in (u, e, w)), k, log_decay
     if impl == "sequential":
-        y, state = _sequential(state, inputs)
+        state, y = scan_steps(_step, state, inputs)
     else:
         y, state = scan_heads(_chunks, state, inputs, chunk, group, KEPT)
     return y, state if axis_name is None else over_time.of_last(state, axis_name)
@@ -200,18 +203,14 @@ def _inverse_backward(inverse, cotangent):
 unit_lower_inverse.defvjp(_inverse_forward, _inverse_backward)
 
 
-def _sequential(state, inputs):
-    def step(state, inputs):
-        q, *steps, k, log_decay = inputs  # [B, H, ·]
-        if log_decay is not None:
-            state = jnp.exp(log_decay)[..., None] * state
-        n = steps[0].shape[-1] // q.shape[-1]
-        for u, e, w in zip(*(jnp.split(x, n, axis=-1) for x in steps)):
-            erased = jnp.sum(state * e[..., None], axis=-2)
-            if k is not None:
-                state, w = state + k[..., None] * w[..., None, :], 0
-            state = state + u[..., None] * (w - erased)[..., None, :]
-        return state, jnp.sum(state * q[..., None], axis=-2)
-
-    state, y = jax.lax.scan(step, state, jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), inputs))
-    return jnp.moveaxis(y, 0, 1), state
+def _step(state, inputs):
+    q, *steps, k, log_decay = inputs  # [B, H, ·]
+    if log_decay is not None:
+        state = jnp.exp(log_decay)[..., None] * state
+    n = steps[0].shape[-1] // q.shape[-1]
+    for u, e, w in zip(*(jnp.split(x, n, axis=-1) for x in steps)):
+        erased = jnp.sum(state * e[..., None], axis=-2)
+        if k is not None:
+            state, w = state + k[..., None] * w[..., None, :], 0
+        state = state + u[..., None] * (w - erased)[..., None, :]
+    return state, jnp.sum(state * q[..., None], axis=-2)

@@ -8,13 +8,14 @@ import jax.numpy as jnp
 from rnnbench.ops import over_time
 from rnnbench.ops.chunks import (
     causal_scores,
-    choose,
+    choose_by_state,
     chunk_length,
     decay_since_start,
     decay_until_end,
     matmul,
     prepare_heads,
     scan_heads,
+    scan_steps,
 )
 
 IMPLS = ("chunked", "sequential")
@@ -31,22 +32,23 @@ def linear_attention(
     [B, H, K, V] or None (zeros); reset: [B, T] or None. Returns y [B, T, H, V] in v's dtype and the final
     state in float32. Nothing is scaled or normalised: append a column of ones to v for a normaliser.
 
-    impl: "chunked" (default; matmuls inside a chunk, states only between chunks) or "sequential" (one step
-    at a time; its gradient keeps every state). chunk: a power of two, default by platform. ValueError for an
-    unknown impl, another chunk or another shape of log_decay.
+    impl: "chunked" (matmuls inside a chunk, states only between chunks) or "sequential" (one step at a time);
+    by default chunked, but sequential for small states on a CPU (`chunks.choose_by_state`). chunk: a power of
+    two, default by platform. ValueError for an unknown impl, another chunk or another shape of log_decay.
 
     Source: Katharopoulos et al. 2020, arXiv 2006.16236; with decay: Yang et al. 2023, arXiv 2312.06635.
     """
-    impl, default_chunk, group = choose("linear_attention", DEFAULTS, impl)
-    chunk = chunk_length("linear_attention", chunk, default_chunk, q.shape[1])
     dtype = v.dtype
     q, k, v, log_decay, state = prepare_heads("linear_attention", q, k, v, log_decay, state, reset)
+    size = k.shape[-1] * v.shape[-1]
+    impl, default_chunk, group = choose_by_state("linear_attention", DEFAULTS, impl, chunk, size, log_decay)
+    chunk = chunk_length("linear_attention", chunk, default_chunk, q.shape[1])
     if axis_name is not None:
         q, k, v, log_decay, state = over_time.varying((q, k, v, log_decay, state), axis_name)
         alone = functools.partial(linear_attention, impl=impl, chunk=chunk)
         state = over_time.start_of_linear_attention(alone, k, v, log_decay, state, axis_name)
     if impl == "sequential":
-        y, state = _sequential(q, k, v, log_decay, state)
+        state, y = scan_steps(_step, state, (q, k, v, log_decay))
     else:
         y, state = scan_heads(_chunks, state, (q, k, v, log_decay), chunk, group)
     return y.astype(dtype), state if axis_name is None else over_time.of_last(state, axis_name)
@@ -70,14 +72,9 @@ def _chunks(state, inputs):
     return state, y + matmul(q, starts)
 
 
-def _sequential(q, k, v, log_decay, state):
-    def step(state, inputs):
-        q, k, v, log_decay = inputs
-        if log_decay is not None:
-            state = jnp.exp(log_decay)[..., None] * state
-        state = state + k[..., None] * v[..., None, :]
-        return state, jnp.sum(state * q[..., None], axis=-2)
-
-    xs = jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), (q, k, v, log_decay))
-    state, y = jax.lax.scan(step, state, xs)
-    return jnp.moveaxis(y, 0, 1), state
+def _step(state, inputs):
+    q, k, v, log_decay = inputs
+    if log_decay is not None:
+        state = jnp.exp(log_decay)[..., None] * state
+    state = state + k[..., None] * v[..., None, :]
+    return state, jnp.sum(state * q[..., None], axis=-2)
