@@ -107,4 +107,8 @@ def machine(hardware: dict[str, Any], versions: dict[str, str], limits: dict[str
     flops, moved = limits["matmul_flops_per_second"], limits["copy_bytes_per_second"]
     device, cores = hardware["device"], hardware["cpu_cores"]
     where = f"{hardware['platform']} ({device}), {cores} CPU cores, jax {versions['jax']}"
-    return f"{where}; matmul {prefixed(flops)}FLOP/s, copy {prefixed(moved)}B/s\n"
+    line = f"{where}; matmul {prefixed(flops)}FLOP/s, copy {prefixed(moved)}B/s"
+    if "exponentials_per_second" in limits:
+        small, exp = limits["small_matmul_flops_per_second"], limits["exponentials_per_second"]
+        line += f"; products of 32×16 by 16×32 {prefixed(small)}FLOP/s, exp {prefixed(exp)}/s"
+    return line + "\n"

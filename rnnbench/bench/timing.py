@@ -169,10 +169,17 @@ def _glibc() -> Any:
 
 
 def ceilings(dtype: str, repeats: int) -> dict[str, float]:
-    """The best FLOP/s of a square matmul in `dtype`, and bytes/s of a pass over memory, of several tries."""
+    """The best of several tries: FLOP/s of a square matmul in `dtype`, bytes/s of a pass over memory.
+
+    Shares relate to these two. What has no large product is limited by the others: the FLOP/s of products as
+    small as those of a chunk of 32 tokens with 16 channels per head, and exponentials/s.
+    """
     size = 1024 if jax.default_backend() == "cpu" else 8192
-    square = jnp.ones((size, size), dtype)
-    matmul = repeat(jax.jit(lambda x: x @ x).lower(square).compile(), (square,))
+    square, small = jnp.ones((size, size), dtype), jnp.ones((size, 32, 16), dtype)
+    compiled = lambda function, x: repeat(jax.jit(function).lower(x).compile(), (x,))
+    matmul = compiled(lambda x: x @ x, square)
+    products = compiled(lambda x: x @ jnp.swapaxes(x, 1, 2), small)
+    exponentials = compiled(jnp.exp, jnp.ones(size**2, dtype))
     long = jnp.ones((2**25 if jax.default_backend() == "cpu" else 2**28,), jnp.float32)
     # In place: with a new result for every call, most of the time would be the mapping of its pages.
     one_pass = jax.jit(lambda x: x + 1, donate_argnums=0).lower(long).compile()
@@ -184,10 +191,14 @@ def ceilings(dtype: str, repeats: int) -> dict[str, float]:
             long = one_pass(long)
         long.block_until_ready()
 
-    of_matmul, of_copy = interleave([Prepared(matmul), Prepared(copy)], Budget(math.inf, repeats))
+    programs = list(map(Prepared, (matmul, copy, products, exponentials)))
+    samples = interleave(programs, Budget(math.inf, repeats))
+    of_matmul, of_copy, of_products, of_exponentials = map(min, samples)
     return {
-        "matmul_flops_per_second": 2 * size**3 / min(of_matmul),
-        "copy_bytes_per_second": nbytes / min(of_copy),
+        "matmul_flops_per_second": 2 * size**3 / of_matmul,
+        "copy_bytes_per_second": nbytes / of_copy,
+        "small_matmul_flops_per_second": 2 * small.size * 32 / of_products,
+        "exponentials_per_second": size**2 / of_exponentials,
     }
 
 

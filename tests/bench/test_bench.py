@@ -150,7 +150,7 @@ if sys.argv[1] == "warm":
     timing.keep_memory_mapped()
 shape = subjects.Shape(1024)
 program = subjects.op("linear_scan", {}, "gradient", shape)
-program.run(3)
+program.run(10)  # until the heap has its size
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 program.run(10)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
