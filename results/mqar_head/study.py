@@ -5,8 +5,7 @@
 Zoology (Arora et al. 2023, arXiv 2312.04927) ties the head to the embedding, with a standard deviation of
 0.02 at the start; our `small` protocol has a linear head. Every preset with the tied head, five learning
 rates, Mamba so far at one; the linear head is results/mqar. Expected: what README.md beside this file says.
-Cost: on one H200 with several cells side by side some three minutes a cell, on one CPU core up to an hour for
-Mamba.
+Cost: on one H200 with several cells side by side some three minutes a cell, on one CPU core up to an hour.
 """
 
 from configs import mqar
