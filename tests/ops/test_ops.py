@@ -150,21 +150,21 @@ OPS = {
         naive.linear_attention,
         attention_inputs,
         (*DECAYS, "resets, no decay", "resets, decay per channel"),
-        ({}, {"impl": "chunked", "chunk": 8}, {"impl": "sequential"}),
+        ({"impl": "chunked"}, {"impl": "chunked", "chunk": 8}, {"impl": "sequential"}),
     ),
     "delta_rule": (
         delta_rule,
         naive.delta_rule,
         delta_inputs,
         (*DECAYS, "resets, no decay", "resets, decay per channel"),
-        ({}, {"impl": "chunked", "chunk": 8}, {"impl": "sequential"}),
+        ({"impl": "chunked"}, {"impl": "chunked", "chunk": 8}, {"impl": "sequential"}),
     ),
     "generalised_delta_rule": (
         generalised_delta_rule,
         naive.generalised_delta_rule,
         general_inputs,
         (*DECAYS, "resets, decay per channel", *STEPS),
-        ({}, {"impl": "chunked", "chunk": 4}, {"impl": "sequential"}),
+        ({"impl": "chunked"}, {"impl": "chunked", "chunk": 4}, {"impl": "sequential"}),
     ),
     "block_scan": (
         block_scan,
@@ -310,6 +310,47 @@ def test_selective_scan_never_holds_all_states(impl):
     compiled = jax.jit(jax.grad(loss, argnums=range(6))).lower(*inputs).compile()
     # What is left: a state per chunk, a few arrays of a chunk's states, and some the size of the inputs.
     assert compiled.memory_analysis().temp_size_in_bytes < 0.75 * all_states
+
+
+@pytest.mark.parametrize("kind", ["decay per head", "resets, decay per channel"])
+def test_more_steps_than_a_piece_has(kind):
+    inputs, options = delta_inputs(600, kind), options_of(kind, 600)
+    expected = naive.values(naive.delta_rule, *inputs, **options)
+    weights = tuple(normal(np.random.default_rng(0), *x.shape) for x in expected)
+    expected = expected, naive.gradients(naive.delta_rule, weights, *inputs, **options)
+    found = value_and_gradients(delta_rule, inputs, weights, impl="sequential", **options)
+    assert_trees_close(scaled(found, expected), scaled(expected, expected), atol=2e-5)
+
+
+def test_steps_never_hold_all_states():
+    length, size = 1024, 32
+    vector, gate = jnp.zeros((BATCH, length, 1, size)), jnp.zeros((BATCH, length, 1))
+    all_states = 4 * BATCH * length * size * size
+
+    def loss(*inputs):
+        y, state = delta_rule(*inputs, impl="sequential")
+        return jnp.sum(y**2) + jnp.sum(state)
+
+    compiled = jax.jit(jax.grad(loss, argnums=range(5))).lower(vector, vector, vector, gate, gate).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes < 1.5 * all_states  # in one piece 3 and more
+
+
+@pytest.mark.parametrize("op", [linear_attention, delta_rule])
+def test_small_states_go_step_by_step_on_a_cpu(op):
+    """By default; with a decay per channel larger ones too; an impl or a chunk decides otherwise."""
+
+    def program(size, channels, **options):
+        q = jnp.zeros((1, 9, 1, size))
+        inputs = (q, q, q) if op is linear_attention else (q, q, q, q[..., 0])
+        decay = q if channels else q[..., 0]
+        return str(jax.make_jaxpr(functools.partial(op, **options))(*inputs, decay))
+
+    for size, channels, impl in ((8, False, "sequential"), (16, False, "chunked"), (16, True, "sequential")):
+        other = {"sequential": "chunked", "chunked": "sequential"}[impl]
+        assert program(size, channels) == program(size, channels, impl=impl)
+        assert program(size, channels) != program(size, channels, impl=other)
+    assert program(17, True) == program(17, True, impl="chunked")
+    assert program(8, False, chunk=8) == program(8, False, impl="chunked", chunk=8)
 
 
 @pytest.mark.parametrize("name", OPS)
