@@ -4,7 +4,7 @@
 
 Zoology (Arora et al. 2023, arXiv 2312.04927) ties the head to the embedding, with a standard deviation of
 0.02 at the start; our `small` protocol has a linear head. Every preset with the tied head, five learning
-rates, Mamba so far at one; the linear head is results/mqar. Expected: what README.md beside this file says.
+rates, Mamba so far at three; the linear head is results/mqar. Expected: what README.md beside this file says.
 Cost: on one H200 with several cells side by side some three minutes a cell, on one CPU core up to an hour.
 """
 
@@ -17,8 +17,8 @@ TIED = {
     "model.embedding_std": 0.02,
     "population.learning_rates": (3e-4, 1e-3, 3e-3, 1e-2, 3e-2),
 }
-# Trained on CPU, for want of time at one rate; --config.population.learning_rates adds to it.
-RATES = {"mamba": {"population.learning_rates": (3e-3,)}}
+# Trained on CPU, for want of time at three rates; --config.population.learning_rates adds to them.
+RATES = {"mamba": {"population.learning_rates": (1e-3, 3e-3, 1e-2)}}
 
 
 def get_config():
