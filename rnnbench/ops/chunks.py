@@ -31,16 +31,15 @@ def choose(op, defaults, impl):
     return impl or default_impl, *rest
 
 
-def choose_by_state(op, defaults, impl, chunk, size, log_decay):
-    """As `choose`, for a matrix state of `size` K·V per head; log_decay as `prepare_heads` returns it.
+def choose_by_state(op, defaults, impl, chunk, size):
+    """As `choose`, for a matrix state of `size` K·V per head.
 
-    If impl and chunk are left open, a small state goes step by step on a CPU. On one core, forward and
-    gradient of 40 tokens then took, of the time in chunks, 0.26 to 0.69 for K = V = 8, and for 16 0.49 to
-    0.62 with a decay per channel, but 0.94 to 3.35 without. Compiling took 0.21 to 0.81 of the time.
+    If impl and chunk are left open, a small state goes step by step on a CPU. With K = V = 8 and 40 tokens,
+    forward and gradient then took 0.26 to 0.69 of the time in chunks on one core, and compiling 0.23 to 0.81.
+    With 16 it depends: with a decay per channel 0.49 to 0.62 on one core and 0.9 to 1.4 on two (T 256, 1024).
     """
     default_impl, *rest = choose(op, defaults, impl)
-    small = 256 if log_decay is not None and log_decay.shape[-1] > 1 else 128
-    if impl is None and chunk is None and jax.default_backend() == "cpu" and size <= small:
+    if impl is None and chunk is None and jax.default_backend() == "cpu" and size <= 128:
         default_impl = "sequential"
     return default_impl, *rest
 
@@ -109,10 +108,10 @@ def scan_heads(body, state, xs, chunk, max_group, kept=()):
 def scan_steps(step, state, xs):
     """`lax.scan` of `step` over the second axis of xs, [B, T, ...]: (final state, y [B, T, ...]).
 
-    The gradient holds the states inside a single piece of at most 256 steps, and computes them again.
+    The gradient holds the states inside a single piece of at most 64 steps, and computes them again.
     """
     length = jax.tree.leaves(xs)[0].shape[1]
-    pieces = -(-length // 256)
+    pieces = -(-length // 64)
 
     def piece(state, xs):
         state, y = jax.lax.scan(step, state, jax.tree.map(lambda x: jnp.moveaxis(x[0], 1, 0), xs))

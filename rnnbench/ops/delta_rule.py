@@ -91,7 +91,7 @@ def _run(op, q, u, e, w, k, log_decay, state, reset, impl, chunk, axis_name):
     """(y, final state), both at least float32."""
     q, u, w, log_decay, state = prepare_heads(op, q, u, w, log_decay, state, reset)
     size = u.shape[-1] * w.shape[-1]
-    impl, default_chunk, group = choose_by_state(op, DEFAULTS, impl, chunk, size, log_decay)
+    impl, default_chunk, group = choose_by_state(op, DEFAULTS, impl, chunk, size)
     if u.ndim == 5:  # about as many steps in a chunk as with one step per token
         default_chunk = max(1, default_chunk >> (u.shape[3] - 1).bit_length())
     chunk = chunk_length(op, chunk, default_chunk, q.shape[1])

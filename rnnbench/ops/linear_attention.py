@@ -41,7 +41,7 @@ def linear_attention(
     dtype = v.dtype
     q, k, v, log_decay, state = prepare_heads("linear_attention", q, k, v, log_decay, state, reset)
     size = k.shape[-1] * v.shape[-1]
-    impl, default_chunk, group = choose_by_state("linear_attention", DEFAULTS, impl, chunk, size, log_decay)
+    impl, default_chunk, group = choose_by_state("linear_attention", DEFAULTS, impl, chunk, size)
     chunk = chunk_length("linear_attention", chunk, default_chunk, q.shape[1])
     if axis_name is not None:
         q, k, v, log_decay, state = over_time.varying((q, k, v, log_decay, state), axis_name)
