@@ -31,7 +31,7 @@ own call measured."""
 
 IN_TURN = """\
 Measured once more, on two other CPU cores, the original and ours of that time in turn in one run
-(milliseconds of each):"""
+(milliseconds of each). The original is not in this repository, so no command here repeats it:"""
 STEPS_AGAIN = """\
 Milliseconds, and the larger share of the two limits of its own call, with the code of each call; the first is
 the row that counts elsewhere on this page."""
@@ -150,9 +150,8 @@ def _speedups(ratios: dict[int, dict[str, float]]) -> Table:
 
 
 def _in_turn() -> Table:
-    """Two measurements of the same steps side by side, not of this machine."""
-    presets = list(targets.IN_TURN[256])
-    drawn = Table("T", *presets)
+    """The original's steps and ours, as measured elsewhere."""
+    drawn = Table("T", *targets.IN_TURN[256])
     for length, of in targets.IN_TURN.items():
         cells = [f"{theirs / ours:.1f}× ({theirs} / {ours})" for theirs, ours in of.values()]
         drawn.add_row(str(length), *cells)
@@ -160,22 +159,21 @@ def _in_turn() -> Table:
 
 
 def _steps_again(calls: Sequence[dict[str, Any]]) -> Table | None:
-    """The train steps that several calls measured, in the order of the calls."""
-    found: dict[str, list[str]] = {}
+    """The train steps that several calls measured on one kind of machine, in the order of the calls."""
+    found: dict[str, list[dict[str, Any]]] = {}
     for call in calls:
         for row in call.get("steps", []):
             if not row.get("note"):
-                share = 100 * max(row["flops_share"], row["bytes_share"])
-                subject = json.dumps([row.get(name) for name in IDENTITY if name != "repeats"])
-                found.setdefault(subject, [row["name"], str(row["length"])])
-                found[subject].append(f"{table.milliseconds(row['seconds'])} ms, {share:.0f} %")
-    again = [cells for cells in found.values() if len(cells) > 3]
+                subject = json.dumps([call["machine"], [row.get(name) for name in IDENTITY]])
+                found.setdefault(subject, []).append(row)
+    again = [rows for rows in found.values() if len(rows) > 1]
     if not again:
         return None
-    most = max(map(len, again))
-    drawn = Table("step", "T", *(f"call {i + 1}" for i in range(most - 2)))
-    for cells in again:
-        drawn.add_row(*cells, *[""] * (most - len(cells)))
+    drawn = Table("step", "T", *(f"call {i + 1}" for i in range(max(map(len, again)))))
+    for rows in again:
+        share = lambda row: 100 * max(row["flops_share"], row["bytes_share"])
+        cells = [f"{table.milliseconds(row['seconds'])} ms, {share(row):.0f} %" for row in rows]
+        drawn.add_row(rows[0]["name"], str(rows[0]["length"]), *cells)
     return drawn
 
 
