@@ -1,6 +1,7 @@
 """Linear attention with a matrix state and an optional decay."""
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -33,14 +34,16 @@ def linear_attention(
     state in float32. Nothing is scaled or normalised: append a column of ones to v for a normaliser.
 
     impl: "chunked" (matmuls inside a chunk, states only between chunks) or "sequential" (one step at a time);
-    by default chunked, but sequential for small states on a CPU (`chunks.choose_by_state`). chunk: a power of
-    two, default by platform. ValueError for an unknown impl, another chunk or another shape of log_decay.
+    by default chunked, but with a decay sequential for small states on a CPU (`chunks.choose_by_state`).
+    chunk: a power of two, default by platform. ValueError for an unknown impl, another chunk or another shape
+    of log_decay.
 
     Source: Katharopoulos et al. 2020, arXiv 2006.16236; with decay: Yang et al. 2023, arXiv 2312.06635.
     """
     dtype = v.dtype
     q, k, v, log_decay, state = prepare_heads("linear_attention", q, k, v, log_decay, state, reset)
-    size = k.shape[-1] * v.shape[-1]
+    # Without decay chunks are two plain products: with K = V = 8 and T 256, steps took 1.3 times as long.
+    size = k.shape[-1] * v.shape[-1] if log_decay is not None else math.inf
     impl, default_chunk, group = choose_by_state("linear_attention", DEFAULTS, impl, chunk, size)
     chunk = chunk_length("linear_attention", chunk, default_chunk, q.shape[1])
     if axis_name is not None:

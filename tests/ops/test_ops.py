@@ -335,18 +335,25 @@ def test_steps_never_hold_all_states():
     assert compiled.memory_analysis().temp_size_in_bytes < 1.5 * all_states  # in one piece 3 and more
 
 
-@pytest.mark.parametrize("op", [linear_attention, delta_rule])
-def test_small_states_go_step_by_step_on_a_cpu(op):
+@pytest.mark.parametrize("op, decay", [(linear_attention, True), (delta_rule, True), (delta_rule, False)])
+def test_small_states_go_step_by_step_on_a_cpu(op, decay):
     """By default; an impl or a chunk decides otherwise."""
 
     def program(size, **options):
         q = jnp.zeros((1, 9, 1, size))
         inputs = (q, q, q) if op is linear_attention else (q, q, q, q[..., 0])
+        inputs = (*inputs, q[..., 0]) if decay else inputs
         return str(jax.make_jaxpr(functools.partial(op, **options))(*inputs))
 
     assert program(8) == program(8, impl="sequential") != program(8, impl="chunked")
     assert program(12) == program(12, impl="chunked") != program(12, impl="sequential")
     assert program(8, chunk=8) == program(8, impl="chunked", chunk=8)
+
+
+def test_linear_attention_without_decay_stays_in_chunks():
+    q = jnp.zeros((1, 9, 1, 8))
+    program = lambda **options: str(jax.make_jaxpr(functools.partial(linear_attention, **options))(q, q, q))
+    assert program() == program(impl="chunked") != program(impl="sequential")
 
 
 @pytest.mark.parametrize("name", OPS)
