@@ -15,7 +15,7 @@ MOVES = {
 UNFUSED = (
     "dot_general",
     "conv_general",
-    "reduce_",
+    "reduce",
     "arg",
     "cum",
     "sort",
@@ -83,7 +83,7 @@ def _flops(eqn: Any, name: str) -> float:
         kernel = eqn.invars[1].aval
         features = kernel.shape[eqn.params["dimension_numbers"].rhs_spec[0]]
         return 2.0 * out.size * kernel.size / features
-    return float(complex_factor * max(out.size, eqn.invars[0].aval.size if name.startswith("reduce_") else 0))
+    return float(complex_factor * max(out.size, eqn.invars[0].aval.size if name.startswith("reduce") else 0))
 
 
 def _nbytes(var: Any) -> float:

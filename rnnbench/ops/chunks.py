@@ -31,16 +31,17 @@ def choose(op, defaults, impl):
     return impl or default_impl, *rest
 
 
-def choose_by_state(op, defaults, impl, chunk, size):
-    """As `choose`, for a matrix state of `size` K·V per head.
+def choose_by_state(op, defaults, impl, chunk, k, v, log_decay):
+    """As `choose`, for a matrix state per head; k, v and log_decay as `prepare_heads` returns them.
 
-    If impl and chunk are left open, a small state goes step by step on a CPU. On one core, with K = V = 8 and
-    40, 256 and 1024 tokens, forward and gradient of the delta rule then took 0.52 to 0.80 of the time in
-    chunks, with a decay per head 0.35 to 0.47 and per channel 0.18 to 0.34; compiling took 0.2 to 0.7.
+    If impl and chunk are left open, a small state goes step by step on a CPU: K·V up to 128 without decay, up
+    to 256 with a decay per head, and up to 1,024 with one per channel, which costs most in chunks.
+    docs/speed.md has the measurements.
     """
     default_impl, *rest = choose(op, defaults, impl)
-    if impl is None and chunk is None and jax.default_backend() == "cpu" and size <= 128:
-        default_impl = "sequential"
+    if impl is None and chunk is None and jax.default_backend() == "cpu":
+        small = 128 if log_decay is None else 256 if log_decay.shape[-1] == 1 else 1024
+        default_impl = "sequential" if k.shape[-1] * v.shape[-1] <= small else default_impl
     return default_impl, *rest
 
 
@@ -79,9 +80,6 @@ def join_time(x, length):
 def scan_chunks(body, state, xs, kept=()):
     """`lax.scan` whose backward pass keeps the states between the bodies and the values that a body gave one
     of the `kept` names (`checkpoint_name`), and recomputes everything else inside them.
-
-    Hand-written gradients of the same design took, forward and backward on 2 CPU cores, 0.91 to 1.15 of the
-    time of this one for the selective scan (by chunk) and 0.85 to 0.98 for linear attention (T 256, 1024).
     """
     if jax.tree.leaves(xs)[0].shape[0] > 1:
         policy = jax.checkpoint_policies.save_only_these_names(*kept)
@@ -105,21 +103,16 @@ def scan_heads(body, state, xs, chunk, max_group, kept=()):
     return join_time(jnp.swapaxes(y, 3, 4), length), state
 
 
-def scan_steps(step, state, xs):
-    """`lax.scan` of `step` over the second axis of xs, [B, T, ...]: (final state, y [B, T, ...]).
+def total(x, axis):
+    """The sum over an axis.
 
-    The gradient holds the states inside a single piece of at most 64 steps, and computes them again.
+    XLA for CPUs hands a plain sum to YNNPACK, whose call takes longer than a small sum does. It keeps a sum
+    that rounds every partial sum to the precision that it already has. So the gradient of the delta rule took
+    a third of the time (K = V = 8).
     """
-    length = jax.tree.leaves(xs)[0].shape[1]
-    pieces = -(-length // 64)
-
-    def piece(state, xs):
-        state, y = jax.lax.scan(step, state, jax.tree.map(lambda x: jnp.moveaxis(x[0], 1, 0), xs))
-        return state, jnp.moveaxis(y, 0, 1)[None]
-
-    xs = jax.tree.map(lambda x: split_time(x, -(-length // pieces)), xs)
-    state, y = scan_chunks(piece, state, xs)
-    return state, join_time(y, length)
+    info = jnp.finfo(x.dtype)
+    add = lambda a, b: jax.lax.reduce_precision(a + b, info.nexp, info.nmant)
+    return jax.lax.reduce(x, jnp.zeros((), x.dtype), add, (axis % x.ndim,))
 
 
 def decay_since_start(log_decay):

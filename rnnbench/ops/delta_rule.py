@@ -18,8 +18,8 @@ from rnnbench.ops.chunks import (
     matmul,
     prepare_heads,
     scan_heads,
-    scan_steps,
 )
+from rnnbench.ops.steps import scan_steps
 
 IMPLS = ("chunked", "sequential")
 # impl, names, chunk, how many chunks are processed together. On an H200 all 32 chunks of T 2048 at once
@@ -90,8 +90,7 @@ def generalised_delta_rule(
 def _run(op, q, u, e, w, k, log_decay, state, reset, impl, chunk, axis_name):
     """(y, final state), both at least float32."""
     q, u, w, log_decay, state = prepare_heads(op, q, u, w, log_decay, state, reset)
-    size = u.shape[-1] * w.shape[-1]
-    impl, default_chunk, group = choose_by_state(op, DEFAULTS, impl, chunk, size)
+    impl, default_chunk, group = choose_by_state(op, DEFAULTS, impl, chunk, u, w, log_decay)
     if u.ndim == 5:  # about as many steps in a chunk as with one step per token
         default_chunk = max(1, default_chunk >> (u.shape[3] - 1).bit_length())
     chunk = chunk_length(op, chunk, default_chunk, q.shape[1])
@@ -100,11 +99,11 @@ def _run(op, q, u, e, w, k, log_decay, state, reset, impl, chunk, axis_name):
         q, u, e, w, k, log_decay, state = over_time.varying((q, u, e, w, k, log_decay, state), axis_name)
         alone = functools.partial(generalised_delta_rule, q, write_key=k, impl=impl, chunk=chunk)
         state = over_time.start_of_delta_rule(alone, u, e, w, log_decay, state, axis_name)
-    inputs = q, *(x.reshape(*q.shape[:3], -1) for x in (u, e, w)), k, log_decay
+    u, e, w = (x.reshape(*q.shape[:3], -1) for x in (u, e, w))
     if impl == "sequential":
-        state, y = scan_steps(_step, state, inputs)
+        state, y = scan_steps(state, q, u, w, e, k, log_decay)
     else:
-        y, state = scan_heads(_chunks, state, inputs, chunk, group, KEPT)
+        y, state = scan_heads(_chunks, state, (q, u, e, w, k, log_decay), chunk, group, KEPT)
     return y, state if axis_name is None else over_time.of_last(state, axis_name)
 
 
@@ -201,16 +200,3 @@ def _inverse_backward(inverse, cotangent):
 
 
 unit_lower_inverse.defvjp(_inverse_forward, _inverse_backward)
-
-
-def _step(state, inputs):
-    q, *steps, k, log_decay = inputs  # [B, H, ·]
-    if log_decay is not None:
-        state = jnp.exp(log_decay)[..., None] * state
-    n = steps[0].shape[-1] // q.shape[-1]
-    for u, e, w in zip(*(jnp.split(x, n, axis=-1) for x in steps)):
-        erased = jnp.sum(state * e[..., None], axis=-2)
-        if k is not None:
-            state, w = state + k[..., None] * w[..., None, :], 0
-        state = state + u[..., None] * (w - erased)[..., None, :]
-    return state, jnp.sum(state * q[..., None], axis=-2)

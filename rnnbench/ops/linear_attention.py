@@ -1,7 +1,6 @@
 """Linear attention with a matrix state and an optional decay."""
 
 import functools
-import math
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +15,8 @@ from rnnbench.ops.chunks import (
     matmul,
     prepare_heads,
     scan_heads,
-    scan_steps,
 )
+from rnnbench.ops.steps import scan_steps
 
 IMPLS = ("chunked", "sequential")
 # impl, names, chunk, how many chunks are processed together (the same as for the delta rule, see there).
@@ -34,24 +33,21 @@ def linear_attention(
     state in float32. Nothing is scaled or normalised: append a column of ones to v for a normaliser.
 
     impl: "chunked" (matmuls inside a chunk, states only between chunks) or "sequential" (one step at a time);
-    by default chunked, but with a decay sequential for small states on a CPU (`chunks.choose_by_state`).
-    chunk: a power of two, default by platform. ValueError for an unknown impl, another chunk or another shape
-    of log_decay.
+    by default chunked, but sequential for small states on a CPU (`chunks.choose_by_state`). chunk: a power of
+    two, default by platform. ValueError for an unknown impl, another chunk or another shape of log_decay.
 
     Source: Katharopoulos et al. 2020, arXiv 2006.16236; with decay: Yang et al. 2023, arXiv 2312.06635.
     """
     dtype = v.dtype
     q, k, v, log_decay, state = prepare_heads("linear_attention", q, k, v, log_decay, state, reset)
-    # Without decay chunks are two plain products: with K = V = 8 and T 256, steps took 1.3 times as long.
-    size = k.shape[-1] * v.shape[-1] if log_decay is not None else math.inf
-    impl, default_chunk, group = choose_by_state("linear_attention", DEFAULTS, impl, chunk, size)
+    impl, default_chunk, group = choose_by_state("linear_attention", DEFAULTS, impl, chunk, k, v, log_decay)
     chunk = chunk_length("linear_attention", chunk, default_chunk, q.shape[1])
     if axis_name is not None:
         q, k, v, log_decay, state = over_time.varying((q, k, v, log_decay, state), axis_name)
         alone = functools.partial(linear_attention, impl=impl, chunk=chunk)
         state = over_time.start_of_linear_attention(alone, k, v, log_decay, state, axis_name)
     if impl == "sequential":
-        state, y = scan_steps(_step, state, (q, k, v, log_decay))
+        state, y = scan_steps(state, q, k, v, log_decay=log_decay)
     else:
         y, state = scan_heads(_chunks, state, (q, k, v, log_decay), chunk, group)
     return y.astype(dtype), state if axis_name is None else over_time.of_last(state, axis_name)
@@ -73,11 +69,3 @@ def _chunks(state, inputs):
 
     state, starts = jax.lax.scan(next_chunk, state, (decay, added))
     return state, y + matmul(q, starts)
-
-
-def _step(state, inputs):
-    q, k, v, log_decay = inputs
-    if log_decay is not None:
-        state = jnp.exp(log_decay)[..., None] * state
-    state = state + k[..., None] * v[..., None, :]
-    return state, jnp.sum(state * q[..., None], axis=-2)

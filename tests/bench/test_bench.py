@@ -19,6 +19,7 @@ from rnnbench.bench.cost import count
 from rnnbench.bench.rows import with_shares
 from rnnbench.bench.timing import Budget, Prepared, Skip, spread
 from rnnbench.mixers import PRESETS
+from rnnbench.ops.chunks import total
 from rnnbench.tasks import TASKS
 
 results = functools.partial(benched.results, bench.main)
@@ -206,6 +207,7 @@ def test_costs_count_a_loop_as_often_as_it_runs():
         product * 5 <= flops(until, x, 7) <= 5 * (product + x.size) + 10
     )  # one round of a loop of unknown length
     assert flops(jax.grad(lambda x: jnp.sum(matmul(x))), x) >= product
+    assert flops(lambda x: total(x, 1), x) == flops(lambda x: jnp.sum(x, 1), x) == x.size
     moved = count(jax.make_jaxpr(jnp.cos)(x).jaxpr)[1]
     assert moved == 2 * x.nbytes
     running = lambda x: jax.lax.scan(lambda h, x: (h + x, h), jnp.zeros(8), x)[1]
