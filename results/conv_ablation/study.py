@@ -17,15 +17,20 @@ from configs import bit_parity, mqar
 from rnnbench.config.build import changed, experiment, tabled
 
 # The mixer of the preset `gpt`, which fixes that there is no convolution.
-ATTENTION = mqar.PROTOCOLS["small"] | {
-    "model.name": "attention",
-    "model.positions": "rope",
-    "model.conv_size": 0,
-}
+ATTENTION = (
+    mqar.PROTOCOLS["small"]
+    | mqar.LINEAR
+    | {
+        "model.name": "attention",
+        "model.positions": "rope",
+        "model.conv_size": 0,
+    }
+)
 
 
 def get_config():
-    configs = [mqar.get_config(f"{name},small") for name in ("deltanet", "linear_transformer")]
+    recall = [mqar.get_config(f"{name},small") for name in ("deltanet", "linear_transformer")]
+    configs = [changed(config, mqar.LINEAR) for config in recall]
     configs += [bit_parity.get_config(f"{name},small") for name in ("deltanet_neg", "mamba_neg")]
     configs += [experiment("mqar", "rnnbench.mixers.attention:Attention,own", {"own": ATTENTION})]
     one_layer = [changed(config, {"model.layers": 1}) for config in configs]

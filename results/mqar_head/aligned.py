@@ -11,7 +11,7 @@ copied     a projection of its own that starts as a copy of the values' embeddin
 rolled     the embedding of the next value answers for each value: shared, not aligned
 separate   a projection of its own, drawn with the same standard deviation: neither
 
-The setting is study.py's at the rate 0.003, stopped early: the schedule is that of 1,500 steps. A row of
+The setting is that of results/mqar at the rate 0.003, stopped early: the schedule is of 1,500 steps. A row of
 aligned.jsonl has the mean over 100 steps of a member's loss and accuracy in training, on 4, 8 and 16 pairs.
 It also has, after these steps, the size of the values' embeddings and of their rows in the head, and the mean
 cosine between the two of a value.
@@ -32,7 +32,8 @@ from rnnbench.mixers.common import linear
 from rnnbench.store.rows import read_jsonl, write_jsonl
 from rnnbench.train import population
 
-ROWS, STUDY = (Path(__file__).with_name(name) for name in ("aligned.jsonl", "study.py"))
+ROWS = Path(__file__).with_name("aligned.jsonl")
+STUDY = Path(__file__).parents[1] / "mqar" / "study.py"
 HEADS = ("tied", "copied", "rolled", "separate")
 RATE, CHUNK = 0.003, 100
 

@@ -13,7 +13,6 @@ from rnnbench.config.build import changed
 
 FILE = Path(__file__).parents[2] / "results" / "mqar_head" / "aligned.py"
 SIZES = {"model.dim": 8, "model.layers": 1, "task.num_keys": 40, "task.num_values": 5}
-SIZES |= {"model.head": "tied", "model.embedding_std": 0.02}
 
 
 @pytest.fixture(scope="module")
