@@ -4,7 +4,7 @@
 
 `tied` is the `small` protocol with four times its steps; `steps` the same with a linear head. `ids` has
 shorter sequences with few and with many different keys and values, and a linear head. Cost on one CPU core:
-50 minutes each for `tied` and `steps`, 30 for `ids`.
+100 minutes for `tied` on a busy machine, 50 for `steps`, 30 for `ids`.
 """
 
 from configs import mqar

@@ -19,8 +19,11 @@ from rnnbench.ops.chunks import (
 from rnnbench.ops.linear_scan import scan_along
 
 IMPLS = ("chunked", "sequential")
-# impl, names, chunk.
-DEFAULTS = {"cpu": ("sequential", IMPLS, 16), "accelerator": ("chunked", IMPLS, 64)}
+# impl, names, chunk of each. On a CPU the states that are computed in parallel should stay in the cache.
+DEFAULTS = {
+    "cpu": ("sequential", IMPLS, {"chunked": 4, "sequential": 16}),
+    "accelerator": ("chunked", IMPLS, {"chunked": 64, "sequential": 64}),
+}
 
 
 def selective_scan(
@@ -52,9 +55,9 @@ def selective_scan(
 
     Source: Gu & Dao 2023, arXiv 2312.00752; negative eigenvalues: Grazzi et al. 2024, arXiv 2411.12537.
     """
-    impl, default_chunk = choose("selective_scan", DEFAULTS, impl)
+    impl, default_chunks = choose("selective_scan", DEFAULTS, impl)
     length = u.shape[1]
-    chunk = chunk_length("selective_scan", chunk, default_chunk, length)
+    chunk = chunk_length("selective_scan", chunk, default_chunks[impl], length)
     dtype = accumulator_dtype(u, delta, A)
     if state is None:
         state = jnp.zeros((u.shape[0], *A.shape), jnp.float32)

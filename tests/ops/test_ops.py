@@ -335,6 +335,15 @@ def test_steps_never_hold_all_states():
     assert compiled.memory_analysis().temp_size_in_bytes < 0.5 * all_states  # in one piece more than 1
 
 
+def test_the_selective_scan_goes_step_by_step_on_a_cpu():
+    u, B, A = jnp.zeros((1, 40, 3)), jnp.zeros((1, 40, 4)), jnp.zeros((3, 4))
+    program = lambda **options: str(
+        jax.make_jaxpr(functools.partial(selective_scan, **options))(u, u, A, B, B)
+    )
+    assert program() == program(impl="sequential", chunk=16) != program(impl="sequential", chunk=4)
+    assert program(impl="chunked") == program(impl="chunked", chunk=4) != program(chunk=4)
+
+
 @pytest.mark.parametrize("op", [linear_attention, delta_rule])
 @pytest.mark.parametrize(
     "decay, small, large", [("no", 8, 12), ("per head", 16, 17), ("per channel", 32, 33)]
