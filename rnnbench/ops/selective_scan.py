@@ -18,12 +18,14 @@ from rnnbench.ops.chunks import (
 )
 from rnnbench.ops.linear_scan import scan_along
 
-IMPLS = ("chunked", "sequential")
-# impl, names, chunk of each. On a CPU the states that are computed in parallel should stay in the cache.
+IMPLS = ("chunked", "segments", "sequential")
+# impl, names, chunk of each, steps per iteration of a loop. On a CPU what is computed side by side should be
+# in the cache; on a GPU a step takes as long as starting its kernels (results/gpu).
 DEFAULTS = {
-    "cpu": ("sequential", IMPLS, {"chunked": 4, "sequential": 16}),
-    "accelerator": ("chunked", IMPLS, {"chunked": 64, "sequential": 64}),
+    "cpu": ("sequential", IMPLS, {"chunked": 4, "segments": 16, "sequential": 16}, 1),
+    "accelerator": ("segments", IMPLS, dict.fromkeys(IMPLS, 64), 4),
 }
+SIDE_BY_SIDE = 8  # segments at most
 
 
 def selective_scan(
@@ -48,14 +50,15 @@ def selective_scan(
     final state in float32.
     negative_eigenvalues: Ā_t = 2 exp(Δ_t A) − 1, whose eigenvalues reach down to −1.
 
-    Only the states of one chunk of time exist at once, in the backward pass as well: it keeps the states
-    between chunks and recomputes those inside. impl: "chunked" (`jax.lax.associative_scan` inside a chunk;
-    default on accelerators) or "sequential" (`jax.lax.scan` inside, with a gradient written by hand; default
-    on a CPU). chunk: a power of two, default by platform. ValueError for an unknown impl or another chunk.
+    impl: "chunked" (`jax.lax.associative_scan` inside a chunk of time), "sequential" (`jax.lax.scan` inside,
+    with a gradient written by hand; default on a CPU) or "segments" (the same in up to 8 chunks at once;
+    default on accelerators). Only the states of these chunks exist at once, in the backward pass as well: it
+    keeps the states between them and recomputes those inside. chunk: a power of two, default by platform.
+    ValueError for an unknown impl or another chunk.
 
     Source: Gu & Dao 2023, arXiv 2312.00752; negative eigenvalues: Grazzi et al. 2024, arXiv 2411.12537.
     """
-    impl, default_chunks = choose("selective_scan", DEFAULTS, impl)
+    impl, default_chunks, unroll = choose("selective_scan", DEFAULTS, impl)
     length = u.shape[1]
     chunk = chunk_length("selective_scan", chunk, default_chunks[impl], length)
     dtype = accumulator_dtype(u, delta, A)
@@ -71,24 +74,28 @@ def selective_scan(
         state = over_time.start_of_selective_scan(
             alone, u, delta, A, B, C, state.astype(dtype), plain, axis_name
         )
+    chunks = -(-length // chunk)
+    size = chunk if impl == "chunked" else -(-length // chunks)  # 40 steps: two pieces of 20, without padding
+    group = -(-chunks // -(-chunks // SIDE_BY_SIDE)) if impl == "segments" else 1
     # D last: it is the longest axis, and the sums over N then add whole vectors along it.
     state, A = jnp.swapaxes(state, 1, 2).astype(dtype), A.T.astype(dtype)
 
     def parallel(h, inputs):
-        decay, added, C = _transition(A[None, None], inputs, negative_eigenvalues)
+        decay, added, C = _transition(A[None, None], jax.tree.map(_joined, inputs), negative_eigenvalues)
         h = scan_along(decay, added, h, 0, "associative")
-        return h[-1], jnp.sum(h * C, axis=2)
+        return h[-1], jnp.sum(h * C, axis=2)[:, None]
 
     def in_steps(h, inputs):
-        return _scan(negative_eigenvalues, h, A[None], inputs)
+        return _scan_segments(negative_eigenvalues, unroll, h, A[None], inputs)
 
     def time_first(x):
-        return jnp.swapaxes(split_time(x, chunk)[:, 0], 1, 2)
+        """[groups, size, segments of the group, B, ...]"""
+        return jnp.moveaxis(split_time(x, size, group), 3, 1)
 
     delta, B, C = (x.astype(dtype) for x in (delta, B, C))
     xs = jax.tree.map(time_first, (delta, delta * u.astype(dtype), B, C, reset))
     state, y = scan_chunks(parallel if impl == "chunked" else in_steps, state, xs)
-    y = join_time(jnp.swapaxes(y, 1, 2)[:, None], length)
+    y = join_time(jnp.moveaxis(y, 1, 3), length)
     if D is not None:
         y = y + D.astype(dtype)[None, None] * u.astype(dtype)
     state = jnp.swapaxes(state, 1, 2)
@@ -104,32 +111,98 @@ def _transition(A, inputs, negative):
     return decay, delta_u[..., None, :] * B[..., None], C[..., None]
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _scan(negative, state, A, inputs):
-    """(final state, y [T, B, D]) of a chunk, step by step; the inputs have time first, A is [1, N, D]."""
-    return _scan_forward(negative, state, A, inputs)[0]
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _scan_segments(negative, unroll, state, A, inputs):
+    """(final state, y [T, S, B, D]) of S segments that follow each other, side by side and step by step.
+
+    inputs: [T, S, B, ...]; A: [1, N, D]. A first pass gives each segment's product of transitions P and its
+    state from zeros e; h_s = P_s h_{s-1} + e_s are the states between them. The gradient by these follows
+    from the same recurrence backwards.
+    """
+    return _segments_forward(negative, unroll, state, A, inputs)[0]
 
 
-def _scan_forward(negative, state, A, inputs):
+def _segments_forward(negative, unroll, state, A, inputs):
+    length, segments, *_ = inputs[0].shape
+    inputs, product = jax.tree.map(_joined, inputs), None
+    starts = end = state
+    if segments > 1:
+
+        def step(carry, inputs):
+            decay, added, _ = _transition(A, inputs, negative)
+            return (decay * carry[0], decay * carry[1] + added), None
+
+        ones = jnp.ones((segments, *state.shape), state.dtype)
+        first = _joined(ones, 0), _joined(0 * ones, 0)
+        (product, own), _ = jax.lax.scan(step, first, inputs, unroll=unroll)
+        end, starts = _between(product, own, state)
+    (last, y), kept = _scan_forward(negative, unroll, starts, A, inputs)
+    end = last if segments == 1 else end
+    return (end, y.reshape(length, segments, -1, y.shape[-1])), (A, inputs, kept, product)
+
+
+def _segments_backward(negative, unroll, residuals, cotangents):
+    A, inputs, kept, product = residuals
+    dh, dy = cotangents
+    segments, batch = dy.shape[1:3]
+    dy = _joined(dy)
+    if segments > 1:
+
+        def step(dh, inputs):
+            dy, inputs = inputs
+            decay, _, C = _transition(A, inputs, negative)
+            return decay * (dh + C * dy[:, None]), None
+
+        own, _ = jax.lax.scan(step, jnp.zeros_like(product), (dy, inputs), reverse=True, unroll=unroll)
+        _, dh = _between(product, own, dh, reverse=True)
+    dh, dA, d_inputs = _scan_backward(negative, unroll, (A, inputs, kept), (dh, dy))
+    return dh[:batch], dA, jax.tree.map(lambda x: x.reshape(x.shape[0], segments, batch, -1), d_inputs)
+
+
+_scan_segments.defvjp(_segments_forward, _segments_backward)
+
+
+def _between(product, own, state, reverse=False):
+    """s ↦ P_i s + e_i, one after the other: the last s, and [S·B, ...] the one before each."""
+
+    def step(state, inputs):
+        product, own = inputs
+        return product * state + own, state
+
+    by_segment = jax.tree.map(lambda x: x.reshape(-1, *state.shape), (product, own))
+    state, before = jax.lax.scan(step, state, by_segment, reverse=reverse)
+    return state, _joined(before, 0)
+
+
+def _joined(x, axis=1):
+    """`axis` and the one after it as one."""
+    return x.reshape(*x.shape[:axis], -1, *x.shape[axis + 2 :])
+
+
+def _scan_forward(negative, unroll, state, A, inputs):
+    """((final state, y), the state before each step) of inputs [T, B, ...]."""
+
     def step(h, inputs):
         decay, added, C = _transition(A, inputs, negative)
         after = decay * h + added
-        return after, (total(after * C, 1), (h, decay))
+        return after, (total(after * C, 1), h)
 
-    state, (y, kept) = jax.lax.scan(step, state, inputs)
-    return (state, y), (A, inputs, kept)
+    state, (y, kept) = jax.lax.scan(step, state, inputs, unroll=unroll)
+    return (state, y), kept
 
 
-def _scan_backward(negative, residuals, cotangents):
+def _scan_backward(negative, unroll, residuals, cotangents):
     """d is the gradient by what follows it; dh by the state after the step at hand, going backwards."""
     A, inputs, kept = residuals
     dh, dy = cotangents
 
     def step(carry, x):
-        (dh, dA), ((delta, delta_u, B, C, reset), (h, decay), dy) = carry, x
-        delta, delta_u, dy, B, C = delta[:, None], delta_u[:, None], dy[:, None], B[..., None], C[..., None]
+        (dh, dA), (inputs, h, dy) = carry, x
+        decay, added, C = _transition(A, inputs, negative)
+        delta, delta_u, B, _, reset = inputs
+        delta, delta_u, dy, B = delta[:, None], delta_u[:, None], dy[:, None], B[..., None]
         dh = dh + C * dy
-        dC = total((decay * h + delta_u * B) * dy, 2)
+        dC = total((decay * h + added) * dy, 2)
         dB, d_delta_u = total(dh * delta_u, 2), total(dh * B, 1)
         earlier = decay * dh
         # The slope of the transition in Δ A: exp(Δ A) is Ā; 2 exp(Δ A) is Ā + 1.
@@ -139,8 +212,6 @@ def _scan_backward(negative, residuals, cotangents):
         return (earlier, dA + d_exponent * delta), (d_delta, d_delta_u, dB, dC)
 
     # dA keeps the batch axis until the end: a sum over it at every step would take longer than all the rest.
-    (dh, dA), d_inputs = jax.lax.scan(step, (dh, jnp.zeros_like(dh)), (inputs, kept, dy), reverse=True)
+    first = dh, jnp.zeros_like(dh)
+    (dh, dA), d_inputs = jax.lax.scan(step, first, (inputs, kept, dy), reverse=True, unroll=unroll)
     return dh, jnp.sum(dA, axis=0, keepdims=True), (*d_inputs, None)
-
-
-_scan.defvjp(_scan_forward, _scan_backward)

@@ -143,7 +143,12 @@ OPS = {
         naive.selective_scan,
         selective_inputs,
         ("plain", "negative eigenvalues", "resets"),
-        ({}, {"impl": "chunked", "chunk": 16}, {"impl": "sequential", "chunk": 8}),
+        (
+            {},
+            {"impl": "segments", "chunk": 4},
+            {"impl": "chunked", "chunk": 16},
+            {"impl": "sequential", "chunk": 8},
+        ),
     ),
     "linear_attention": (
         linear_attention,
@@ -295,7 +300,7 @@ def test_vmap_and_a_sharded_batch_change_nothing(name):
     assert_trees_close(jax.jit(op)(*placed), op(*inputs))
 
 
-@pytest.mark.parametrize("impl", ["chunked", "sequential"])
+@pytest.mark.parametrize("impl", ["chunked", "segments", "sequential"])
 def test_selective_scan_never_holds_all_states(impl):
     length, dim, states, chunk = 512, 32, 32, 8
     rng = np.random.default_rng(0)
@@ -341,6 +346,7 @@ def test_the_selective_scan_goes_step_by_step_on_a_cpu():
         jax.make_jaxpr(functools.partial(selective_scan, **options))(u, u, A, B, B)
     )
     assert program() == program(impl="sequential", chunk=16) != program(impl="sequential", chunk=4)
+    assert program() != program(impl="segments")
     assert program(impl="chunked") == program(impl="chunked", chunk=4) != program(chunk=4)
 
 
