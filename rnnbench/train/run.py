@@ -5,6 +5,7 @@ import statistics
 import time
 import zlib
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,7 @@ class _Session:
         self.chunk, self.evaluators = compile_all(setup, self.state)
         compiling = time.perf_counter() - clock
         self.saved_step, self.pending = self.step, None
+        self.watch = ThreadPoolExecutor(1)
         self.log = RunLog(setup, self.cell, folder, self.step)
         if before := self.log.evaluation(self.step):
             self.seconds = {name: before[name] for name in self.seconds}
@@ -129,6 +131,7 @@ class _Session:
         self.owed = from_main(self._due() and not before)
 
     def close(self) -> None:
+        self.watch.shutdown(wait=False)
         self.trace.stop()
         self.checkpoints.close()
         self.log.close()
@@ -172,14 +175,18 @@ class _Session:
         )
 
     def _advance(self) -> None:
-        """Dispatches a chunk; the host reads the one before while the device works on it."""
+        """Dispatches a chunk; the host reads the one before while the device works on it.
+
+        On a GPU a dispatch returns when the last kernel is queued, so that the end of the chunk before is
+        long past: a thread looks at the clock.
+        """
         signals.unsaved()
         n = self._next_border() - self.step
         self.trace.before(self.step, self.step + n)
         self.state, metrics = self.chunk(self.state, np.int32(n))
         self.step += n
         self._log_pending()
-        self.pending = (self.step, n, metrics)
+        self.pending = (self.step, n, metrics, self.watch.submit(_end, metrics))
         if self.trace.ends(self.step):
             self._log_pending()
             self.trace.stop()
@@ -193,9 +200,8 @@ class _Session:
         """Waits for the chunk last dispatched, if it is not logged yet, and writes down a row per member."""
         if self.pending is None:
             return
-        (step, n, metrics), self.pending = self.pending, None
-        values = to_host(metrics)
-        now = time.perf_counter()
+        (step, n, metrics, end), self.pending = self.pending, None
+        values, now = to_host(metrics), end.result()
         seconds, self.clock = now - self.clock, now
         self.seconds["train_seconds"] += seconds
         self.diverged = values["diverged"].tolist()
@@ -237,6 +243,12 @@ class _Session:
 
     def _stand(self) -> str:
         return f"{self.cell} is saved at step {self.step} of {self.config.train.steps}"
+
+
+def _end(metrics: dict[str, jax.Array]) -> float:
+    """The time at which a chunk is done."""
+    jax.block_until_ready(metrics)
+    return time.perf_counter()
 
 
 def _median(rows: list[Row], name: str) -> float | None:

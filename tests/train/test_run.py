@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jax
@@ -20,7 +21,7 @@ from rnnbench.config.build import put
 from rnnbench.store.rows import Row, read_jsonl
 from rnnbench.train import run as train
 from rnnbench.train.checkpoint import Checkpoints
-from rnnbench.train.population import prepare, state_shapes
+from rnnbench.train.population import compile_all, prepare, state_shapes
 
 pytestmark = pytest.mark.usefixtures("compiled_once")
 
@@ -139,6 +140,23 @@ def test_a_metrics_row_per_member_and_chunk(undisturbed):
     names = ["cell", "seed", "learning_rate", "step", "loss", "accuracy", "grad_norm", "tokens_per_second"]
     assert all(list(row) == names and row["tokens_per_second"] > 0 for row in rows)
     assert len({row["loss"] for row in rows}) == len(rows)
+
+
+def test_a_dispatch_that_returns_at_the_end_is_timed_right(tmp_path, monkeypatch):
+    def compiled(setup, state):
+        chunk, evaluators = compile_all(setup, state)
+
+        def slow(*arguments):
+            done = jax.block_until_ready(chunk(*arguments))
+            time.sleep(0.3)
+            return done
+
+        return slow, evaluators
+
+    monkeypatch.setattr("rnnbench.train.run.compile_all", compiled)
+    train.run(tiny("lstm", {"train.steps": 8, "train.chunk": 2, "eval.every": 4}), tmp_path)
+    speeds = [row["tokens_per_second"] for row in read_jsonl(tmp_path / "metrics.jsonl")]
+    assert len(speeds) >= 4 and max(speeds) < 3 * min(speeds)
 
 
 def test_tensorboard_has_scalars_hparams_and_the_plot(undisturbed):
