@@ -4,7 +4,8 @@
 
 PyTorch, flash-linear-attention (fla), mamba_ssm, memax and jax-linear-attention (jla); none is a dependency.
 What a peer raises becomes a note, and so do values of a function of PyTorch that are not those of our op.
-On a CPU the functions of fla are its definitions in PyTorch, step by step (naive) or in chunks. memax has one
+On a CPU the functions of fla are its definitions in PyTorch, step by step (naive) or in chunks; on a GPU they
+are its Triton kernels. memax has one
 layer per recurrence, without our short convolutions and gates on the output. A Triton kernel tries its
 tilings in its first call, which may take minutes: that call counts as compilation.
 """
@@ -27,7 +28,7 @@ from rnnbench.bench.subjects import STEPS, Subject, parse
 from rnnbench.bench.timing import Prepared, Skip
 from rnnbench.bench.trainer import Shape
 
-ANYWHERE, ON_GPU, BY_JAX = ("cpu", "gpu"), ("gpu",), ("cpu", "gpu", "tpu")
+ANYWHERE, ON_CPU, ON_GPU, BY_JAX = ("cpu", "gpu"), ("cpu",), ("gpu",), ("cpu", "gpu", "tpu")
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Peer:
 
 
 def fla(
-    form: str, ours: str, path: str, arrange: Any = lambda *inputs: inputs, on: Any = ANYWHERE, **options: Any
+    form: str, ours: str, path: str, arrange: Any = lambda *inputs: inputs, on: Any = ON_CPU, **options: Any
 ) -> dict[str, Peer]:
     """A function of flash-linear-attention, `path` inside its ops."""
     module, _, name = f"fla.ops.{path}".rpartition(".")

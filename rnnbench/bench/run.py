@@ -5,7 +5,7 @@ import functools
 import json
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -123,18 +123,26 @@ def _measure(sections: Sequence[Section], args: argparse.Namespace, command: str
     results |= {"note": args.note, "ceilings": limits}
     console.print(table.machine(results["machine"], results["versions"], limits), soft_wrap=True)
     for section in sections:
-        results.setdefault(section.what, []).extend(show(section, limits, console))
-        if args.json:  # after every section, so that an interrupted call keeps the finished ones
-            write_text(args.json, json.dumps(results, indent=1) + "\n")
+        rows = results.setdefault(section.what, [])
+        for _ in show(section, rows, limits, console):
+            if args.json:  # after every row, so that an interrupted call keeps what it has
+                write_text(args.json, json.dumps(results, indent=1) + "\n")
 
 
-def show(section: Section, limits: dict[str, float], console: Console) -> list[dict[str, Any]]:
-    """Makes the measurements of a section one by one; on a terminal its table grows with them."""
-    rows: list[dict[str, Any]] = []
-    draw = lambda: table.fitting(section.what, rows, console)
+def show(
+    section: Section, rows: list[dict[str, Any]], limits: dict[str, float], console: Console
+) -> Iterator[dict[str, Any]]:
+    """Makes the measurements of a section one by one and adds them to `rows`.
+
+    On a terminal the table grows with them; elsewhere stderr has a line for each.
+    """
+    before = len(rows)
+    draw = lambda: table.fitting(section.what, rows[before:], console)
     with Live(console=console, refresh_per_second=4, transient=True) as live:
         for job in section.jobs:
             live.update(Group(draw(), Text(f"now: {job.label}", style="dim")))
+            if not console.is_terminal:
+                print(f"now: {job.label}", file=sys.stderr, flush=True)
             rows.append(with_shares(job.row(), limits))
+            yield rows[-1]
     console.print(draw(), section.footer, soft_wrap=bool(section.footer))
-    return rows

@@ -1,6 +1,7 @@
 """The bench: complete and sane rows, ratios, JSON, refusals. Nothing here asserts a time."""
 
 import functools
+import json
 import math
 import re
 import subprocess
@@ -47,6 +48,22 @@ def test_ops_mixers_and_steps_give_complete_rows(tmp_path, capsys):
     assert {"command", "versions", "machine", "ceilings"} <= set(found)
     shown = capsys.readouterr().out
     assert "delta_rule" in shown and "step:lstm" in shown
+
+
+def test_an_interrupted_call_keeps_its_rows(tmp_path, monkeypatch, capsys):
+    file, measured = tmp_path / "bench.json", iter([with_shares])
+
+    def until_the_second(row, limits):
+        for shares in measured:
+            return shares(row, limits)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rnnbench.bench.run.with_shares", until_the_second)
+    arguments = ["--what=ops", "--names=linear_scan", "--lengths=4", f"--json={file}"]
+    assert bench.main([*TINY, *arguments]) == 130
+    assert [row["kind"] for row in json.loads(file.read_text())["ops"]] == ["forward"]
+    said = capsys.readouterr().err.splitlines()
+    assert [line.partition(" ")[0] for line in said] == ["now:", "now:", "interrupted"]
 
 
 def test_an_op_against_itself_gives_a_ratio(tmp_path, capsys):
