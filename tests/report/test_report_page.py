@@ -32,10 +32,16 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory):
-    """A headless Chromium that shows the report of a small study; it has no network but the loopback."""
+def address(tmp_path_factory):
+    """The report of a small study."""
     folder = tmp_path_factory.mktemp("study")
     write([write_study(folder)])
+    return (folder / "report.html").resolve().as_uri()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    """A headless Chromium, which has no network but the loopback."""
     options = ChromeOptions()
     options.binary_location = CHROMIUM
     for flag in (
@@ -55,11 +61,18 @@ def page(tmp_path_factory):
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     browser = Chrome(options=options, service=Service(DRIVER))
     try:
-        browser.get((folder / "report.html").resolve().as_uri())
-        wait_for_figures(browser)
         yield browser
     finally:
         browser.quit()
+
+
+@pytest.fixture
+def page(browser, address):
+    """The browser with the report; a test before this one, in any order, may have opened another."""
+    if browser.current_url != address:
+        browser.get(address)
+        wait_for_figures(browser)
+    return browser
 
 
 def wait_for_figures(browser):
