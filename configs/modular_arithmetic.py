@@ -18,8 +18,8 @@ PROTOCOLS = {
         "task.train_lengths": (3, 40),
         "eval.lengths": (80, 160, 320),
     },
-    # In 2000 steps an LSTM reached 0.53.
-    "map": MAP | {"task.modulus": 5, "train.steps": 4000},
+    # With products too, 4000 steps took attention to 0.25, DeltaNet [-1, 1] to 0.30 and the LSTM to 0.82.
+    "map": MAP | {"task.modulus": 5, "task.operators": "+-", "train.steps": 4000},
     "small_brackets": SMALL
     | {
         "task.modulus": 5,
