@@ -156,7 +156,7 @@ def test_a_dispatch_that_returns_at_the_end_is_timed_right(tmp_path, monkeypatch
     monkeypatch.setattr("rnnbench.train.run.compile_all", compiled)
     train.run(tiny("lstm", {"train.steps": 8, "train.chunk": 2, "eval.every": 4}), tmp_path)
     speeds = [row["tokens_per_second"] for row in read_jsonl(tmp_path / "metrics.jsonl")]
-    assert len(speeds) >= 4 and max(speeds) < 3 * min(speeds)
+    assert len(speeds) >= 4 and max(speeds) < 10 * min(speeds)  # else a chunk has next to no time
 
 
 def test_tensorboard_has_scalars_hparams_and_the_plot(undisturbed):
