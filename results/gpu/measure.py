@@ -4,10 +4,10 @@
     python results/gpu/measure.py --out=runs/gpu --parts=ops,peers --minutes=4
     python results/gpu/measure.py --out=runs/try --tiny --minutes=30   the same in miniature, anywhere
 
-Each part runs some of the project's own commands and prints them as they start. Timed commands run alone.
-Training commands run several at a time, since compiling takes most of their time. Every command writes as it
-goes, so that a part that runs out of time leaves what it has in --out: the bench's JSON, workdirs, a log per
-command.
+Each part runs some of the project's own commands and prints them as they start. Compiling takes most of their
+time, so commands run several at a time: training commands at once, and those that are timed first in a
+rehearsal, which fills JAX's compilation cache, and then alone. Every command writes as it goes, so that a
+part that runs out of time leaves what it has in --out: the bench's JSON, workdirs, a log per command.
 The peers need flash-linear-attention and PyTorch. A run that is stopped keeps its checkpoint, and the same
 command resumes it: twelve members of a `literature` protocol take some half an hour.
 """
@@ -21,7 +21,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PARITY = ("lstm", "deltanet_neg", "mamba_neg", "deltanet", "mamba", "gpt")
-PAIR = "--names=deltanet,lstm"
 BENCH, PEERS, LAUNCH = ("-m", "rnnbench.bench"), ("results/bench/peers.py",), ("launch.py",)
 
 
@@ -51,7 +50,10 @@ def commands(out: Path, tiny: bool) -> dict[str, list[tuple[str, list[str]]]]:
     ]
     peers = [timed(f"peers_{dtype}", *PEERS, matrix, *heads, f"--dtype={dtype}") for dtype in dtypes]
     peers.append(timed("peers_lstm", *PEERS, "--names=lstm", *heads))
-    population = [timed("population", *BENCH, "--population", "--names=deltanet,lstm", *members)]
+    population = [
+        timed(f"population_{name}", *BENCH, "--population", f"--names={name}", *members)
+        for name in ("lstm", "deltanet")
+    ]
     parity = [
         trained(f"parity_{name}", f"--config=configs/bit_parity.py:{name},literature") for name in PARITY
     ]
@@ -62,11 +64,26 @@ def commands(out: Path, tiny: bool) -> dict[str, list[tuple[str, list[str]]]]:
     return {"ops": ops, "peers": peers, "population": population, "parity": parity, "mqar": mqar}
 
 
-def run_all(jobs: list[tuple[str, list[str]]], out: Path, at_once: int, end: float) -> None:
+def rehearsal(jobs: list[tuple[str, list[str]]]) -> list[tuple[str, list[str]]]:
+    """The commands with one sample of each row."""
+    quick = lambda flag: (
+        "--repeats=1" if flag.startswith("--repeats=") else flag.replace(".json", "_once.json")
+    )
+    return [(f"{name}_once", [quick(flag) for flag in command]) for name, command in jobs]
+
+
+def run_all(
+    jobs: list[tuple[str, list[str]]], out: Path, at_once: int, end: float, tuned: bool = True
+) -> None:
     """Runs the commands, `at_once` of them at a time, until `end`, and stops those still running then."""
     # Members of a population need no share of memory set aside; small products gain nothing from tuning.
-    env = os.environ | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-    if at_once > 1:
+    env = os.environ | {
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+        "JAX_COMPILATION_CACHE_DIR": str(out / "compiled"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "TRITON_CACHE_AUTOTUNING": "1",
+    }
+    if not tuned:
         env["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_autotune_level=0".strip()
     running: dict[str, subprocess.Popen[bytes]] = {}
     waiting = list(jobs)
@@ -99,7 +116,7 @@ def main() -> int:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for everything that is written")
     parser.add_argument("--minutes", type=float, default=10.0, help="time in all (default 10)")
-    parser.add_argument("--parts", default="ops,peers,population,parity,mqar", help="which, in this order")
+    parser.add_argument("--parts", default="population,ops,peers,parity,mqar", help="which, in this order")
     parser.add_argument(
         "--tiny", action="store_true", help="in miniature: tries the commands, measures nothing"
     )
@@ -111,8 +128,12 @@ def main() -> int:
     out.mkdir(parents=True, exist_ok=True)
     end = time.time() + 60 * args.minutes
     for part in args.parts.split(","):
-        at_once = 1 if part in ("ops", "peers", "population") else min(8, os.cpu_count() or 1)
-        run_all(parts[part], out, at_once, end)
+        several = min(8, os.cpu_count() or 1)
+        if part in ("ops", "peers", "population"):
+            run_all(rehearsal(parts[part]), out, several, end)
+            run_all(parts[part], out, 1, end)
+        else:
+            run_all(parts[part], out, several, end, tuned=False)
     return 0
 
 
