@@ -51,10 +51,10 @@ def selective_scan(
     negative_eigenvalues: Ā_t = 2 exp(Δ_t A) − 1, whose eigenvalues reach down to −1.
 
     impl: "chunked" (`jax.lax.associative_scan` inside a chunk of time), "sequential" (`jax.lax.scan` inside,
-    with a gradient written by hand; default on a CPU) or "segments" (the same in up to 8 chunks at once;
-    default on accelerators). Only the states of these chunks exist at once, in the backward pass as well: it
-    keeps the states between them and recomputes those inside. chunk: a power of two, default by platform.
-    ValueError for an unknown impl or another chunk.
+    with a gradient written by hand; default on a CPU) or "segments" (the same in up to 8 chunks at once, and
+    `associative_scan` for the states between them; default on accelerators). Only the states of these chunks
+    exist at once, in the backward pass as well: it keeps the states between them and recomputes those inside.
+    chunk: a power of two, default by platform. ValueError for an unknown impl or another chunk.
 
     Source: Gu & Dao 2023, arXiv 2312.00752; negative eigenvalues: Grazzi et al. 2024, arXiv 2411.12537.
     """
@@ -164,14 +164,11 @@ _scan_segments.defvjp(_segments_forward, _segments_backward)
 
 def _between(product, own, state, reverse=False):
     """s ↦ P_i s + e_i, one after the other: the last s, and [S·B, ...] the one before each."""
-
-    def step(state, inputs):
-        product, own = inputs
-        return product * state + own, state
-
-    by_segment = jax.tree.map(lambda x: x.reshape(-1, *state.shape), (product, own))
-    state, before = jax.lax.scan(step, state, by_segment, reverse=reverse)
-    return state, _joined(before, 0)
+    in_order = lambda x: x[::-1] if reverse else x
+    product, own = (in_order(x.reshape(-1, *state.shape)) for x in (product, own))
+    after = scan_along(product, own, state, 0, "associative")
+    before = jnp.concatenate([state[None], after[:-1]])
+    return after[-1], _joined(in_order(before), 0)
 
 
 def _joined(x, axis=1):
