@@ -1,10 +1,10 @@
-"""How Mamba gets off MQAR's plateau: the head, more steps at a lower rate; fewer keys, fewer values.
+"""How Mamba gets off MQAR's plateau: head, steps, states, convolution; fewer keys, fewer values.
 
     python launch.py --config=results/mqar_mamba/study.py --workdir=runs/mqar_mamba
 
-`tied` is the `small` protocol with four times its steps; `steps` the same with a linear head. `ids` has
-shorter sequences with few and with many different keys and values, and a linear head. Cost on one CPU core:
-100 minutes for `tied` on a busy machine, 50 for `steps`, 30 for `ids`.
+`tied` is the `small` protocol with four times its steps; `steps` the same with a linear head. `states` has
+twice Mamba's states in `small` and `no_conv` no convolution. `ids` has shorter sequences with few and
+with many different keys and values, and a linear head.
 """
 
 from configs import mqar
@@ -12,8 +12,10 @@ from rnnbench.config.build import changed, experiment, tabled
 
 LONG = {"eval.every": 1500, "train.steps": 6000}
 CHANGES = {
-    "tied": LONG | {"population.learning_rates": (3e-3,)},
+    "tied": LONG | {"population.learning_rates": (3e-3, 1e-2)},
     "steps": LONG | mqar.LINEAR | {"population.learning_rates": (2e-3,)},
+    "states": {"model.options.state_dim": 32, "population.learning_rates": (1e-2,)},
+    "no_conv": {"model.conv_size": 0, "population.learning_rates": (1e-2,)},
     "ids": mqar.LINEAR
     | {
         "task.train_mix": ((32, 2), (32, 4), (32, 8)),
@@ -30,7 +32,7 @@ PROTOCOLS = {name: mqar.PROTOCOLS["small"] | changes for name, changes in CHANGE
 
 
 def get_config():
-    tied, steps, ids = (experiment("mqar", f"mamba,{name}", PROTOCOLS) for name in PROTOCOLS)
-    sizes = [(keys, values) for keys in (32, 256) for values in (31, 255)]
+    configs = {name: experiment("mqar", f"mamba,{name}", PROTOCOLS) for name in PROTOCOLS}
+    ids, sizes = configs.pop("ids"), [(keys, values) for keys in (32, 256) for values in (31, 255)]
     fewer = [changed(ids, {"task.num_keys": keys, "task.num_values": values}) for keys, values in sizes]
-    return tabled(__file__, [*fewer, steps, tied])
+    return tabled(__file__, [*fewer, *configs.values()])
