@@ -124,8 +124,7 @@ def _scan_segments(negative, unroll, state, A, inputs):
 
 def _segments_forward(negative, unroll, state, A, inputs):
     length, segments, *_ = inputs[0].shape
-    inputs, product = jax.tree.map(_joined, inputs), None
-    starts = end = state
+    inputs, starts, product = jax.tree.map(_joined, inputs), state, None
     if segments > 1:
 
         def step(carry, inputs):
@@ -135,10 +134,9 @@ def _segments_forward(negative, unroll, state, A, inputs):
         ones = jnp.ones((segments, *state.shape), state.dtype)
         first = _joined(ones, 0), _joined(0 * ones, 0)
         (product, own), _ = jax.lax.scan(step, first, inputs, unroll=unroll)
-        end, starts = _between(product, own, state)
-    (last, y), kept = _scan_forward(negative, unroll, starts, A, inputs)
-    end = last if segments == 1 else end
-    return (end, y.reshape(length, segments, -1, y.shape[-1])), (A, inputs, kept, product)
+        starts = _between(product, own, state)
+    (ends, y), kept = _scan_forward(negative, unroll, starts, A, inputs)
+    return (ends[-state.shape[0] :], y.reshape(length, segments, -1, y.shape[-1])), (A, inputs, kept, product)
 
 
 def _segments_backward(negative, unroll, residuals, cotangents):
@@ -154,7 +152,7 @@ def _segments_backward(negative, unroll, residuals, cotangents):
             return decay * (dh + C * dy[:, None]), None
 
         own, _ = jax.lax.scan(step, jnp.zeros_like(product), (dy, inputs), reverse=True, unroll=unroll)
-        _, dh = _between(product, own, dh, reverse=True)
+        dh = _between(product, own, dh, reverse=True)
     dh, dA, d_inputs = _scan_backward(negative, unroll, (A, inputs, kept), (dh, dy))
     return dh[:batch], dA, jax.tree.map(lambda x: x.reshape(x.shape[0], segments, batch, -1), d_inputs)
 
@@ -163,12 +161,12 @@ _scan_segments.defvjp(_segments_forward, _segments_backward)
 
 
 def _between(product, own, state, reverse=False):
-    """s ↦ P_i s + e_i, one after the other: the last s, and [S·B, ...] the one before each."""
+    """[S·B, ...], what is before each segment of s ↦ P_i s + e_i, one after the other from `state`."""
     in_order = lambda x: x[::-1] if reverse else x
     product, own = (in_order(x.reshape(-1, *state.shape)) for x in (product, own))
     after = scan_along(product, own, state, 0, "associative")
     before = jnp.concatenate([state[None], after[:-1]])
-    return after[-1], _joined(in_order(before), 0)
+    return _joined(in_order(before), 0)
 
 
 def _joined(x, axis=1):
