@@ -2,7 +2,8 @@
 
     python launch.py --config=configs/addition.py:lstm,small --workdir=runs/addition
 
-Theory: as for copying, a state of fixed size holds only numbers of bounded length. Not measured yet.
+Theory: as for copying, a state of fixed size holds only numbers of bounded length. Measured is `map` alone
+(results/map).
 """
 
 from configs.bit_parity import MAP, RECALL, SMALL

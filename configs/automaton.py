@@ -3,7 +3,7 @@
     python launch.py --config=configs/automaton.py:lstm,small --workdir=runs/automaton
 
 Theory: what a model needs depends on the permutations among the letters; a decay in [0, 1] can do resets
-alone. Not measured yet.
+alone. Measured is `map` alone (results/map).
 """
 
 from configs.bit_parity import MAP, SMALL

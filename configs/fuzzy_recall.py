@@ -2,7 +2,8 @@
 
     python launch.py --config=configs/fuzzy_recall.py:deltanet,small --workdir=runs/fuzzy_recall
 
-Theory: as for induction, but the model must first put the tokens of a key together. Not measured yet.
+Theory: as for induction, but the model must first put the tokens of a key together. Measured is `map` alone
+(results/map).
 """
 
 from configs.bit_parity import MAP, RECALL, SMALL

@@ -3,8 +3,9 @@
     python launch.py --config=configs/modular_arithmetic.py:lstm,small --workdir=runs/modular_arithmetic
 
 Theory: without brackets a finite automaton that counts modulo m solves it; diagonal real transitions do not
-suffice for m = 5. Protocols: `small`, `map`, `literature` (Grazzi et al.) and `literature_slice` (SLiCE) have
-no brackets; `small_brackets` and `literature_brackets` have them. Not measured yet.
+suffice for m = 5. Protocols: `small`, `map` (+ and − alone), `literature` (Grazzi et al.) and
+`literature_slice` (SLiCE) have no brackets; `small_brackets` and `literature_brackets` have them. Measured is
+`map` alone (results/map).
 """
 
 from configs import bit_parity

@@ -3,8 +3,8 @@
     python launch.py --config=configs/noisy_recall.py:deltanet,small --workdir=runs/noisy_recall
 
 Theory: as for induction, attention solves it, and so does a selective state with an entry per key. Protocols:
-`literature` is the noisy in-context recall of MAD, and `literature_plain` is the same without noise. Not
-measured yet.
+`literature` is the noisy in-context recall of MAD, and `literature_plain` is the same without noise. Measured
+is `map` alone (results/map).
 """
 
 from configs.bit_parity import MAP, RECALL, SMALL

@@ -2,7 +2,8 @@
 
     python launch.py --config=configs/reverse.py:lstm,small --workdir=runs/reverse
 
-Theory: as for copying, a state of fixed size holds only a bounded string. Not measured yet.
+Theory: as for copying, a state of fixed size holds only a bounded string. Measured is `map` alone
+(results/map).
 """
 
 from configs.bit_parity import MAP, RECALL, SMALL

@@ -2,7 +2,7 @@
 
     python launch.py --config=configs/sort.py:lstm,small --workdir=runs/sort
 
-Theory: open; a counter for each symbol suffices. Not measured yet.
+Theory: open; a counter for each symbol suffices. Measured is `map` alone (results/map).
 """
 
 from configs.bit_parity import MAP, RECALL, SMALL

@@ -5,9 +5,9 @@
 PyTorch, flash-linear-attention (fla), mamba_ssm, memax and jax-linear-attention (jla); none is a dependency.
 What a peer raises becomes a note, and so do values of a function of PyTorch that are not those of our op.
 On a CPU the functions of fla are its definitions in PyTorch, step by step (naive) or in chunks; on a GPU they
-are its Triton kernels. memax has one
-layer per recurrence, without our short convolutions and gates on the output. A Triton kernel tries its
-tilings in its first call, which may take minutes: that call counts as compilation.
+are its Triton kernels. memax has one layer per recurrence, without our short convolutions and gates on the
+output. A Triton kernel tries its tilings in its first call, which may take minutes: that call counts as
+compilation.
 """
 
 import argparse
