@@ -84,7 +84,14 @@ def test_marks_places_and_picture():
     assert svg.startswith(b"<?xml") and svg.count(b"<!-- 1\xc3\x97 -->") == 4
     csv = agreement.files(panel)["agreement.csv"].splitlines()
     assert "selective,yes,can,0,1,1" in csv and "selective,yes,cannot,0,1,0" in csv
-    assert [line.split()[0] for line in agreement.exceptions(panel)] == ["mamba", "deltanet_neg"]
+    assert (
+        'class of task,"regular, solvable",can,0,1,1' in csv
+        and 'class of task,"regular, solvable",open,0,0,1' in csv
+    )
+    assert agreement.exceptions(panel) == {
+        ("ring", "Bit parity"): ["`deltanet_neg` (1×)"],
+        ("cross", "Bit parity"): ["`mamba` (1×, 1–8)"],
+    }
 
 
 def test_a_cell_tells_the_command_that_makes_it():
