@@ -63,7 +63,7 @@ SETTINGS = {
     "group S4": (GroupWord(group="S4", train_lengths=(1, 7)), {"length": [1, 7]}),
     "group D4": (GroupWord(group="D4", tokens="generators"), {"length": 6}),
     "group S5 swaps": (GroupWord(group="S5", tokens="swaps", supervision="last"), {"length": [5, 6]}),
-    "automaton": (Automaton(num_states=3, train_lengths=(2, 8)), {"length": [2, 8]}),
+    "automaton": (Automaton(num_states=3, letters="mixed", train_lengths=(2, 8)), {"length": [2, 8]}),
     "automaton last": (
         Automaton(num_states=4, num_letters=3, letters="permutations", supervision="last"),
         {"length": 2},

@@ -18,16 +18,16 @@ KINDS = ("permutations", "resets", "mixed")
 class Automaton(Walk):
     """target_t = the state after the letters x_1 … x_t, drawn uniformly; the automaton starts in state 0.
 
-    By default a leads from the states 0 1 2 3 4 to 1 3 0 4 2, b always to 2, c to 1 3 4 0 2, d always to 4:
+    By default a leads from the states 0 1 2 3 4 to 1 3 0 4 2, b to 1 3 4 0 2, c to 3 1 2 4 0, d to 4 2 3 1 0:
 
         inputs   a b c a c d b
-        targets  1 2 4 2 4 4 2
+        targets  1 3 4 2 2 3 0
 
     Options
         num_states, num_letters   sizes of the automaton
         letters      "permutations" of the states, the first of them one cycle; "resets": the first letter
                      keeps the state, any other leads from every state to one; "mixed": permutations and such
-                     resets in turn
+                     resets in turn, so that half the letters forget what was before them
         automaton    the seed of the automaton: one for all members, training and evaluation
         supervision  "every": a target at each position; "last": only at the last one
         train_lengths, eval_lengths   lengths, drawn uniformly from (low, high)
@@ -39,7 +39,7 @@ class Automaton(Walk):
 
     num_states: int = option(5, "states of the automaton")
     num_letters: int = option(4, "letters of the alphabet")
-    letters: str = option("mixed", "permutations | resets | mixed")
+    letters: str = option("permutations", "permutations | resets | mixed")
     automaton: int = option(0, "seed of the automaton, the same for all members")
 
     def __post_init__(self):

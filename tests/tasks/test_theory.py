@@ -18,7 +18,7 @@ DECLARED = {
     **{name: kind() for name, kind in TASKS.items()},
     **{f"words in {group}": GroupWord(group=group) for group in ("Z2", "Z3", "Z4", "D4", "A4", "A5", "S5")},
     "threes of A5": GroupWord(group="A5", tokens="threes"),
-    **{f"automaton of {kind}": Automaton(letters=kind) for kind in ("permutations", "resets")},
+    **{f"automaton of {kind}": Automaton(letters=kind) for kind in ("mixed", "resets")},
     "automaton of seven states": Automaton(num_states=7),
     "arithmetic modulo 4": ModularArithmetic(modulus=4),
     "brackets of one type": Dyck(num_types=1),
