@@ -15,9 +15,9 @@ PROTOCOLS = {
         **RECALL,
         "task.base": 2,
         "task.train_lengths": (5, 41),
-        "eval.lengths": (80, 161, 320),
+        "eval.lengths": (83, 164, 329),
     },
-    "map": MAP | RECALL | {"task.base": 2, "task.train_lengths": (5, 17), "eval.lengths": (32, 65, 128)},
+    "map": MAP | RECALL | {"task.base": 2, "task.train_lengths": (5, 17), "eval.lengths": (35, 68, 137)},
 }
 
 
