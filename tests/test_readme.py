@@ -15,6 +15,7 @@ from launched import TINY, environment
 
 from configs import quickstart
 from rnnbench.mixers import PRESETS
+from rnnbench.tasks import TASKS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -185,11 +186,13 @@ def test_it_names_every_preset():
     assert set(PRESETS) <= set(re.findall(r"`([a-z0-9_]+)`", README))
 
 
-def test_its_front_table_is_that_of_the_rows():
+def test_the_front_tables_are_those_of_the_rows():
     path = ROOT / "results" / "front.py"
     spec = importlib.util.spec_from_file_location("front", path)
     front = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(front)
-    table = front.table(front.summarise(front.rows().rows))
-    # Two lines of a header and a row of chance.
-    assert len(table.splitlines()) == 3 + len(quickstart.MODELS) and table in README
+    of_map, of_small = front.of_map(), front.of_small(front.summarise(front.small().rows))
+    # Two lines of a header; chance has a row too.
+    assert len(of_map.splitlines()) == 2 + len(TASKS) and of_map in README
+    assert len(of_small.splitlines()) == 3 + len(quickstart.MODELS)
+    assert of_small in (ROOT / "results" / "README.md").read_text()

@@ -44,7 +44,10 @@ def get_config():
     return tabled(
         __file__,
         [
-            changed(experiment("mqar", f"{model},capacity", PROTOCOLS), {"model.heads": heads})
+            changed(
+                experiment("mqar", f"{model},capacity", PROTOCOLS),
+                {"model.heads": heads, "study.positions": False},
+            )
             for model in MODELS
             for heads in HEADS
         ],

@@ -23,7 +23,10 @@ def get_config():
     return tabled(
         __file__,
         [
-            changed(group_word.get_config(f"{model},map"), {"task.group": group, "model.layers": depth})
+            changed(
+                group_word.get_config(f"{model},map"),
+                {"task.group": group, "model.layers": depth, "study.positions": False},
+            )
             for group in GROUPS
             for depth in DEPTHS
             for model in MODELS

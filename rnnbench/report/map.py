@@ -91,10 +91,10 @@ def of_protocol(protocol: str, entries: Sequence[dict], found: Results, whole: b
     columns = {title(name): kind().language for name, kind in tasks.TASKS.items()} if whole else {}
     cells = {}
     for group in groups(entries):
-        task = _task(group.entries[0], found)
+        task = task_of(group.entries[0], found)
         columns[group.title] = getattr(task, "language", OTHER)
         for entry in group.entries:
-            cells[entry["label"], group.title] = reach(entry, _theory(entry, task))
+            cells[entry["label"], group.title] = reach(entry, verdict_of(entry, task))
     models = list(dict.fromkeys([*(PRESETS if whole else ()), *(label for label, _ in cells)]))
     models.sort(key=lambda label: list(PRESETS).index(label) if label in PRESETS else len(PRESETS))
     counts = {len(entry["seeds"]) for entry in entries}
@@ -130,13 +130,14 @@ def _family(label: str) -> str:
     return found if found in FAMILIES else OTHER
 
 
-def _task(entry: dict, found: Results) -> Any:
+def task_of(entry: dict, found: Results) -> Any:
     """The task of an entry with its settings; None without its config."""
     config = next((found.configs[run] for run in entry["runs"] if run in found.configs), None)
     return config and tasks.build(from_saved(config))
 
 
-def _theory(entry: dict, task: Task | None) -> str:
+def verdict_of(entry: dict, task: Task | None) -> str:
+    """Whether theory says that an entry's preset solves the task at every length: "yes", "no" or "open"."""
     preset = PRESETS.get(entry["model"])
     if task is None or preset is None:
         return "open"

@@ -46,12 +46,15 @@ def rows_of(values, rate=0.01):
     return [row | {"seed": seed, "accuracy": value} for seed, value in values.items()]
 
 
-def test_other_seeds_are_compared_by_their_medians():
-    committed = rows_of({0: 0.5, 1: 0.75, 2: 1.0}) + rows_of({0: 0.0, 1: 0.0, 2: 0.0}, rate=0.1)
-    (line,) = rerun.compare(committed, rows_of({7: 0.5, 8: 0.5, 9: 1.0}))
-    assert (line["seed"], line["before"], line["now"], line["difference"]) == ("median", 0.75, 0.5, 0.25)
-    (line,) = rerun.compare(committed, rows_of({2: None}))
-    assert (line["seed"], line["before"], line["now"]) == (2, 1.0, 0.0)  # diverged
+def test_other_seeds_must_overlap():
+    committed = rows_of({0: 1.0, 1: 0.5, 2: 0.75}) + rows_of({0: 0.0, 1: 0.0, 2: 0.0}, rate=0.1)
+    (line,) = rerun.compare(committed, rows_of({7: 0.0, 8: 0.25, 9: 0.5}))
+    assert (line["seed"], line["before"], line["now"]) == ("all", [0.5, 0.75, 1.0], [0.0, 0.25, 0.5])
+    assert line["difference"] == 0.0 and rerun.spread(line["now"]) == "0.2500 (0.0000–0.5000)"
+    (line,) = rerun.compare(committed, rows_of({7: 0.0, 8: 0.25}))
+    assert line["difference"] == rerun.gap(line["now"], line["before"]) == 0.25
+    (line,) = rerun.compare(committed, rows_of({0: None}))
+    assert (line["seed"], line["before"], line["now"]) == (0, [1.0], [0.0])  # diverged
 
 
 @pytest.mark.parametrize(
