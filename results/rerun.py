@@ -123,15 +123,17 @@ def _headlines(rows: Rows, seed: str = "") -> dict[tuple, list[float]]:
 
 def spread(values: list[float]) -> str:
     """The median, and the worst and best if there are several."""
-    between = f" ({values[0]:.4f}–{values[-1]:.4f})" if len(values) > 1 else ""
-    return f"{statistics.median(values):.4f}{between}"
+    if len(values) == 1:
+        return f"{values[0]:.4f}"
+    return f"{statistics.median(values):.3f} ({values[0]:.3f}–{values[-1]:.3f})"
 
 
 def table(lines: list[dict[str, Any]], tolerance: float) -> Table:
     """The comparison for the terminal; deviating lines are red."""
     shown = Table(box=None, pad_edge=False)
-    for name in ("case", "learning rate", "seed", "committed", "now", "difference"):
-        shown.add_column(name, justify="left" if name == "case" else "right")
+    shown.add_column("case", overflow="fold")
+    for name in ("rate", "seed", "committed", "now", "difference"):
+        shown.add_column(name, justify="right")
     for line in lines:
         figures = spread(line["before"]), spread(line["now"]), f"{line['difference']:.4f}"
         style = "" if line["difference"] <= tolerance else "red"

@@ -50,7 +50,7 @@ def test_other_seeds_must_overlap():
     committed = rows_of({0: 1.0, 1: 0.5, 2: 0.75}) + rows_of({0: 0.0, 1: 0.0, 2: 0.0}, rate=0.1)
     (line,) = rerun.compare(committed, rows_of({7: 0.0, 8: 0.25, 9: 0.5}))
     assert (line["seed"], line["before"], line["now"]) == ("all", [0.5, 0.75, 1.0], [0.0, 0.25, 0.5])
-    assert line["difference"] == 0.0 and rerun.spread(line["now"]) == "0.2500 (0.0000–0.5000)"
+    assert line["difference"] == 0.0 and rerun.spread(line["now"]) == "0.250 (0.000–0.500)"
     (line,) = rerun.compare(committed, rows_of({7: 0.0, 8: 0.25}))
     assert line["difference"] == rerun.gap(line["now"], line["before"]) == 0.25
     (line,) = rerun.compare(committed, rows_of({0: None}))
