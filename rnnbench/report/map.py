@@ -187,8 +187,7 @@ def details(cell: Reach) -> dict[str, Any]:
     )
     return {
         "title": f"{entry['label']} on {title(entry['task'])}",
-        "words": f"The median seed holds {cell.text}, the worst {cell.min}×, the best {cell.best}×, of "
-        f"{len(entry['seeds'])}; learning rate {entry['learning_rate']:g}. Theory {told[cell.theory]}.",
+        "words": f"{_holding(cell)}; learning rate {entry['learning_rate']:g}. Theory {told[cell.theory]}.",
         "x": list(at),
         **{which: [finite(share[which]) for share in at.values()] for which in SPREAD},
         "cases": [
@@ -198,3 +197,13 @@ def details(cell: Reach) -> dict[str, Any]:
         ],
         "command": "" if entry["overrides"] else command,
     }
+
+
+def _holding(cell: Reach) -> str:
+    if not cell.best:
+        return "No seed learns the training length"
+    seeds = len(cell.entry["seeds"])
+    median, worst, best = (f"{m}×" if m else "nothing" for m in (cell.median, cell.min, cell.best))
+    if seeds == 1:
+        return f"The only seed holds {best}"
+    return f"Of {seeds} seeds the median holds {median}, the worst {worst}, the best {best}"

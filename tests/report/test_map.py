@@ -94,6 +94,22 @@ def test_marks_places_and_picture():
     }
 
 
+@pytest.mark.parametrize(
+    "seeds, words",
+    [
+        (
+            ((1.0, 1.0, 0.5, 0.5), (0.5,) * 4, (1.0,) * 4),
+            "Of 3 seeds the median holds 2×, the worst nothing",
+        ),
+        (((0.5,) * 4, (0.6,) * 4), "No seed learns the training length; learning rate "),
+        (((1.0, 1.0, 1.0, 0.5),), "The only seed holds 4×; "),
+    ],
+)
+def test_a_cell_tells_how_far_its_seeds_hold(seeds, words):
+    (cell_,) = drawn(cell("lstm", *seeds)).cells.values()
+    assert maps.details(cell_)["words"].startswith(words)
+
+
 def test_a_cell_tells_the_command_that_makes_it():
     (cell_,) = drawn(cell("lstm", (1.0,))).cells.values()
     command = maps.details(cell_)["command"]
