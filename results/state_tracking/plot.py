@@ -30,15 +30,18 @@ def reaches():
 
 def panel(cells):
     """A family per preset, a row per depth; the columns are the groups."""
-    row = lambda model, depth: f"{model}, {depth} layer{'s' * (depth > 1)}"
+    run = {model for model, *_ in cells}
+    name = lambda depth: f"{depth} layer{'s' * (depth > 1)}"
+    row = lambda model, depth: f"{model}, {name(depth)}"
     return maps.Map(
         "How far beyond its training length does it track a group?",
         "map",
-        f"running products, trained on 3 to 16 elements · {len(cells)} of "
+        f"running products of 3 to 16 generators in training · {len(cells)} of "
         f"{len(MODELS) * len(DEPTHS) * len(GROUPS)} cells · 3 seeds",
-        [(model, [row(model, depth) for depth in DEPTHS]) for model in MODELS],
+        [(model, [row(model, depth) for depth in DEPTHS]) for model in MODELS if model in run],
         [(kind, list(groups)) for kind, groups in KINDS.items()],
         {(row(model, depth), group): cell for (model, depth, group), cell in cells.items()},
+        {row(model, depth): name(depth) for model in MODELS for depth in DEPTHS},
     )
 
 

@@ -13,7 +13,8 @@ INK, SOFT, RULE = "#222222", "#666666", "#D5D5D5"
 # Grey: not learned; sand: the training length alone; blues: beyond it. The lightness falls from 1× on, so
 # that the order is visible with colour blindness and in black and white.
 COLOURS = {0: "#ECEAE6", 1: "#F4D9A0", 2: "#A9CCE3", 4: "#4A90C4", 8: "#0B3C6F"}
-WIDE, HIGH, HEAD, FOOT = 0.40, 0.235, 1.25, 1.15  # inches: of a cell, of the headings, of classes and legend
+WIDE, HIGH, FOOT = 0.40, 0.235, 1.15  # inches: of a cell, of classes and legend
+LEGEND = 6.3  # inches: of the legend in two columns
 MARKS = {"ring": {"marker": "o", "fillstyle": "none"}, "cross": {"marker": "X"}}
 
 
@@ -26,8 +27,10 @@ def draw(panel: Map) -> Figure:
     """Families of rows and classes of columns, a gap between two of them."""
     rows, y = _places(panel.families, gap=1.0)
     columns, x = _places(panel.classes, gap=0.25)
-    left = 0.35 + 0.08 * max(map(len, rows), default=0)
-    size = left + WIDE * x + 0.7, HEAD + HIGH * y + FOOT
+    left = 0.35 + 0.08 * max((len(panel.names.get(row, row)) for row in rows), default=0)
+    left = max(left, 0.2 + 0.09 * max(len(family) for family, _ in panel.families))
+    head = 0.55 + 0.035 * max(map(len, columns), default=0)  # the columns' names stand at 45 degrees
+    size = max(left + WIDE * x + 0.7, LEGEND), head + HIGH * y + FOOT
     figure = Figure(figsize=size, facecolor="white")
     axes = figure.add_axes((left / size[0], FOOT / size[1], WIDE * x / size[0], HIGH * y / size[1]))
     axes.set(xlim=(0, x), ylim=(y, 0))
@@ -39,7 +42,8 @@ def draw(panel: Map) -> Figure:
     figure.text(0.12 / size[0], 1 - 0.22 / size[1], panel.title, fontsize=11, fontweight="bold", color=INK)
     figure.text(0.12 / size[0], 1 - 0.4 / size[1], panel.subtitle, fontsize=7.5, color=SOFT)
     look = {"frameon": False, "fontsize": 7.5, "labelcolor": INK, "handlelength": 1.4, "columnspacing": 1.2}
-    figure.legend(handles=_legend(), ncols=4, loc="lower left", bbox_to_anchor=(0.0, 0.0), **look)
+    columns = 4 if size[0] > 1.2 * LEGEND else 2
+    figure.legend(handles=_legend(), ncols=columns, loc="lower left", bbox_to_anchor=(0.0, 0.0), **look)
     return figure
 
 
@@ -58,7 +62,9 @@ def _headings(axes: Axes, panel: Map, rows: dict, columns: dict, left: float) ->
         place = -left / WIDE + 0.3, rows[models[0]] - 0.12
         axes.text(*place, family, fontsize=8, fontweight="bold", color=SOFT, va="bottom")
     for model, top in rows.items():
-        axes.text(-0.15, top + 0.5, model, fontsize=8, color=INK, ha="right", va="center")
+        axes.text(
+            -0.15, top + 0.5, panel.names.get(model, model), fontsize=8, color=INK, ha="right", va="center"
+        )
     up = {"rotation": 45, "ha": "left", "va": "bottom", "rotation_mode": "anchor"}
     for task, side in columns.items():
         axes.text(side + 0.4, 0.55, task, fontsize=8, color=INK, **up)

@@ -64,7 +64,10 @@ class Reach:
 
 @dataclass(frozen=True)
 class Map:
-    """cells[model, task], in families [(name, its models), …] and classes [(name, its tasks), …]."""
+    """cells[model, task], in families [(name, its models), …] and classes [(name, its tasks), …].
+
+    names: what a row is called in the picture, where that is not the model.
+    """
 
     title: str
     protocol: str
@@ -72,6 +75,7 @@ class Map:
     families: list[tuple[str, list[str]]]
     classes: list[tuple[str, list[str]]]
     cells: dict[tuple[str, str], Reach] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
 
 
 def plot(entries: Sequence[dict], found: Results, whole: bool = False) -> Plot | None:
