@@ -7,7 +7,7 @@ their series, but not A5 and S5. Transitions of rank 1 with eigenvalues down to 
 Protocols: `small` and `map` are S3, `small_a5` and `map_a5` are A5. `literature` (S3), `literature_s4`,
 `literature_a5` and `literature_s5` are those of DeltaProduct, `literature_swaps` and `literature_threes` are
 those of Grazzi et al., and `literature_slice` is that of SLiCE. --sweep.model.layers=1,2,3,4 shows how many
-layers are needed. Measured is `map` alone (results/map).
+layers are needed. Measured are `map` (results/map) and words of generators (results/state_tracking).
 """
 
 from configs.bit_parity import MAP, SMALL

@@ -22,6 +22,8 @@ from rnnbench.report.write import write
 from rnnbench.store.paths import write_bytes
 from rnnbench.store.rows import read_jsonl
 
+sys.path.append(str(Path(__file__).parents[1]))  # where configs lies, which a folder's study.py imports
+
 KEPT = (".md", ".png")  # of a report's files; `python -m rnnbench.report` also writes the larger ones
 
 
@@ -61,11 +63,19 @@ def _report(folder: Path) -> dict[str, bytes]:
 
 def _own(path: Path, rows: list[dict[str, Any]]) -> dict[str, bytes]:
     spec = importlib.util.spec_from_file_location(f"{path.parent.name}_plot", path)
-    module = importlib.util.module_from_spec(spec)
-    if (beside := str(path.parent.resolve())) not in sys.path:
-        sys.path.append(beside)  # as launch.py does with what lies beside a config file
-    spec.loader.exec_module(module)
-    pages = module.pages(rows)
+    module, beside = importlib.util.module_from_spec(spec), str(path.parent.resolve())
+    # Every folder has a study.py: this plot gets its own, not that of a folder before it.
+    names = [file.stem for file in path.parent.glob("*.py")]
+    others = {name: sys.modules.pop(name) for name in names if name in sys.modules}
+    sys.path.insert(0, beside)
+    try:
+        spec.loader.exec_module(module)
+        pages = module.pages(rows)
+    finally:
+        sys.path.remove(beside)
+        for name in names:
+            sys.modules.pop(name, None)
+        sys.modules.update(others)
     drawn = lambda name, plot: draw.files(plot, (name.rpartition(".")[2],)).popitem()[1]
     return {k: drawn(k, page) if isinstance(page, Plot) else page.encode() for k, page in pages.items()}
 

@@ -42,8 +42,8 @@ def draw(panel: Map) -> Figure:
     figure.text(0.12 / size[0], 1 - 0.22 / size[1], panel.title, fontsize=11, fontweight="bold", color=INK)
     figure.text(0.12 / size[0], 1 - 0.4 / size[1], panel.subtitle, fontsize=7.5, color=SOFT)
     look = {"frameon": False, "fontsize": 7.5, "labelcolor": INK, "handlelength": 1.4, "columnspacing": 1.2}
-    columns = 4 if size[0] > 1.2 * LEGEND else 2
-    figure.legend(handles=_legend(), ncols=columns, loc="lower left", bbox_to_anchor=(0.0, 0.0), **look)
+    across = 4 if size[0] > 1.2 * LEGEND else 2
+    figure.legend(handles=_legend(), ncols=across, loc="lower left", bbox_to_anchor=(0.0, 0.0), **look)
     return figure
 
 
@@ -62,9 +62,8 @@ def _headings(axes: Axes, panel: Map, rows: dict, columns: dict, left: float) ->
         place = -left / WIDE + 0.3, rows[models[0]] - 0.12
         axes.text(*place, family, fontsize=8, fontweight="bold", color=SOFT, va="bottom")
     for model, top in rows.items():
-        axes.text(
-            -0.15, top + 0.5, panel.names.get(model, model), fontsize=8, color=INK, ha="right", va="center"
-        )
+        name = panel.names.get(model, model)
+        axes.text(-0.15, top + 0.5, name, fontsize=8, color=INK, ha="right", va="center")
     up = {"rotation": 45, "ha": "left", "va": "bottom", "rotation_mode": "anchor"}
     for task, side in columns.items():
         axes.text(side + 0.4, 0.55, task, fontsize=8, color=INK, **up)

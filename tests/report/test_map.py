@@ -1,5 +1,7 @@
 """The map: how far a cell holds, its marks and its place, the picture, the agreement with theory."""
 
+from dataclasses import replace
+
 import pytest
 from report_rows import row
 
@@ -82,6 +84,9 @@ def test_marks_places_and_picture():
     assert "Bit parity" in classes["regular, solvable"] and "Dyck" in classes["star free"]
     svg = draw.files(maps.Plot("map", "Map", "", [panel]), ("svg",))["svg"]
     assert svg.startswith(b"<?xml") and svg.count(b"<!-- 1\xc3\x97 -->") == 4
+    renamed = replace(panel, names={"lstm": "the LSTM"})
+    svg = draw.files(maps.Plot("map", "Map", "", [renamed]), ("svg",))["svg"]
+    assert b"<!-- the LSTM -->" in svg and b"<!-- lstm -->" not in svg and b"<!-- slstm -->" in svg
     csv = agreement.files(panel)["agreement.csv"].splitlines()
     assert "selective,yes,can,0,1,1" in csv and "selective,yes,cannot,0,1,0" in csv
     assert (
