@@ -68,11 +68,11 @@ def base(task: str = "bit_parity", model: str = "deltanet") -> ConfigDict:
 def experiment(task: str, argument: str, protocols: Mapping[str, Mapping[str, Any]]) -> ConfigDict:
     """What get_config of a task's file returns; `argument` is "model" or "model,protocol".
 
-    A protocol (by default "original") is a flat table of keys and values; its entry "only" holds further such
-    tables for single presets. Task and model may be external, given by their paths as in `base`.
+    A protocol (by default the first one) is a flat table of keys and values; its entry "only" holds further
+    such tables for single presets. Task and model may be external, given by their paths as in `base`.
     """
     model, _, protocol = argument.partition(",")
-    protocol = protocol or "original"
+    protocol = protocol or next(iter(protocols))
     try:
         preset = mixers.find(model)
     except ConfigError as error:

@@ -44,7 +44,8 @@ def cells(
     """
     study = flat(configs[0].study) | {key.removeprefix("study."): value for key, value in flags.items()}
     flags = {key: value for key, value in flags.items() if not key.startswith("study.")}
-    chosen = _of_models(_of_tasks(configs, _names(study["tasks"]), get_config), _names(study["models"]))
+    asked = {name: _names(f"study.{name}", study[name]) for name in ("models", "tasks")}
+    chosen = _of_models(_of_tasks(configs, asked["tasks"], get_config), asked["models"])
     for key in sweep:
         _check_key(key, flags)
     settings = [_own(config, flags | sweep) for config in chosen]
@@ -182,6 +183,9 @@ def settings(cells: dict[str, ConfigDict]) -> dict[str, str]:
     }
 
 
-def _names(text: str) -> list[str]:
+def _names(key: str, text: str) -> list[str]:
     """ "lstm, lru" -> ["lstm", "lru"]; "" -> []."""
-    return [name.strip() for name in text.split(",")] if text else []
+    names = [name.strip() for name in text.split(",")] if text else []
+    if "" in names:
+        raise ConfigError(key, f"must be names with commas between; it is {text!r}")
+    return names

@@ -66,9 +66,10 @@ def test_the_protocols_that_there_are():
     }
 
 
-def test_the_default_is_the_original():
-    for file in map(FILES.get, SHIPPED):
-        assert file.get_config("lru") == file.get_config("lru,original")
+def test_the_default_is_the_original_or_small():
+    for task, file in FILES.items():
+        first = "original" if task in SHIPPED else "small"
+        assert file.get_config("lru") == file.get_config(f"lru,{first}")
         assert file.get_config().model.name == "deltanet"
 
 
