@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from rnnbench.report.spread import WORST, number, spreads
-from rnnbench.store.rows import case_name, longest
+from rnnbench.store.rows import case_name, longest, seconds_of
 
 TITLES = {"mqar": "MQAR"}
-SECONDS = ("compile_seconds", "train_seconds", "eval_seconds")
 
 
 class Group(NamedTuple):
@@ -185,20 +184,19 @@ def _entry(rows: list[dict]) -> dict:
     kept = [row for row in rows if row["learning_rate"] == chosen]
     at_selection = next(row for row in kept if row["selection"])
     copied = ("task", "protocol", "model", "overrides", "headline", "params", "state_size")
-    runs = {_run(row): [each for each in rows if _run(each) == _run(row)] for row in rows}
-    seconds = {name: sum(max(r.get(name, 0) for r in run) for run in runs.values()) for name in SECONDS}
+    took = seconds_of(rows)
     members = len({_member(row) for row in rows})
     diverged = {_member(row) for row in rows if row["diverged"]}
     return {
         **{name: at_selection[name] for name in copied},
-        "runs": list(runs),
+        "runs": list(dict.fromkeys(map(_run, rows))),
         "learning_rate": chosen,
         "learning_rates": rates,
         "at_edge": len(rates) > 2 and chosen in (min(rates), max(rates)),  # a better one may lie beyond
         "seeds": sorted({row["seed"] for row in kept}),
         "members": members,
-        "seconds": seconds,  # of the whole population
-        "train_seconds": seconds["train_seconds"] / members,
+        "seconds": took,  # of all members
+        "train_seconds": took["train_seconds"] / members,
         "final": all(row["final"] for row in kept),
         "step": max(row["step"] for row in kept),
         "train_case": at_selection["case"],

@@ -3,7 +3,7 @@
 import functools
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from numbers import Real
 from types import UnionType
 from typing import Any, NotRequired, TypedDict, get_args, get_origin, get_type_hints
@@ -24,7 +24,7 @@ class Member(TypedDict):
 class Row(Member):
     """A line of results.jsonl: the metrics of one member on one case, None if it diverged.
 
-    Seconds are those of the whole population.
+    Seconds are those of all members that were trained together.
     """
 
     task: str
@@ -74,6 +74,7 @@ class Curve(Member):
 
 # In the order in which they are replaced: a reader of a new results.jsonl finds the other files up to date.
 FILES = {"metrics.jsonl": Curve, "positions.jsonl": Positions, "results.jsonl": Row}
+SECONDS = ("compile_seconds", "train_seconds", "eval_seconds")
 
 
 _hints = functools.cache(get_type_hints)
@@ -117,6 +118,15 @@ def longest(case: Mapping) -> int:
     """The length of a case; for a range, its upper bound."""
     length = case["length"]
     return max(length) if isinstance(length, (list, tuple)) else length
+
+
+def seconds_of(rows: Iterable[Mapping]) -> dict[str, float]:
+    """{"compile_seconds", "train_seconds", "eval_seconds"}: what training the members of these rows took.
+
+    Members of a cell that were trained together share their seconds; those of parts trained apart add up.
+    """
+    parts = {(row.get("workdir"), row["cell"], *(row.get(name, 0.0) for name in SECONDS)) for row in rows}
+    return {name: sum(part[2 + i] for part in parts) for i, name in enumerate(SECONDS)}
 
 
 def member_name(member: Mapping) -> str:

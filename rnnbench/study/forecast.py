@@ -9,6 +9,7 @@ import jax
 
 from rnnbench import sizes
 from rnnbench.parallel.cores import cores
+from rnnbench.store.rows import seconds_of
 from rnnbench.tasks.contract import bounds
 from rnnbench.train.progress import duration
 from rnnbench.train.step import Setup
@@ -71,10 +72,10 @@ def size(setup: Setup) -> Size:
 
 def measured(finished: dict[str, list[dict[str, Any]]]) -> dict[str, Seconds]:
     """What finished cells took, by their final rows."""
-    longest = {name: max(rows, key=lambda row: row["step"]) for name, rows in finished.items()}
+    took = {name: seconds_of(rows) for name, rows in finished.items()}
     return {
-        name: Seconds(row["train_seconds"] + row["eval_seconds"], row["compile_seconds"])
-        for name, row in longest.items()
+        name: Seconds(of["train_seconds"] + of["eval_seconds"], of["compile_seconds"])
+        for name, of in took.items()
     }
 
 
@@ -140,11 +141,9 @@ def show(
 
 def shares(known: Iterable[dict[str, Any]]) -> str:
     """How much of the time of finished cells was compiling, training and evaluating."""
-    cells = {row["cell"]: row for row in known}
-    parts = {
-        part: sum(row[f"{short}_seconds"] for row in cells.values())
-        for part, short in {"compile": "compile", "train": "train", "evaluate": "eval"}.items()
-    }
-    total = sum(parts.values())
-    shown = ", ".join(f"{part} {100 * seconds / max(total, 1e-9):.0f} %" for part, seconds in parts.items())
-    return f"{len(cells)} cells, {duration(total)} in all: {shown}"
+    rows = list(known)
+    took = seconds_of(rows)
+    total = sum(took.values())
+    names = {"compile": "compile_seconds", "train": "train_seconds", "evaluate": "eval_seconds"}
+    shown = ", ".join(f"{part} {100 * took[of] / max(total, 1e-9):.0f} %" for part, of in names.items())
+    return f"{len({row['cell'] for row in rows})} cells, {duration(total)} in all: {shown}"

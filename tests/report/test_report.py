@@ -201,6 +201,14 @@ def test_seeds_of_two_workdirs_count_together_and_each_run_costs_its_own_time():
     assert entry["train_seconds"] == 10.0  # per member
 
 
+def test_parts_of_a_cell_that_were_trained_apart_add_up():
+    rows = [each for seed in (0, 1) for each in member((0.9, 0.9, 0.9), seed=seed)]
+    rows += member((0.7, 0.7, 0.7), seed=2, train_seconds=7.6)
+    entry = only(rows)
+    assert entry["seconds"] == {"compile_seconds": 10.0, "train_seconds": 20.0, "eval_seconds": 5.2}
+    assert entry["train_seconds"] == pytest.approx(20.0 / 3)
+
+
 def test_the_cost_of_the_study():
     rows = member((1.0, 1.0, 1.0)) + member((1.0, 1.0, 1.0), model="gpt", train_seconds=72.4)
     entries = summarise(rows)

@@ -98,6 +98,12 @@ def test_status(tmp_path):
     assert forecast.status(tmp_path) == "resumable"
 
 
+def test_a_finished_cell_took_the_time_of_all_its_parts():
+    part = {"cell": "a", "compile_seconds": 3.0, "train_seconds": 40.0, "eval_seconds": 2.0}
+    rows = [part | {"seed": 0}, part | {"seed": 1}, part | {"seed": 2, "train_seconds": 50.0}]
+    assert forecast.measured({"a": rows}) == {"a": Seconds(94.0, 6.0)}
+
+
 def test_shares():
     rows = [
         {"cell": cell, "compile_seconds": 30.0, "train_seconds": train, "eval_seconds": 10.0}
