@@ -24,15 +24,16 @@ from rnnbench.report import draw
 from rnnbench.report.figures import line
 from rnnbench.report.panels import Panel, Plot, log_ticks
 from rnnbench.report.spread import spreads
-from rnnbench.report.style import OTHERS, STYLES, Style
+from rnnbench.report.style import style
 from rnnbench.report.summary import title
-from rnnbench.store.paths import write_bytes
+from rnnbench.store.paths import place, write_bytes
 from rnnbench.store.rows import case_name, read_jsonl, write_jsonl
 from rnnbench.tasks.contract import Batch, Case, Task, bounds
 from rnnbench.train import evaluate
 
 ROWS, PLOT = "far.jsonl", "far.png"
-KEPT = ("cell", "task", "protocol", "model", "seed", "learning_rate", "step")
+KEPT = ("cell", "task", "protocol", "model", "overrides", "seed", "learning_rate", "step")
+WHOLE = ("accuracy", "last_accuracy", "last_quarter_accuracy")  # whose chance is that of a position
 
 
 def solved(rows: Sequence[dict[str, Any]], threshold: float) -> list[dict[str, Any]]:
@@ -85,7 +86,8 @@ def rows_of(run: Path, length: int, sequences: int, piece: int, threshold: float
         late, bins = np.cumsum(count) > 0.75 * count.sum(), evaluate.by_position(sums)
         rows.append(
             {name: solver[name] for name in KEPT}
-            | {"case": case, "sequences": sequences, "chance": float(member.task.chance(case))}
+            | {"case": case, "sequences": sequences}
+            | {"chance": float(member.task.chance(case)) if solver["headline"] in WHOLE else None}
             | {"accuracy": float(right.sum() / count.sum())}
             | {"last_quarter_accuracy": float(right[late].sum() / count[late].sum())}
             | {f"{name}_by_position" if name == "accuracy" else name: values for name, values in bins.items()}
@@ -97,37 +99,64 @@ def rows_of(run: Path, length: int, sequences: int, piece: int, threshold: float
 
 
 def figure(rows: Sequence[dict[str, Any]]) -> Plot:
-    """Accuracy by position: a line per model, the median of its members, and the band of their spread."""
-    longest = max(row["case"]["length"] for row in rows)
-    rows = [row | {"longest": longest} for row in rows]
+    """Accuracy by position: a panel per task and protocol, a line per cell and case.
+
+    A line is the median of its members, its band their spread.
+    """
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        found.setdefault((row["task"], row["protocol"]), []).append(row)
+    alike = lambda panel: sum(task == panel[0] for task, _ in found) == 1
+    panels = [
+        _panel(title(task) if alike((task, protocol)) else f"{title(task)} · {protocol}", mine)
+        for (task, protocol), mine in found.items()
+    ]
+    return Plot("far", "Long streams", "", panels)
+
+
+def _panel(name: str, rows: Sequence[dict[str, Any]]) -> Panel:
+    of_line: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        of_line.setdefault((row["cell"], case_name(row["case"])), []).append(row)
+    labels = _labels([mine[0] for mine in of_line.values()])
+    entries = [{"model": mine[0]["model"], "label": label} for label, mine in zip(labels, of_line.values())]
     lines = []
-    for name in dict.fromkeys(map(_name, rows)):
-        mine = [row for row in rows if _name(row) == name]
+    for entry, mine in zip(entries, of_line.values()):
         ends = [*mine[0]["starts"][1:], mine[0]["case"]["length"]]
         values = [pair for row in mine for pair in zip(ends, row["accuracy_by_position"])]
-        look = STYLES.get(mine[0]["model"], Style(OTHERS[0]))
-        lines.append(line(f"{name} ({len(mine)})", look, [(x, "", s) for x, s in spreads(values).items()]))
+        points = [(x, "", spread) for x, spread in spreads(values).items()]
+        lines.append(line(f"{entry['label']} ({len(mine)})", style(entry, entries), points))
     xs = [x for each in lines for x in each.x]
-    chance = [(x, rows[0]["chance"]) for x in (min(xs), max(xs))]
-    heading = f"{title(rows[0]['task'])}: the state carried over {longest:,} steps"
-    log = {"x_log": 10, "x_ticks": log_ticks(xs)}  # if a solution leaks, accuracy drops early
-    panel = Panel(
-        heading,
+    chances = {row["chance"] for row in rows} - {None}
+    return Panel(
+        f"{name}: the state carried over {max(row['case']['length'] for row in rows):,} steps",
         "median and band over the members, their number in brackets",
         "position",
         "accuracy",
         lines,
-        **log,
-        chance=chance,
+        x_log=10,  # if a solution leaks, accuracy drops early
+        x_ticks=log_ticks(xs),
+        chance=[(x, chance) for chance in chances for x in (min(xs), max(xs))] if len(chances) == 1 else [],
     )
-    return Plot("far", heading, "", [panel])
 
 
-def _name(row: dict[str, Any]) -> str:
-    """The model and its case: streams of different lengths are separate lines."""
-    length = "" if row["case"]["length"] == row["longest"] else f" {row['case']['length']:,}"
-    rest = {key: value for key, value in row["case"].items() if key != "length"}
-    return " ".join(filter(None, [row["model"] + length, case_name(rest)]))
+def _labels(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Per line the model, and what distinguishes it: settings, and the case where the lengths differ."""
+    settings = [row.get("overrides", {}) for row in rows]
+    shared = lambda key: all(key in other and other[key] == settings[0].get(key) for other in settings)
+    longest = max(row["case"]["length"] for row in rows)
+    labels = []
+    for row, own in zip(rows, settings):
+        length = "" if row["case"]["length"] == longest else f"{row['case']['length']:,}"
+        rest = case_name({key: value for key, value in row["case"].items() if key != "length"})
+        told = [f"{key.split('.')[-1]}={value}" for key, value in own.items() if not shared(key)]
+        labels.append(" ".join(filter(None, [row["model"], *told, length, rest])))
+    return labels
+
+
+def _same(row: dict[str, Any]) -> tuple:
+    """What a new row takes the place of: the same member on the same case."""
+    return row["cell"], row["seed"], row["learning_rate"], case_name(row["case"])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -151,7 +180,7 @@ def command(arguments: Sequence[str] | None) -> int:
     )
     parser.add_argument("--out", metavar="FOLDER", help="where to write; by default the first workdir")
     options = parser.parse_args(arguments)
-    folder = Path(options.out or options.workdirs[0])
+    folder = place(options.out or options.workdirs[0])
     try:
         for name in ("length", "sequences", "piece"):
             if getattr(options, name) < 1:
@@ -162,7 +191,8 @@ def command(arguments: Sequence[str] | None) -> int:
         rows, streamed = read_jsonl(folder / ROWS), False
         for run in _runs(options.workdirs):
             if fresh := rows_of(run, *how):
-                rows, streamed = [row for row in rows if row["cell"] != fresh[0]["cell"]] + fresh, True
+                new, streamed = set(map(_same, fresh)), True
+                rows = [row for row in rows if _same(row) not in new] + fresh
                 write_jsonl(folder / ROWS, rows)  # after each run, because a stream takes minutes
         if not streamed:
             raise InputError(f"--solved: no member reaches {options.solved:g}; lower it")

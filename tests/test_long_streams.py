@@ -47,20 +47,38 @@ def test_files(run, tmp_path):
     assert (tmp_path / "far.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_other_lengths_and_members_are_added(run, tmp_path):
+    arguments = [str(run), "--piece=16", "--sequences=4", f"--out={tmp_path}"]
+    for more in ("--length=40", "--length=30", "--length=40 --solved=0.5"):
+        assert long_streams.main([*arguments, *more.split()]) == 0
+    found = [(row["seed"], row["case"]["length"]) for row in read_jsonl(tmp_path / "far.jsonl")]
+    assert sorted(found) == [(0, 40), (1, 30), (1, 40)]
+
+
+def streamed(model, case=None, task="bit_parity", **changes):
+    where = {"task": task, "protocol": "small", "model": model, "case": case or {"length": 2}}
+    row = {"chance": 0.5, "starts": [0, 1], "accuracy_by_position": [1.0, 0.75]} | where | changes
+    return {"cell": f"{task}-{model}-{row.get('overrides')}"} | row
+
+
 def test_a_line_per_model_and_case():
-    who = {"task": "bit_parity", "chance": 0.5, "starts": [0, 1], "accuracy_by_position": [1.0, 0.75]}
-    rows = [
-        who | {"model": model, "case": case}
-        for model, case in [
-            ("lstm", {"length": 2}),
-            ("lstm", {"length": 2}),
-            ("mamba", {"length": 2, "ones": "any"}),
-            ("mamba", {"length": 1}),
-        ]
-    ]
+    ones, short = {"length": 2, "ones": "any"}, {"length": 1}
+    rows = [streamed("lstm"), streamed("lstm"), streamed("mamba", ones), streamed("mamba", short)]
     (panel,) = long_streams.figure(rows).panels
     assert {line.label for line in panel.lines} == {"lstm (2)", "mamba ones=any (1)", "mamba 1 (1)"}
     assert panel.lines[0].x == [1, 2] and panel.lines[0].y == [1.0, 0.75]
+    assert panel.chance == [(1, 0.5), (2, 0.5)]
+
+
+def test_a_panel_per_task_and_a_line_per_setting():
+    """Never an average over two tasks or two settings."""
+    wide = [{"model.dim": dim, "train.steps": 9} for dim in (32, 64)]
+    rows = [streamed("lstm", overrides=overrides) for overrides in wide]
+    rows += [streamed("lstm", task="dyck", chance=None, accuracy_by_position=[0.5, 0.25])]
+    parity, dyck = long_streams.figure(rows).panels
+    assert [line.label for line in parity.lines] == ["lstm dim=32 (1)", "lstm dim=64 (1)"]
+    assert parity.lines[0].style != parity.lines[1].style
+    assert [line.y for line in dyck.lines] == [[0.5, 0.25]] and not dyck.chance
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,8 @@ def test_as_a_command_it_finds_what_a_study_imports(tmp_path):
 
 
 def test_streams_get_their_plot(tmp_path):
-    row = {"task": "bit_parity", "model": "lstm", "case": {"length": 2}, "chance": 0.5}
+    who = {"cell": "a", "task": "bit_parity", "protocol": "small", "model": "lstm"}
+    row = who | {"case": {"length": 2}, "chance": 0.5}
     write_jsonl(tmp_path / "far.jsonl", [row | {"starts": [0, 1], "accuracy_by_position": [1.0, 0.9]}])
     assert [file.name for file in remake.remake(tmp_path)] == ["far.png"]
 
