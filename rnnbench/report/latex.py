@@ -70,10 +70,11 @@ def _values(entry: dict, rows: Sequence[dict], spread: str) -> dict[str, Value]:
         value = None if row["diverged"] else row[row["headline"]]
         found.setdefault(case_name(row["case"]), []).append(-np.inf if value is None else value)
     finite = lambda value: float(value) if np.isfinite(value) else None
-    return {case: Value(*map(finite, _middle(values, spread))) for case, values in found.items()}
+    return {case: Value(*map(finite, middle(values, spread))) for case, values in found.items()}
 
 
-def _middle(values: list[float], spread: str) -> tuple[float, float, float]:
+def middle(values: list[float], spread: str) -> tuple[float, float, float]:
+    """(the middle, the lower end, the upper end) of a spread; not finite if that is a diverged seed's."""
     if spread == "error":
         mean = statistics.fmean(values)
         lone = len(values) < 2 or not np.isfinite(mean)
@@ -81,9 +82,8 @@ def _middle(values: list[float], spread: str) -> tuple[float, float, float]:
         return mean, mean - error, mean + error
     ends = (min(values), max(values))
     if spread == "quartiles":
-        # Between a diverged seed and another nothing can be interpolated.
-        method = "lower" if -np.inf in values else "linear"
-        ends = tuple(np.quantile(values, (0.25, 0.75), method=method))
+        with np.errstate(invalid="ignore"):  # between a diverged seed and another it is not a number
+            ends = tuple(np.quantile(values, (0.25, 0.75)))
     return statistics.median(values), *ends
 
 

@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from rnnbench import tasks
+from rnnbench.config import ConfigError
 from rnnbench.config.saved import from_saved
 from rnnbench.mixers import PRESETS
 from rnnbench.report.panels import Plot
@@ -135,9 +137,10 @@ def _family(label: str) -> str:
 
 
 def task_of(entry: dict, found: Results) -> Any:
-    """The task of an entry with its settings; None without its config."""
+    """The task of an entry with its settings; None without its config or its code."""
     config = next((found.configs[run] for run in entry["runs"] if run in found.configs), None)
-    return config and tasks.build(from_saved(config))
+    with suppress(ConfigError):  # a mixer or task of another project need not be here
+        return config and tasks.build(from_saved(config))
 
 
 def verdict_of(entry: dict, task: Task | None) -> str:

@@ -52,8 +52,11 @@ def read(workdirs: Sequence[str | Path]) -> Results:
     cells = {row["cell"] for row in kept}
     shown = {(row["workdir"], row["cell"]) for row in kept}
     shown |= {(failure["workdir"], failure["cell"]) for failure in results.failures}
+    own = lambda rows: [row for row in rows if first.get(_member(row), row["workdir"]) == row["workdir"]]
     return results._replace(
         rows=kept,
+        positions=own(results.positions),
+        curves=own(results.curves),
         configs={where: config for where, config in results.configs.items() if where in shown},
         missing=[(workdir, cell) for workdir, cell in results.missing if cell not in cells],
     )

@@ -6,6 +6,8 @@ fsspec; both come with orbax. Locks and access rights exist on disks only.
 
 import errno
 import os
+import uuid
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,9 +25,9 @@ UNSUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno
 
 
 def place(folder: Any) -> Place:
-    """The place that a text or path stands for; InputError for a URL of an unknown scheme."""
+    """The place that a text or path stands for, ~ included; InputError for a URL of an unknown scheme."""
     if on_disk(folder):
-        return Path(folder)
+        return _found(folder, Path.expanduser)
     if _scheme(folder) not in PACKAGES:
         known = ", ".join(f"{scheme}://" for scheme in PACKAGES)
         reason = f"--workdir: {folder} cannot be written to"
@@ -34,11 +36,14 @@ def place(folder: Any) -> Place:
 
 
 def absolute(folder: Any) -> Place:
-    """The path made absolute."""
-    if not on_disk(folder):
-        return place(folder)
+    """The place made absolute."""
+    found = place(folder)
+    return _found(found, Path.resolve) if on_disk(folder) else found
+
+
+def _found(folder: Any, how: Callable[[Path], Path]) -> Path:
     try:
-        return Path(folder).expanduser().resolve()
+        return how(Path(folder))
     except (OSError, RuntimeError) as error:  # such as a loop of links, or a user without a home
         reason = " ".join(str(error).split())
         raise InputError(f"--workdir: {folder} cannot be found ({reason}); choose another folder") from None
@@ -76,7 +81,8 @@ def write_bytes(path: Any, content: bytes) -> None:
     if not on_disk(path):
         path.write_bytes(content)
         return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    # Not the process id: processes in containers may share a disk and have the same one.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with temporary.open("wb") as file:
             file.write(content)

@@ -60,6 +60,8 @@ def run(
             there = tables.done(in_table, setups[name])
             if from_main(bool(there)):
                 progress.skip(name, "", f"already in {table}")
+                if is_main():
+                    (folder / "cells" / name / "error.json").unlink(missing_ok=True)
                 found[name] = there
                 continue
             have = tables.members(in_table, setups[name])
@@ -169,6 +171,8 @@ def check(folder: Path, cells: dict[str, ConfigDict], table: Path | None = None)
     if (folder / "study.json").exists():
         grown(folder, workdir.read_config(folder / "study.json"), cells)
     if table:
+        if table == folder:
+            raise ConfigError("study.table", f"{table} is the workdir too; choose another folder")
         tables.check(table, cells)
     setups = {}
     for name, cell in cells.items():

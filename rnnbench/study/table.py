@@ -89,7 +89,8 @@ def add(folder: Path, order: list[str], config: ConfigDict, final: Rows, run: Pa
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / ".lock"):
         old = {file: read_jsonl(folder / file) for file in FILES}
-        there = [_member(row) for row in old["results.jsonl"] if row["cell"] == name]
+        # Of both files: after a kill between them, one has members that the other lacks.
+        there = [_member(row) for file in FILES for row in old[file] if row["cell"] == name]
         config = united(config, [*there, *step])
         saved = _configs(folder) | {name: plain(config.to_dict())}
         sequence = _sequence(list(saved), order)

@@ -72,14 +72,14 @@ def run(
     return rows
 
 
-def run_alone(config: ConfigDict, folder: str | Path, profile: tuple[int, int] | None = None) -> None:
+def run_alone(config: ConfigDict, folder: str | Path, profile: tuple[int, int] | None = None) -> list[Row]:
     """`run`, and a WorkdirError while another command is running in that folder."""
     folder = absolute(folder)
     together(lambda: grow.look(config, folder, profile))
     with workdir.held_by_main(folder / ".lock") as held:
         if not held:
             raise workdir.WorkdirError(f"{folder} is in use by another command; choose another folder")
-        run(config, folder, profile=profile)
+        return run(config, folder, profile=profile)
 
 
 def _train(part: grow.Part, place: Place, progress: Progress, profile: tuple[int, int] | None) -> list[Row]:

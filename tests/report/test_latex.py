@@ -5,11 +5,13 @@ import re
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
 from report_rows import member, write_run
 
 from rnnbench.report import latex
 from rnnbench.report.__main__ import main
+from rnnbench.report.spread import spreads
 
 SEEDS = {"deltanet_neg": (1.0, 0.9, 0.8, 0.7), "lstm": (0.9, 0.9, 0.8, 0.8), "gpt": (None, 0.6, 0.6, 0.6)}
 
@@ -48,6 +50,15 @@ def test_a_table_with_its_spread(folder, spread, negative, diverged, capsys):
     written = list(csv.DictReader((folder / "tables.csv").read_text().splitlines()))
     assert len(written) == 9 and {row["bold"] for row in written if row["model"] == "gpt"} == {"0", "1"}
     assert (folder / "accuracy_vs_length.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_quartiles_are_those_of_the_report():
+    """Also where a seed diverged; between it and the next there is no number."""
+    values = [-np.inf, 0.5, 0.6, 0.7, 0.8, 0.9]
+    (found,) = spreads([("", value) for value in values]).values()
+    assert latex.middle(values, "quartiles") == pytest.approx((0.65, found["low"], found["high"]))
+    low, high = latex.middle([-np.inf, -np.inf, 0.5], "quartiles")[1:]
+    assert not np.isfinite(low) and not np.isfinite(high)
 
 
 def test_a_spread_without_tables_is_refused(folder, capsys):

@@ -28,6 +28,16 @@ def drawn(rows):
     return panel
 
 
+def test_code_that_is_not_here_leaves_theory_open():
+    """Such as a mixer beside the config file of another project: rows are enough for a map."""
+    rows = [each | {"model": "Mixer"} for each in cell("lstm", (1.0, 1.0, 1.0, 1.0))]
+    config = bit_parity.get_config("lstm,map").to_dict()
+    config["model"] |= {"name": "Mixer", "mixer": "not_here:Mixer"}
+    found = Results(rows, [], [], {(None, rows[0]["cell"]): config}, [], [], [])
+    (panel,) = maps.plot(summarise(rows), found, whole=True).panels
+    assert panel.cells["Mixer", "Bit parity"].theory == "open"
+
+
 @pytest.mark.parametrize(
     "accuracies, held",
     [

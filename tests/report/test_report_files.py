@@ -157,6 +157,29 @@ def test_a_study_that_only_failed_says_so(tmp_path, capsys):
     assert "1 cells failed, mqar-gpt first" in capsys.readouterr().err
 
 
+def test_a_member_in_two_folders_counts_once_in_every_figure(tmp_path):
+    for name, seeds in (("a", (0, 1)), ("b", (0, 1, 2))):
+        write_run(tmp_path / name, [each for seed in seeds for each in member((0.9, 0.8, 0.7), seed=seed)])
+    found = read([tmp_path / "a", tmp_path / "b"])
+    owners = [{(each["workdir"], each["seed"]) for each in rows} for rows in found[:3]]
+    assert owners == [{(str(tmp_path / folder), seed) for folder, seed in (("a", 0), ("a", 1), ("b", 2))}] * 3
+
+
+def test_rows_that_cannot_choose_a_learning_rate(tmp_path, capsys):
+    write_run(tmp_path, [each for each in member((0.9, 0.8, 0.7)) if not each["selection"]])
+    before = sorted(tmp_path.iterdir())
+    assert main([str(tmp_path)]) == 2
+    assert "no rows of the case that selects the learning rate" in capsys.readouterr().err
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_folder_in_the_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_run(tmp_path / "run", member((0.9, 0.8, 0.7)))
+    assert main([str(tmp_path / "run"), "--out=~/report"]) == 0
+    assert (tmp_path / "report" / "report.html").exists()
+
+
 def test_no_folder_to_write_into(tmp_path, capsys):
     write_run(tmp_path / "run", member((0.9, 0.8, 0.7)))
     (tmp_path / "file").write_text("")

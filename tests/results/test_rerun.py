@@ -7,6 +7,7 @@ import rerun
 from helpers import tiny
 
 from rnnbench.store.rows import read_jsonl, write_jsonl
+from rnnbench.store.workdir import locked
 from rnnbench.study import table as tables
 from rnnbench.train import run as train
 
@@ -31,7 +32,7 @@ def test_the_same_figures_again(table, capsys):
 
 def test_what_deviates_is_told(table, tmp_path, capsys, monkeypatch):
     rows = read_jsonl(table / "results.jsonl")
-    monkeypatch.setattr(train, "run", lambda config, folder: rows)
+    monkeypatch.setattr(train, "run_alone", lambda config, folder: rows)
     off = [row | {row["headline"]: row[row["headline"]] - 0.05 * (row["seed"] == 1)} for row in rows]
     write_jsonl(tmp_path / "results.jsonl", off)
     (tmp_path / "configs.json").write_text((table / "configs.json").read_text())
@@ -39,6 +40,22 @@ def test_what_deviates_is_told(table, tmp_path, capsys, monkeypatch):
     assert rerun.main(arguments) == 1
     assert "greatest difference 0.0500, tolerance 0.02: DEVIATES" in capsys.readouterr().out
     assert rerun.main([*arguments, "--tolerance=0.06"]) == 0
+
+
+def test_members_of_an_earlier_call_do_not_count(table, tmp_path, capsys):
+    arguments = [
+        str(table),
+        "bit_parity-tiny-lstm",
+        "--learning_rates=0.01",
+        f"--workdir={tmp_path / 'kept'}",
+    ]
+    rerun.main([*arguments, "--seeds=7"])
+    capsys.readouterr()
+    assert rerun.main([*arguments, "--seeds=0"]) == 0
+    assert "greatest difference 0.0000" in capsys.readouterr().out
+    with locked(tmp_path / "kept" / ".lock"):
+        assert rerun.main([*arguments, "--seeds=0"]) == 2
+    assert "in use by another command" in capsys.readouterr().err
 
 
 def rows_of(values, rate=0.01):

@@ -136,6 +136,12 @@ def test_a_table_is_filled_and_counts_as_done(ran, tmp_path, monkeypatch):
     assert study.run(cells({"train.steps": 4}), elsewhere, table) == (rows, [])
     assert not (elsewhere / "cells").exists()
     assert all(name in (elsewhere / "report.md").read_text() for name in MODELS)
+    failed = elsewhere / "cells" / rows[0]["cell"] / "error.json"  # here, before another workdir finished it
+    failed.parent.mkdir(parents=True)
+    failed.write_text("{}")
+    assert study.run(cells({"train.steps": 4}), elsewhere, table) == (rows, []) and not failed.exists()
+    with pytest.raises(ConfigError, match=r"--config\.study\.table: .* is the workdir too"):
+        study.run(cells({"train.steps": 4}), here, here)
     saved = json.loads((table / "configs.json").read_text())
     saved[next(iter(saved))]["optim"]["clip"] = 0.5
     (table / "configs.json").write_text(json.dumps(saved))

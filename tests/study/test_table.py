@@ -107,6 +107,16 @@ def test_writers_at_once_lose_nothing(table):
     assert cells_in(table) == NAMES and len(read_jsonl(table / "results.jsonl")) == 8 * len(NAMES)
 
 
+def test_members_with_positions_alone_are_kept(table):
+    """As after a kill between the two files."""
+    rows = add(table, NAMES[0])
+    positions = [{**row, "seed": 5, "starts": [0], "accuracy": [0.5]} for row in rows]
+    write_jsonl(table / "positions.jsonl", positions)
+    add(table, NAMES[0])
+    assert [row["seed"] for row in read_jsonl(table / "positions.jsonl")].count(5) == len(positions)
+    assert read_jsonl(table / "results.jsonl") == rows
+
+
 def test_a_table_without_positions(table):
     rows = add(table, NAMES[0])
     tables.add(table, NAMES, CELLS[NAMES[1]], [row | {"cell": NAMES[1]} for row in rows], None)
