@@ -2,8 +2,9 @@
 
     python results/remake.py results/*
 
-For a folder of rows that is a report: report.md and its PNGs. A folder with a plot.py has its own pages:
-`pages(rows)` there gives {file name: Plot or text}. Streams (far.jsonl) get their plot.
+For a folder of rows that is a report: report.md and its PNGs, or, where a README stands without a report.md,
+those PNGs that are there. A folder with a plot.py has its own pages: `pages(rows)` there gives {file name:
+Plot or text}. Streams (far.jsonl) get their plot.
 """
 
 import argparse
@@ -56,9 +57,12 @@ def remake(folder: Path) -> list[Path]:
 
 
 def _report(folder: Path) -> dict[str, bytes]:
+    there = {file.name for file in folder.iterdir()}
+    partly = "README.md" in there and "report.md" not in there
     with tempfile.TemporaryDirectory() as scratch:
         _, written = write([folder], scratch)
-        return {file.name: file.read_bytes() for file in written if file.suffix in KEPT}
+        kept = [file for file in written if file.suffix in KEPT and not (partly and file.name not in there)]
+        return {file.name: file.read_bytes() for file in kept}
 
 
 def _own(path: Path, rows: list[dict[str, Any]]) -> dict[str, bytes]:

@@ -3,7 +3,7 @@
     python launch.py --config=results/mqar/study.py --workdir=runs/mqar
 
 Four of the rates for the last three, `mamba_neg` with 0.1 among them. Expected: what README.md beside this
-file says. Cost: an estimated six hours on one CPU core.
+file says. Cost: eight hours on one CPU core.
 """
 
 from configs import mqar

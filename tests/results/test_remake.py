@@ -36,6 +36,13 @@ def test_a_report_without_its_large_files(folder, capsys):
     assert set(map(str, files)) == set(capsys.readouterr().out.split())
 
 
+def test_a_folder_whose_readme_stands_alone_keeps_the_figures_it_has(folder):
+    for name in ("README.md", "cost.png"):
+        (folder / name).write_text("old")
+    assert [file.name for file in remake.remake(folder)] == ["cost.png"]
+    assert (folder / "cost.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_a_folder_with_pages_of_its_own(folder):
     (folder / "plot.py").write_text(OWN)
     assert [file.name for file in remake.remake(folder)] == ["count.md", "figure.png"]
