@@ -19,9 +19,10 @@ class RGLRU(nnx.Module):
 
     u = Conv(W_u x + b_u), causal, depthwise, of width `conv_size`, without activation; r_t, i_t = σ(·) of
     the two parts of  W_ri u_t + b_ri, W_ri block-diagonal with a block per head; a_t = a^(c r_t), a = σ(Λ),
-    c = 8.
-    Start: a^c uniform in [r_min, r_max] as in the paper; the kernel of the convolution a tenth as large as
-    ShortConv's, as in the public code (google-deepmind/recurrentgemma). GELU in its tanh form.
+    c = 8. There is no exception for a first token, whose √ is 1 in the public code.
+    Start: a^c uniform in [r_min, r_max] as in the paper; as in the public code (google-deepmind/
+    recurrentgemma) the kernel of the convolution a tenth as large as ShortConv's, and W_ri normal with the
+    deviation 1/√D of an undivided matrix. GELU in its tanh form.
 
     Parameters: `input` (kernel [D, 2·D], bias; u, then the gate branch), `conv` (see ShortConv),
     `gates_kernel` [D, 2·D/H] (rows: input channels, head by head), `gates_bias` [2·D] (head by head, r then
@@ -51,7 +52,7 @@ class RGLRU(nnx.Module):
         if self.conv:
             self.conv.kernel[...] *= 0.1
         shape = heads, dim // heads, 2 * dim // heads
-        gates = nnx.initializers.lecun_normal(batch_axis=0)(rngs.params(), shape, jnp.float32)
+        gates = nnx.initializers.lecun_normal()(rngs.params(), shape, jnp.float32)
         self.gates_kernel = nnx.Param(gates.reshape(dim, -1))
         self.gates_bias = nnx.Param(jnp.zeros(2 * dim, jnp.float32))
         power = jax.random.uniform(rngs.params(), (dim,), jnp.float32, r_min, r_max)

@@ -18,8 +18,9 @@ class SLiCE(nnx.Module):
     token. As in the paper nothing bounds the matrices; only the norm before the output bounds what is read.
     All of it in float32: at the start, x of size 1, as the backbone's norm makes it, is safe over 1,000
     tokens, and x of size 30 overflows.
-    Start as in the authors' later code: the entries of A(·) normal of standard deviation `init_std`/√K, b and
-    the state zero; B is LeCun normal. There the state starts at a learned vector.
+    Start as in the authors' later package, slices: the entries of A(·) normal of standard deviation
+    `init_std`/√K, b and the state zero; B is LeCun normal. There B has 0.01 and the first state is learned;
+    the code of the paper's experiments has no B, and a projection of x_0 as the first state.
 
     Parameters: `transition.kernel` [D, D·K], `transition.bias` [D·K], `write.kernel` [D, D], `write.bias`
     [D], `norm.scale` [D], `output.kernel` [D, D].

@@ -1,10 +1,12 @@
 """sLSTM, the scalar memory of xLSTM (preset `slstm`)."""
 
+from typing import Annotated
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from rnnbench.mixers.common import check_heads, linear, merge_heads, split_heads
+from rnnbench.mixers.common import check_heads, linear, merge_heads, require, split_heads
 from rnnbench.mixers.preset import Preset
 from rnnbench.mixers.short_conv import ShortConv
 from rnnbench.ops.recurrent import recurrent
@@ -18,7 +20,8 @@ class SLSTM(nnx.Module):
     for m = −∞. (ĩ, f̃, z̃, õ)_t = (W_g u_t + b_g, W_x x_t + b_x) + h_{t-1} R, R block-diagonal with a block per
     head; u = ShortConv(x), or x if `conv_size` is 0. y_t = [ LayerNorm(h_t) ]_heads, one scale for all heads.
     Start as in the public code (NX-AI/xlstm), except that W is dense as in the paper: R = 0, b = 0 but for
-    f, where it falls from 5 to −7 along the channels j of a head as 5 − 12 (j / (K − 1))^0.3.
+    f, where it falls from 5 to −7 along the channels j of a head as 5 − 12 (j / (K − 1))^p, p = 0.3. There p
+    grows over the layers from 0.3 to 1.6; for two, model.pattern=("slstm","slstm forget_power=1.6").
 
     Parameters: `gates` (kernel [D, 2·D], bias; i, f), `input` (kernel [D, 2·D], bias; z, o),
     `recurrent_kernel` [D, 4·D/H] (rows: channels, head by head; columns: i, f, z, o), `norm.scale` [D/H], and
@@ -28,13 +31,22 @@ class SLSTM(nnx.Module):
     """
 
     def __init__(
-        self, dim: int, *, rngs: nnx.Rngs, heads: int = 4, conv_size: int = 4, dtype: jnp.dtype = jnp.float32
+        self,
+        dim: int,
+        *,
+        rngs: nnx.Rngs,
+        heads: int = 4,
+        conv_size: int = 4,
+        forget_power: Annotated[float, "how the initial bias of f falls along a head, below 1 at once"] = 0.3,
+        dtype: jnp.dtype = jnp.float32,
     ):
         check_heads(dim, heads)
+        require(forget_power > 0, "forget_power", f"{forget_power}: must be above 0")
         self.dim, self.heads, self.head_dim, self.dtype = dim, heads, dim // heads, dtype
         self.conv = ShortConv(dim, conv_size, rngs=rngs, dtype=dtype) if conv_size else None
         self.gates = linear(dim, 2 * dim, rngs=rngs, dtype=dtype, bias=True)
-        forget = 5 - 12 * (jnp.arange(self.head_dim, dtype=jnp.float32) / max(self.head_dim - 1, 1)) ** 0.3
+        channel = jnp.arange(self.head_dim, dtype=jnp.float32) / max(self.head_dim - 1, 1)
+        forget = 5 - 12 * channel**forget_power
         self.gates.bias[...] = jnp.concatenate([jnp.zeros(dim, jnp.float32), jnp.tile(forget, heads)])
         self.input = linear(dim, 2 * dim, rngs=rngs, dtype=dtype, bias=True)
         self.recurrent_kernel = nnx.Param(jnp.zeros((dim, 4 * self.head_dim), jnp.float32))

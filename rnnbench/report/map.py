@@ -28,8 +28,9 @@ CAPTION = (
     f"which its scaled accuracy (0 at chance, 1 when perfect) is at least {HOLDS:g}. At 1× that is of the "
     "training case, beyond it of the hardest case of the length. Colour and number: the median over seeds at "
     "the learning rate whose median is best at 1×; below, the worst and the best seed, if they differ. 0: it "
-    "does not learn the training length. Ring: theory says that it can, and no seed holds the longest. "
-    "Cross: theory says that it cannot at every length, and a seed holds the longest here. White: not run."
+    "does not learn the training length. Ring: theory says that it can, at some depth and width, and no seed "
+    "holds the longest. Cross: theory says that it cannot at every length, and a seed holds the longest "
+    "here. White: not run."
 )
 
 

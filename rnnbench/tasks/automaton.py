@@ -77,7 +77,7 @@ class Automaton(Walk):
         if self.letters == "permutations":
             return found
         # What cannot track the group cannot track the automaton either; the converse does not hold.
-        return (*(each for each in found if not each.solves), *theory.REGULAR)
+        return tuple(each for each in found if not each.solves or each in theory.REGULAR)
 
     def _group(self) -> frozenset[groups.Permutation]:
         """What the letters that permute the states generate."""

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rnnbench.tasks import theory
 from rnnbench.tasks.contract import Batch, Case, bounds, option
 from rnnbench.tasks.strings import Strings
 
@@ -31,7 +32,7 @@ class Sort(Strings):
     num_symbols: int = option(5, "different symbols")
 
     language = "context sensitive"
-    theory = ()
+    theory = (theory.WINDOW,)
 
     def chance(self, case: Case) -> float:
         low, high = bounds(case["length"])

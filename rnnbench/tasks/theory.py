@@ -1,9 +1,10 @@
 """What theorems say about the tasks: which transitions of a state solve one, and which cannot.
 
 The question is always whether some model with a fixed number of layers, whose state has such transitions, is
-right at every position at every length, whatever its width. Unless its source says otherwise a theorem is
-about finite precision: numbers of a fixed number of bits, among them the ends of an open interval such as
-that of a sigmoid. `verdict` answers for a preset; where no theorem decides, the answer is "open".
+right at every position at every length, whatever its width and its block size. Unless its source says
+otherwise a theorem is about finite precision: numbers of a fixed number of bits, among them the ends of an
+open interval such as that of a sigmoid; Mamba-3's least decay, exp(-Δ / 10,000), counts as 1. `verdict`
+answers for a preset; where no theorem decides, the answer is "open".
 """
 
 from typing import NamedTuple
@@ -98,6 +99,12 @@ AUTOMATA = Theorem(
 )
 # About softmax attention at every length nothing is claimed: the theorems are about hard attention (Yang et
 # al. 2024, arXiv 2310.13897) or weights that grow with the length.
+WINDOW = Theorem(
+    False,
+    ATTENTION,
+    "Beltagy et al. 2020 (arXiv 2004.05150), section 3.1: the receptive field is a window for each layer",
+    presets=("window",),
+)
 STAR_FREE = (
     Theorem(
         True,
@@ -105,8 +112,9 @@ STAR_FREE = (
         f"{SARROF}: non-negative diagonal transitions recognise the star-free languages, and no others",
     ),
     AUTOMATA,
+    WINDOW,
 )
-# The theorem has a key, its value and a query side by side at each position. A window ends.
+# The theorem has a key, its value and a query side by side at each position.
 RECALL = (
     *STAR_FREE,
     Theorem(
@@ -133,11 +141,15 @@ COUNTER = (
         f"{WEISS}: the state of a GRU or of tanh is bounded, so that it does not count",
         presets=("gru", "elman"),
     ),
+    WINDOW,
 )
 _BITS = "the state must hold the whole string, and has a fixed number of bits"
-COPYING = tuple(
-    Theorem(False, each, f"Jelassi et al. 2024 (arXiv 2402.01032), theorem 2.7: {_BITS}")
-    for each in (ANY, NONLINEAR)
+COPYING = (
+    *(
+        Theorem(False, each, f"Jelassi et al. 2024 (arXiv 2402.01032), theorem 2.7: {_BITS}")
+        for each in (ANY, NONLINEAR)
+    ),
+    WINDOW,
 )
 
 # Lemma 1 lets negative eigenvalues above -1 die out like the others below 1.
@@ -147,8 +159,16 @@ SETTLES = Theorem(
     f"{GRAZZI}, theorem 1 and lemma 1: on a repeated token the state settles, unless an eigenvalue that is "
     "negative or complex has modulus 1 or more",
 )
+# Of the LRU and S5 that is open: their decay may come as close to 1 as it likes.
+RETNET = Theorem(
+    False,
+    Transition("complex", "diagonal", False),
+    f"{GRAZZI}, lemma 1: RetNet's decays are constants below 1, so that it settles on a repeated token",
+    presets=("retnet",),
+)
 NOT_STAR_FREE = Theorem(False, NONNEGATIVE, f"{SARROF}: star-free languages only")
 REAL = Theorem(False, SIGNED, f"{GRAZZI}, theorem 2: real diagonal transitions count modulo powers of 2 only")
+# Without a decay a state is reset by β = 1, which overwrites what a key has.
 REGULAR = (
     Theorem(
         True,
@@ -157,12 +177,13 @@ REGULAR = (
         "regular language",
     ),
     AUTOMATA,
+    WINDOW,
 )
 
 
 def of_group(order: int, solvable: bool) -> tuple[Theorem, ...]:
     """The running product in a group of this order, for tokens that generate it."""
-    found = [SETTLES]
+    found = [SETTLES, RETNET]
     if order & (order - 1):
         found.append(REAL)
     if order == 2:

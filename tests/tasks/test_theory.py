@@ -72,9 +72,10 @@ def of(task, preset, **options):
     return verdict(TASKS[task](**options).theory, p.spectrum, p.structure, p.selective, preset)
 
 
-PARITY = {"mamba": "no", "retnet": "open", "lru": "open", "mamba_neg": "yes", "mamba3": "yes"}
+PARITY = {"mamba": "no", "retnet": "no", "lru": "open", "mamba_neg": "yes", "mamba3": "yes"}
 PARITY |= {"deltanet": "no", "rwkv7": "no", "deltanet_neg": "yes", "deltaproduct2": "yes", "slice": "yes"}
 PARITY |= {"lstm": "yes", "gru": "yes", "gpt": "open", "hybrid_deltanet": "open", "linear_transformer": "no"}
+PARITY |= {"window": "no"}
 COUNTING = {"lstm": "yes", "gru": "no", "elman": "no", "slstm": "open", "gpt": "open"}
 COUNTING |= {
     "mamba": "yes",
@@ -94,7 +95,7 @@ STAR_FREE = {"mamba": "yes", "deltanet": "yes", "rwkv7": "yes", "lstm": "yes", "
         ("counting", COUNTING),
         ("flip_flop", STAR_FREE),
         ("dyck", STAR_FREE),
-        ("mqar", STAR_FREE | {"gpt": "yes", "window": "open"}),
+        ("mqar", STAR_FREE | {"gpt": "yes", "window": "no"}),
         ("copy", dict.fromkeys(("lstm", "mamba", "lru", "slice"), "no") | {"gpt": "open"}),
     ],
 )
@@ -109,6 +110,7 @@ def test_verdicts_on_groups():
         assert words(real) == ["no"] * 5
     assert words("deltanet_neg") == words("deltaproduct3") == words("slice") == words("lstm") == ["yes"] * 5
     assert words("s5") == words("gpt") == ["open"] * 3 + ["no"] * 2
+    assert words("retnet") == words("window") == ["no"] * 5
     assert of("group_word", "mamba_neg", group="Z4") == "open"  # real transitions count modulo powers of 2
     assert GroupWord(group="Z2").theory == TASKS["bit_parity"]().theory
 
