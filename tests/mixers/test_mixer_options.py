@@ -44,6 +44,20 @@ def test_forget_bias_sets_how_long_memory_lasts(name, extra):
     np.testing.assert_allclose(state["c"], jax.nn.sigmoid(2.0) ** 3, rtol=1e-5)
 
 
+@pytest.mark.parametrize("power", [0.3, 1.6])
+def test_slstm_forget_power(power):
+    """The bias of f falls from 5 to −7 within each head: with 0.3 mostly at once, with 1.6 mostly late."""
+    bias = np.asarray(build("slstm", heads=2, forget_power=power).gates.bias[...])
+    falling = 5 - 12 * np.linspace(0, 1, DIM // 2) ** power
+    np.testing.assert_allclose(bias[DIM:], np.tile(falling, 2), rtol=1e-5)
+    assert not bias[:DIM].any()
+
+
+def test_rglru_gates_start_as_small_as_those_of_an_undivided_matrix():
+    kernel = PRESETS["rglru"].build(64, rngs=nnx.Rngs(0), heads=4).gates_kernel[...]
+    assert kernel.std() == pytest.approx(64**-0.5, rel=0.1)
+
+
 @pytest.mark.parametrize("r_min, r_max", [(0.0, 0.5), (0.9, 0.999), (0.7, 0.7)])
 def test_lru_ring(r_min, r_max):
     """Without input the state turns and shrinks by λ: all radii on the ring, phases within max_phase."""
