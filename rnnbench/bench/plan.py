@@ -14,8 +14,8 @@ from rnnbench.mixers import PRESETS
 from rnnbench.tasks import TASKS
 from rnnbench.train import population
 
-# Presets that share a mixer cost the same; the others are timed when named.
-DISTINCT = tuple({preset.mixer: name for name, preset in reversed(PRESETS.items())}.values())[::-1]
+# Presets that share a mixer and the structure of its transition cost the same; others are timed when named.
+DISTINCT = tuple({(p.mixer, p.structure): name for name, p in reversed(PRESETS.items())}.values())[::-1]
 
 Couple = tuple[Subject, Subject]
 

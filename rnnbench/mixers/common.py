@@ -41,9 +41,21 @@ def linear(
     """
     start = {"kernel_init": kernel_init} if kernel_init else {}
     options = {"use_bias": bias, "dtype": dtype, "param_dtype": jnp.float32, "dot_general": flat_dot}
-    layer = nnx.Linear(inputs, outputs, **options, **start, rngs=rngs)
+    layer = Linear(inputs, outputs, **options, **start, promote_dtype=all_but_bias, rngs=rngs)
     layer.own_start = bool(start)
     return layer
+
+
+class Linear(nnx.Linear):
+    """With a bias added in float32, since its gradient is a sum over all positions."""
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return super().__call__(x).astype(self.dtype)
+
+
+def all_but_bias(arrays, *, dtype):
+    x, kernel, bias = arrays
+    return x.astype(dtype), kernel.astype(dtype), bias
 
 
 def flat_dot(x: jax.Array, kernel: jax.Array, dimension_numbers=None, **options) -> jax.Array:

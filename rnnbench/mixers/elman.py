@@ -32,14 +32,14 @@ class Elman(nnx.Module):
 
     def __call__(self, x: jax.Array, state: dict | None = None, reset=None, axis_name: str | None = None):
         state = self.init_state(x.shape[0], 0) if state is None else state
-        U = self.recurrent_kernel.astype(self.dtype)
+        U = self.recurrent_kernel[...]
         h, last = recurrent(cell, U, self.input(x), state["h"], reset=reset, axis_name=axis_name)
         return h.astype(self.dtype), {"h": last}
 
 
 def cell(U, h, x):
     """h_t, h_t; the product is in the dtype of x, the state in float32."""
-    h = jnp.tanh((x + h.astype(x.dtype) @ U).astype(jnp.float32))
+    h = jnp.tanh((x + h.astype(x.dtype) @ U.astype(x.dtype)).astype(jnp.float32))
     return h, h
 
 

@@ -50,7 +50,6 @@ class ShortConv(nnx.Module):
             tail = over_time.tail_before(x, tail, axis_name)
         x = jnp.concatenate([tail, x], axis=1)
         # A sum of w shifted slices fuses into one pass; a depthwise convolution call is slow on CPU.
-        kernel = self.kernel.astype(self.dtype)
         windows = [x[:, i : i + length] for i in range(self.conv_size)]
         tail = x[:, length:].astype(jnp.float32)
         if reset is not None:
@@ -58,10 +57,11 @@ class ShortConv(nnx.Module):
             here = segment[:, -length:]
             windows = [jnp.where(segment[:, i : i + length] == here, w, 0) for i, w in enumerate(windows)]
             tail = jnp.where(segment[:, length:] == here[:, -1:], tail, 0)
-        y = sum(window * kernel[i][None, None] for i, window in enumerate(windows))
+        # In float32, as the gradients of kernel and bias are sums over all positions.
+        y = sum(window.astype(jnp.float32) * self.kernel[i][None, None] for i, window in enumerate(windows))
         if self.bias is not None:
-            y = y + self.bias.astype(self.dtype)[None, None]
-        y = jax.nn.silu(y) if self.activation else y
+            y = y + self.bias[...][None, None]
+        y = (jax.nn.silu(y) if self.activation else y).astype(self.dtype)
         return y, tail if axis_name is None else over_time.of_last(tail, axis_name)
 
     def _segments(self, reset: jax.Array, axis_name: str | None) -> jax.Array:

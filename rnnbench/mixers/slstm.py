@@ -62,7 +62,7 @@ class SLSTM(nnx.Module):
         if self.conv:
             u, state_out["conv"] = self.conv(x, state["conv"], reset, axis_name)
         gates = jnp.concatenate([self.gates(u), self.input(x)], axis=-1)
-        R = self.recurrent_kernel.astype(self.dtype).reshape(self.heads, self.head_dim, -1)
+        R = self.recurrent_kernel[...].reshape(self.heads, self.head_dim, -1)
         memory = {name: state[name] for name in "hcnm"}
         h, memory = recurrent(cell, R, gates, memory, reset=reset, axis_name=axis_name)
         return merge_heads(self.norm(split_heads(h, self.heads))), memory | state_out
@@ -71,12 +71,13 @@ class SLSTM(nnx.Module):
 def cell(R, state, x):
     """(state, h); the product h R is in the dtype of x, gates and state in float32."""
     h, c, n, m = (state[name] for name in "hcnm")
-    recurrent = jnp.einsum("bhk,hkg->bhg", split_heads(h.astype(x.dtype), R.shape[0]), R)
+    recurrent = jnp.einsum("bhk,hkg->bhg", split_heads(h.astype(x.dtype), R.shape[0]), R.astype(x.dtype))
     of_gates = jnp.split(recurrent, 4, axis=-1)
     recurrent = jnp.concatenate([merge_heads(gate) for gate in of_gates], axis=-1)
     i, f, z, o = jnp.split((x + recurrent).astype(jnp.float32), 4, axis=-1)
-    kept = jax.nn.log_sigmoid(f) + m
-    m = jnp.where(n == 0, i, jnp.maximum(kept, i))
+    # Of an empty memory nothing is kept: its scale is that of the first token, so that both factors are 1.
+    kept = jnp.where(n == 0, i, jax.nn.log_sigmoid(f) + m)
+    m = jnp.maximum(kept, i)
     keep, write = jnp.exp(kept - m), jnp.exp(i - m)
     c, n = keep * c + write * jnp.tanh(z), keep * n + write
     h = jax.nn.sigmoid(o) * c / n

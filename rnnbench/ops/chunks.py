@@ -147,9 +147,12 @@ def causal_scores(q, k, log_decay=None):
     if log_decay.shape[-1] == 1:
         decay = _decay_between(log_decay)[..., 0]
         return jnp.tril(matmul(q, jnp.swapaxes(k, -1, -2)) * decay)
-    if q.shape[-2] <= 8:
+    if (size := q.shape[-2]) <= 8:
         decay = _decay_between(log_decay)
         return jnp.tril(jnp.sum(q[..., :, None, :] * k[..., None, :, :] * decay, axis=-1))
+    if size % 2:
+        padded = (jnp.pad(x, [*[(0, 0)] * (x.ndim - 2), (0, 1), (0, 0)]) for x in (q, k, log_decay))
+        return causal_scores(*padded)[..., :size, :size]
     q_halves, k_halves, g_halves = (jnp.split(x, 2, axis=-2) for x in (q, k, log_decay))
     # Side by side on the first axis, not a new one: XLA 0.10 for CPUs crashes on sums over arrays of rank 8.
     both = causal_scores(*(jnp.concatenate(halves) for halves in (q_halves, k_halves, g_halves)))
@@ -183,7 +186,8 @@ def prepare_heads(op, q, k, v, log_decay, state, reset=None):
     if log_decay is not None:
         if log_decay.shape not in (q.shape, q.shape[:-1]):
             raise ValueError(f"{op}: log_decay must be [B, T, H] or [B, T, H, K], got {log_decay.shape}")
-        log_decay = log_decay.astype(dtype).reshape(*q.shape[:-1], -1)
+        # No −∞, whose product with the 0 of a mask is no number.
+        log_decay = jnp.maximum(log_decay.astype(dtype), LOG_ZERO).reshape(*q.shape[:-1], -1)
     if reset is not None:
         log_decay = jnp.zeros((*q.shape[:-1], 1), dtype) if log_decay is None else log_decay
         log_decay = cleared(log_decay, reset, LOG_ZERO)

@@ -18,6 +18,7 @@ def recurrent(cell, params, x, state, *, reset=None, unroll=1, impl=None, axis_n
     Returns (y, final_state). ValueError for an unknown impl.
 
     Compute whatever does not depend on the state (input projections) before the call, as one matmul over T.
+    Give the parameters in float32 and cast them in the cell: their gradient is a sum over T in their dtype.
     A nonlinear recurrence has no parallel form, so `jax.lax.scan` is the only impl.
     """
     choose("recurrent", DEFAULTS, impl)

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import jax
@@ -26,7 +26,7 @@ def use(devices: int | None, configs: Iterable[ConfigDict]) -> None:
             return
         if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
             return
-        devices = math.gcd(*(wanted(config, cores()) for config in configs))
+        devices = common(list(configs), cores())
     jax.config.update("jax_num_cpu_devices", devices)
 
 
@@ -40,14 +40,26 @@ def cores() -> int:
     return min(here, max(1, math.ceil(quota / period)))
 
 
+def common(configs: Sequence[ConfigDict], cores: int) -> int:
+    """The devices for all of these configs."""
+    devices = math.gcd(*(wanted(config, cores) for config in configs))
+    needed = math.lcm(*(of_member(config) for config in configs))
+    return devices if devices % needed == 0 else min(needed, cores)
+
+
+def of_member(config: ConfigDict) -> int:
+    """The devices that the config's mesh asks for each member."""
+    return max(config.mesh.data, 1) * max(config.mesh.time, 1)
+
+
 def wanted(config: ConfigDict, cores: int) -> int:
     """The devices of a config's mesh on so many cores; axes that the config sets get no more than that."""
     mesh, population = config.mesh, config.population
-    of_member = max(mesh.data, 1) * max(mesh.time, 1)
-    if mesh.seed or of_member > cores:
-        return min(max(mesh.seed, 1) * of_member, cores)
+    each = of_member(config)
+    if mesh.seed or each > cores:
+        return min(max(mesh.seed, 1) * each, cores)
     members = len(population.learning_rates) * len(population.seeds)
-    return of_member * side_by_side(members, cores // of_member)
+    return each * side_by_side(members, cores // each)
 
 
 def side_by_side(members: int, cores: int) -> int:

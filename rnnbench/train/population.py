@@ -109,6 +109,8 @@ def example_keys(setup: Setup, key: jax.Array, step: jax.Array) -> jax.Array:
 def make_train_chunk(setup: Setup) -> Any:
     """jitted (state, n) -> (state after n steps, metrics [members] averaged over them); the state is donated.
 
+    Loss and accuracy are averaged over the steps that have targets.
+
     n is traced, so that one compilation serves chunks of any length.
     """
 
@@ -123,9 +125,13 @@ def make_train_chunk(setup: Setup) -> Any:
             member, metrics = train_step(setup, member, keys, step)
             return member, jax.tree.map(jnp.add, totals, metrics)
 
-        zero = {name: jnp.zeros((), jnp.float32) for name in ("loss", "accuracy", "tokens", "grad_norm")}
+        zero = {
+            name: jnp.zeros((), jnp.float32) for name in ("loss", "accuracy", "tokens", "asks", "grad_norm")
+        }
         member, totals = jax.lax.fori_loop(0, n, body, (member, zero))
-        return member, jax.tree.map(lambda total: total / n, totals)
+        asking = jnp.maximum(totals.pop("asks"), 1)
+        steps = {name: asking if name in ("loss", "accuracy") else n for name in totals}
+        return member, {name: total / steps[name] for name, total in totals.items()}
 
     population = meshes.over_members(chunk_of_member, setup.mesh, setup.mode)
 

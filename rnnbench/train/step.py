@@ -107,7 +107,8 @@ def gradient(
     batch = state_passing.cut(batch, window, count_windows)
     fresh = state_passing.fresh_state(nnx.merge(setup.graphdef, member.params), setup.config, setup.task)
     state = state_passing.state_before(window, fresh, member.carried)
-    count = jnp.maximum(batch.mask.sum(), 1).astype(jnp.float32)
+    targets = batch.mask.sum()
+    count = jnp.maximum(targets, 1).astype(jnp.float32)
     dropout_keys = jax.random.split(jax.random.fold_in(jax.random.fold_in(member.key, step), DROPOUT), pieces)
     training = setup.config.model.dropout > 0
     tokens = jnp.asarray(batch.inputs.size, jnp.float32)
@@ -135,7 +136,8 @@ def gradient(
         sums, carried = jax.lax.scan(add, zero, (cut, dropout_keys))
         carried = state_passing.from_pieces(carried)
     grads, loss, accuracy = meshes.sum_over_time(sums, axis_name)
-    return grads, {"loss": loss, "accuracy": accuracy, "tokens": tokens}, carried
+    asks = (targets > 0).astype(jnp.float32)
+    return grads, {"loss": loss, "accuracy": accuracy, "tokens": tokens, "asks": asks}, carried
 
 
 def train_step(
@@ -143,7 +145,8 @@ def train_step(
 ) -> tuple[Member, dict[str, jax.Array]]:
     """One optimiser step of a member, on the sequences of these keys [B].
 
-    A member whose loss or gradient is not finite is frozen from then on.
+    A member whose loss or gradient is not finite is frozen from then on. A batch, or a window of one, without
+    targets teaches nothing: only the state is carried on.
     """
     cases = setup.task.train_cases()
     branches = [lambda m, case=case: gradient(setup, case, m, keys, step) for case, _ in cases]
@@ -162,11 +165,12 @@ def train_step(
     if setup.config.mesh.params == "sharded":
         params, opt_state = meshes.in_parts((params, opt_state))
     diverged = member.diverged | ~jnp.isfinite(norm) | ~jnp.isfinite(metrics["loss"])
-    keep = lambda new, old: jax.tree.map(lambda n, o: jnp.where(diverged, o, n), new, old)
+    keep = lambda new, old, if_: jax.tree.map(lambda n, o: jnp.where(if_, o, n), new, old)
+    idle = diverged | (metrics["asks"] == 0)
     member = member.replace(
-        params=keep(params, member.params),
-        opt_state=keep(opt_state, member.opt_state),
+        params=keep(params, member.params, idle),
+        opt_state=keep(opt_state, member.opt_state, idle),
         diverged=diverged,
-        carried=keep(carried, member.carried),
+        carried=keep(carried, member.carried, diverged),
     )
     return member, metrics | {"grad_norm": norm}

@@ -53,6 +53,17 @@ def test_slstm_forget_power(power):
     assert not bias[:DIM].any()
 
 
+def test_slstm_starts_with_a_closed_input_gate():
+    """i = exp(−100) of an empty memory: c / n is tanh(z̃) all the same."""
+    mixer = build("slstm", heads=2, conv_size=0)
+    mixer.gates.bias[...] = mixer.gates.bias[...].at[:DIM].set(-100.0)
+    mixer.gates.kernel[...] *= 0
+    y, state = run(mixer, inputs())
+    assert all(np.isfinite(leaf).all() for leaf in (y, *state.values()))
+    loss = lambda params: functional(mixer)[0](params, inputs(), None)[0].sum()
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(jax.grad(loss)(functional(mixer)[1])))
+
+
 def test_rglru_gates_start_as_small_as_those_of_an_undivided_matrix():
     kernel = PRESETS["rglru"].build(64, rngs=nnx.Rngs(0), heads=4).gates_kernel[...]
     assert kernel.std() == pytest.approx(64**-0.5, rel=0.1)

@@ -461,3 +461,24 @@ def test_recurrent_is_the_loop_over_the_cell():
 def test_a_default_chunk_pads_little(length, expected):
     assert chunk_length("op", None, 32, length) == expected
     assert chunk_length("op", 32, 32, length) == min(32, 1 << (length - 1).bit_length())
+
+
+@pytest.mark.parametrize("name", ["linear_attention", "delta_rule"])
+@pytest.mark.parametrize("kind", ["decay per head", "decay per channel"])
+def test_a_decay_to_zero_is_a_reset(name, kind):
+    """log 0 is −∞, which a mask would multiply by 0."""
+    op, spec, make, *_ = OPS[name]
+    *inputs, log_decay, state = make(23, kind)
+    log_decay[:, 5] = log_decay[0, 11] = -np.inf
+    expected = naive.values(spec, *inputs, log_decay, state)
+    for options in ({"impl": "chunked"}, {"impl": "sequential"}):
+        assert_trees_close(op(*inputs, log_decay, state, **options), expected, atol=5e-6)
+        loss = lambda log_decay, options=options: op(*inputs, log_decay, state, **options)[0].sum()
+        assert np.isfinite(jax.grad(loss)(log_decay)).all()
+
+
+def test_an_odd_number_of_steps_above_the_smallest_block():
+    """9 steps per token with a decay per channel: chunks of 9 have no halves."""
+    inputs = general_inputs(3, "9 steps, decay per channel")
+    chunked, sequential = (generalised_delta_rule(*inputs, impl=impl) for impl in ("chunked", "sequential"))
+    assert_trees_close(chunked, sequential, atol=5e-6)

@@ -50,6 +50,21 @@ def test_devices_of_a_mesh(mesh, available, devices):
 
 
 @pytest.mark.parametrize(
+    "meshes, available, devices",
+    [
+        ([{}, {}], 4, 4),
+        ([{}, {"population.seeds": (0, 1)}], 4, 2),
+        ([{"population.seeds": (0, 1, 2)}, {"mesh.data": 2}], 2, 2),  # 3 and 2 have no common divisor
+        ([{"mesh.time": 2}, {"mesh.data": 3}], 8, 6),
+    ],
+)
+def test_devices_of_several_configs(meshes, available, devices):
+    free = {"mesh.seed": 0, "mesh.data": 0, "population.seeds": (0, 1, 2, 3)}
+    configs = [changed(tiny("lstm", {}), free | mesh) for mesh in meshes]
+    assert cores.common(configs, available) == devices
+
+
+@pytest.mark.parametrize(
     "limit, expected", [("max 100000", 8), ("250000 100000", 3), ("50000 100000", 1), ("1600000 100000", 8)]
 )
 def test_cores_of_a_container(monkeypatch, tmp_path, limit, expected):

@@ -83,6 +83,26 @@ def test_devices_and_pieces_change_nothing():
     assert state.sharding.spec[:2] == ("seed", "data")
 
 
+def test_windows_without_targets_teach_nothing_and_do_not_count():
+    """Copy asks in the second half only: the first of three windows has no target."""
+    settings = {"task.train_lengths": (LENGTH, LENGTH), "train.windows": WINDOWS, "eval.lengths": (LENGTH,)}
+    setup = prepare(tiny("lstm", settings, "copy"))
+    chunk, state = make_train_chunk(setup), init_state(setup)
+    start = jax.tree.map(np.asarray, state.members.params)
+    state, metrics = chunk(state, np.int32(1))
+    assert_trees_close(state.members.params, start, rtol=0, atol=0)
+    assert metrics["loss"] == 0 and metrics["tokens"] == 8 * LENGTH / WINDOWS
+    before = jax.tree.map(np.asarray, state.members.carried)
+    assert any(leaf.any() for leaf in jax.tree.leaves(before))  # but the state is carried on
+    losses = []
+    for _ in range(2):
+        state, metrics = chunk(state, np.int32(1))
+        losses.append(metrics["loss"])
+    assert not np.array_equal(jax.tree.leaves(state.members.params)[0], jax.tree.leaves(start)[0])
+    _, metrics = chunk(init_state(setup), np.int32(WINDOWS))
+    np.testing.assert_allclose(metrics["loss"], np.mean(losses, axis=0), rtol=1e-5)
+
+
 def test_a_checkpoint_between_two_windows_holds_the_state(tmp_path):
     setup, _, chunk = program("qlstm")
     state, _ = trained((4,))
