@@ -52,7 +52,6 @@ PROTOCOLS = {
         "task.mode": "close",
         "task.num_types": 8,
         "task.depth": 10,
-        "task.corruption": 0.0,
         "task.train_lengths": (2, 700),
         "task.examples": 49_000,
         "eval.lengths": ((702, 1400),),

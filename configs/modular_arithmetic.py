@@ -21,6 +21,7 @@ PROTOCOLS = {
     },
     # With products too, 4000 steps took attention to 0.25, DeltaNet [-1, 1] to 0.30 and the LSTM to 0.82.
     "map": MAP | {"task.modulus": 5, "task.operators": "+-", "train.steps": 4000},
+    # Every operand is asked, and six of ten are within a bracket, where expressions are short.
     "small_brackets": SMALL
     | {
         "task.modulus": 5,
@@ -38,6 +39,9 @@ PROTOCOLS["literature"] = bit_parity.PROTOCOLS["literature"] | {
     "train.steps": 100_000,
     "optim.weight_decay": 0.1,
 }
+ONLY = PROTOCOLS["literature"]["only"]
+ALL = {"optim.decay": "all"}
+PROTOCOLS["literature"]["only"] = ONLY | {name: ONLY[name] | ALL for name in ("deltanet", "deltanet_neg")}
 PROTOCOLS["literature_brackets"] = PROTOCOLS["literature"] | {
     "task.brackets": True,
     "task.depth": 8,

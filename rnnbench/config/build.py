@@ -162,9 +162,9 @@ def label(config: ConfigDict) -> ConfigDict:
     if "task.name" in found:
         advice = f"a task is chosen by its config file; this one is not for {config.task.name!r}"
         raise ConfigError("task.name", advice)
-    for key, other in meaningless(config).items():
+    for key, why in meaningless(config).items():
         if key in found:
-            raise ConfigError(key, f'has no effect beside {other}; add --config.{other}="()"')
+            raise ConfigError(key, why)
     config.overrides = tuple(sorted(found.items()))
     rename(config, "custom" if found else str(config.protocol))
     return config

@@ -58,12 +58,19 @@ def task_keys() -> set[str]:
 
 
 def meaningless(config: ConfigDict) -> dict[str, str]:
-    """{key: the key that overrides it}, for the fields of this config's task that have no effect."""
+    """{key: why}, for the fields of this config's task that have no effect."""
     found = {}
     for field in tasks.fields_of(tasks.find(plug_ins(config)[0])):
-        other = field.metadata.get("unless")
+        other, (needed, _, value) = (
+            field.metadata.get("unless"),
+            field.metadata.get("only", "").partition("="),
+        )
         if other and config.task[other]:
-            found[tasks.key_of(field.name)] = tasks.key_of(other)
+            other = tasks.key_of(other)
+            found[tasks.key_of(field.name)] = f'has no effect beside {other}; add --config.{other}="()"'
+        if needed and str(config.task[needed]) != value:
+            needed = tasks.key_of(needed)
+            found[tasks.key_of(field.name)] = f"has no effect without --config.{needed}={value}"
     return found
 
 

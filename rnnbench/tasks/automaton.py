@@ -46,7 +46,7 @@ class Automaton(Walk):
         check_integer("task.num_states", self.num_states, 2)
         check_integer("task.num_letters", self.num_letters, 2)
         check_choice("task.letters", self.letters, KINDS)
-        check_integer("task.automaton", self.automaton, 0)
+        check_integer("task.automaton", self.automaton, 0, below=2**32)
         super().__post_init__()
 
     @property

@@ -66,9 +66,13 @@ class Task(Protocol):
 MEMBERS = tuple(name for name in vars(Task) if not name.startswith("_"))
 
 
-def option(default: Any, help: str, unless: str = "") -> Any:
-    """A field of a task: its default, its meaning, and the field that, once set, makes it meaningless."""
-    return field(default=default, metadata={"help": help, "unless": unless})
+def option(default: Any, help: str, unless: str = "", only: str = "") -> Any:
+    """A field of a task: its default and its meaning.
+
+    unless: the field that, once set, makes it meaningless. only: the value of a field without which it is
+    meaningless, such as "mode=balanced".
+    """
+    return field(default=default, metadata={"help": help, "unless": unless, "only": only})
 
 
 def fields_of(kind: type[Task]) -> tuple[Field, ...]:

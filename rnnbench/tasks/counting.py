@@ -52,7 +52,7 @@ class Counting(Lengths):
     train_lengths: tuple[int, int] = option((2, 40), "shortest and longest training word, both included")
     eval_lengths: tuple = option(((41, 80), (81, 160), (161, 320)), "(low, high) of the evaluation cases")
     words: str = option("anbn", "anbn | anbncn | shuffle")
-    num_types: int = option(2, "types of brackets of shuffle")
+    num_types: int = option(2, "types of brackets of shuffle", only="words=shuffle")
 
     language = "counter"
     theory = theory.COUNTER

@@ -3,6 +3,7 @@
 A *span* is the form of a number in a case that may vary: `64`, or `[3, 40]` for "uniformly from 3…40".
 """
 
+import math
 from math import gcd
 
 import jax
@@ -149,9 +150,10 @@ def check_choice(key: str, value, choices: tuple[str, ...]) -> None:
         raise ConfigError(key, f"must be one of {', '.join(choices)}; it is {value!r}")
 
 
-def check_integer(key: str, value, least: int) -> None:
-    if not is_int(value) or value < least:
-        raise ConfigError(key, f"must be an integer of at least {least}; it is {value!r}")
+def check_integer(key: str, value, least: int, below: float = math.inf) -> None:
+    if not is_int(value) or not least <= value < below:
+        limit = "" if below == math.inf else f" and below {below}"
+        raise ConfigError(key, f"must be an integer of at least {least}{limit}; it is {value!r}")
 
 
 def check_flag(key: str, value) -> None:

@@ -72,7 +72,7 @@ class Dyck:
 
     num_types: int = option(3, "bracket types")
     depth: int = option(3, "maximum nesting depth in training")
-    corruption: float = option(0.5, "share of corrupted sequences")
+    corruption: float = option(0.5, "share of corrupted sequences", only="mode=balanced")
     mode: str = option("balanced", "balanced (is the prefix balanced?) | close (which bracket closes next?)")
     train_lengths: tuple[int, int] = option((32, 32), "shortest and longest training sequence, both included")
     eval_lengths: tuple = option((64, 128, 256), "lengths of the evaluation cases; (low, high) for a mixture")

@@ -66,6 +66,10 @@ class FuzzyRecall(Lengths):
                 "task.num_pairs",
                 f"there are only {strings} keys of up to key_size letters; it is {self.num_pairs}",
             )
+        if strings >= 2**31:
+            raise ConfigError(
+                "task.key_size", f"{strings:.2g} keys of key_tokens letters do not fit into 32 bits"
+            )
         self.train_cases()
         self.cases()
 

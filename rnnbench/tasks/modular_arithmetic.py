@@ -51,7 +51,7 @@ class ModularArithmetic(Lengths):
     modulus: int = option(5, "m; the digits are 0 … m - 1")
     operators: str = option("+-*", "+-* | +-")
     brackets: bool = option(False, "expressions with brackets")
-    depth: int = option(3, "deepest nesting of brackets")
+    depth: int = option(3, "deepest nesting of brackets", only="brackets=True")
     supervision: str = option("every", "targets after every operand, or only at the last one")
 
     def __post_init__(self):

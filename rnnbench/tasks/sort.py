@@ -25,7 +25,9 @@ class Sort(Strings):
         train_lengths, eval_lengths   lengths of the whole, 2n, drawn uniformly from (low, high)
 
     Chance is the best guess from the position: the likeliest i-th smallest of n, which is well above
-    1/num_symbols, as the first are small and the last are large.
+    1/num_symbols, as the first are small and the last are large. Shown answers allow a better guess without
+    memory, the symbol just answered once more: 0.59, 0.80, 0.94 and 0.97 at lengths 16, 40, 128 and 320
+    (chance 0.56, 0.69, 0.82, 0.89). Hardly a sequence is right then.
     Source: Delétang et al. 2023 (arXiv 2207.02098), bucket sort of five symbols, answers hidden.
     """
 

@@ -12,7 +12,9 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
+from rnnbench.config import ConfigError
 from rnnbench.parallel import mesh as meshes
+from rnnbench.store.rows import case_name
 from rnnbench.tasks.contract import Batch, Case, Task, bounds
 
 MAX_BINS = 128
@@ -144,6 +146,9 @@ def metrics(sums: dict[str, np.ndarray], task: Task, case: Case, diverged: bool 
     All are None if the member diverged in training, or if its outputs or loss on this case are not finite.
     """
     count, sequences, asked = int(sums["count"].sum()), int(sums["sequences"]), int(sums["asked"])
+    if not count:
+        reason = f"{sequences} sequences of {case_name(case)} have no target; evaluate more or other ones"
+        raise ConfigError("eval.batches", reason)
     right, ones, said, hits = (int(sums[name].sum()) for name in ("right", "ones", "said_ones", "right_ones"))
     values: dict[str, Any] = {
         "loss": float(sums["loss"]) / count,

@@ -64,7 +64,7 @@ GRAZZI_DELTANET = {
 }  # fmt: skip
 SARROF = {
     "model.dim": 80, "model.layers": 2, "task.mode": "close", "task.num_types": 8, "task.depth": 10,
-    "task.corruption": 0.0, "train.batch_size": 10, "optim.name": "adam", "optim.weight_decay": 0.0,
+    "train.batch_size": 10, "optim.name": "adam", "optim.weight_decay": 0.0,
     "optim.b1": 0.9, "optim.b2": 0.999, "optim.warmup": 0.0, "optim.clip": 0.0,
 }  # fmt: skip
 SARROF_MAMBA = {

@@ -3,6 +3,7 @@
 import itertools
 from collections import Counter
 
+import numpy as np
 import pytest
 from task_samples import SETTINGS, assert_odds, batch, drawn, evenly
 
@@ -123,6 +124,13 @@ def test_mqar_accepts_a_length_that_just_fits(settings):
     task = MQAR(train_pairs=(8, 8), **settings)
     inputs, _, _ = batch(task, task.selection_case(), 4)
     assert (inputs > 0).all()
+
+
+def test_mqar_random_filler_ends_with_the_sequence():
+    settings = {"num_keys": 8, "num_values": 8, "train_pairs": (1, 2), "train_lengths": (16, 64)}
+    task = MQAR(**settings, filler="random")
+    ends = [max(np.flatnonzero(row)) for row in batch(task, task.train_cases()[0][0], 100).inputs]
+    assert min(ends) < 32 and max(ends) > 48
 
 
 def test_mqar_random_filler_is_any_token_and_changes_nothing_else():

@@ -118,6 +118,8 @@ REFUSALS = [
     ("fuzzy_recall", {"num_pairs": 21}, {}, "task.num_pairs"),
     ("fuzzy_recall", {"value_tokens": 1}, {}, "task.value_tokens"),
     ("fuzzy_recall", {"key_size": 0}, {}, "task.key_size"),
+    ("fuzzy_recall", {"key_size": 16}, {}, "task.key_size"),
+    ("automaton", {"automaton": 2**32}, {}, "task.automaton"),
     ("counting", {"words": "anbm"}, {}, "task.words"),
     ("counting", {"num_types": 4}, {}, "task.num_types"),
     ("counting", {"train_lengths": (40, 40)}, {}, "task.train_lengths"),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from helpers import tiny
 
+from rnnbench.config import ConfigError
 from rnnbench.tasks.contract import Batch
 from rnnbench.train import evaluate
 from rnnbench.train.evaluate import (
@@ -101,6 +102,13 @@ def test_sequences_without_targets_count_neither_as_right_nor_as_wrong():
     more = jax.tree.map(lambda x: np.concatenate([x, np.zeros_like(x)]), batch)
     found = metrics(summed([(np.concatenate([logits, logits]), more)]), BINARY, CASE)
     assert found == expected | {"sequences": 14}
+
+
+def test_a_case_without_any_target_is_refused():
+    logits, batch = random_batch(0)
+    nothing = jax.tree.map(np.zeros_like, batch)
+    with pytest.raises(ConfigError, match=r"eval\.batches: 7 sequences of length=24 have no target"):
+        metrics(summed([(logits, nothing)]), BINARY, CASE)
 
 
 def test_scaled_accuracy_is_of_the_headline_above_chance():
