@@ -8,8 +8,8 @@ One cell, trained again in a folder of its own and left out of the table:
 
 Some cells: `--config.study.models=lstm,gru --config.study.tasks=dyck,mqar`. Cells that the table has are not
 run again, so that several machines fill it in turn; `--shard=1/8` takes an eighth. `--dry_run` lists what is
-left. Cost: 45 seconds per cell in the median, and up to five minutes, on one CPU core beside another; some
-six hours on two cores for all.
+left. Cost: 42 seconds per cell in the median, and up to twelve minutes, on one CPU core beside another; some
+five hours on two cores for all.
 """
 
 from configs import study
