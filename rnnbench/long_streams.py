@@ -25,7 +25,7 @@ from rnnbench.report.figures import line
 from rnnbench.report.panels import Panel, Plot, log_ticks
 from rnnbench.report.spread import spreads
 from rnnbench.report.style import style
-from rnnbench.report.summary import title
+from rnnbench.report.summary import labels, title
 from rnnbench.store.paths import place, write_bytes
 from rnnbench.store.rows import case_name, read_jsonl, write_jsonl
 from rnnbench.tasks.contract import Batch, Case, Task, bounds
@@ -106,9 +106,9 @@ def figure(rows: Sequence[dict[str, Any]]) -> Plot:
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
         found.setdefault((row["task"], row["protocol"]), []).append(row)
-    alike = lambda panel: sum(task == panel[0] for task, _ in found) == 1
+    tasks = [task for task, _ in found]
     panels = [
-        _panel(title(task) if alike((task, protocol)) else f"{title(task)} · {protocol}", mine)
+        _panel(title(task) if tasks.count(task) == 1 else f"{title(task)} · {protocol}", mine)
         for (task, protocol), mine in found.items()
     ]
     return Plot("far", "Long streams", "", panels)
@@ -118,8 +118,8 @@ def _panel(name: str, rows: Sequence[dict[str, Any]]) -> Panel:
     of_line: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
         of_line.setdefault((row["cell"], case_name(row["case"])), []).append(row)
-    labels = _labels([mine[0] for mine in of_line.values()])
-    entries = [{"model": mine[0]["model"], "label": label} for label, mine in zip(labels, of_line.values())]
+    firsts = [mine[0] for mine in of_line.values()]
+    entries = [{"model": row["model"], "label": name} for row, name in zip(firsts, _labels(firsts))]
     lines = []
     for entry, mine in zip(entries, of_line.values()):
         ends = [*mine[0]["starts"][1:], mine[0]["case"]["length"]]
@@ -142,16 +142,14 @@ def _panel(name: str, rows: Sequence[dict[str, Any]]) -> Panel:
 
 def _labels(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Per line the model, and what distinguishes it: settings, and the case where the lengths differ."""
-    settings = [row.get("overrides", {}) for row in rows]
-    shared = lambda key: all(key in other and other[key] == settings[0].get(key) for other in settings)
+    models = labels([{"overrides": {}} | row for row in rows])  # older rows have no overrides
     longest = max(row["case"]["length"] for row in rows)
-    labels = []
-    for row, own in zip(rows, settings):
+    found = []
+    for row, model in zip(rows, models):
         length = "" if row["case"]["length"] == longest else f"{row['case']['length']:,}"
         rest = case_name({key: value for key, value in row["case"].items() if key != "length"})
-        told = [f"{key.split('.')[-1]}={value}" for key, value in own.items() if not shared(key)]
-        labels.append(" ".join(filter(None, [row["model"], *told, length, rest])))
-    return labels
+        found.append(" ".join(filter(None, [model, length, rest])))
+    return found
 
 
 def _same(row: dict[str, Any]) -> tuple:

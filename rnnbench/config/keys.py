@@ -61,16 +61,13 @@ def meaningless(config: ConfigDict) -> dict[str, str]:
     """{key: why}, for the fields of this config's task that have no effect."""
     found = {}
     for field in tasks.fields_of(tasks.find(plug_ins(config)[0])):
-        other, (needed, _, value) = (
-            field.metadata.get("unless"),
-            field.metadata.get("only", "").partition("="),
-        )
+        key, other = tasks.key_of(field.name), field.metadata.get("unless")
+        needed, _, value = field.metadata.get("only", "").partition("=")
         if other and config.task[other]:
             other = tasks.key_of(other)
-            found[tasks.key_of(field.name)] = f'has no effect beside {other}; add --config.{other}="()"'
+            found[key] = f'has no effect beside {other}; add --config.{other}="()"'
         if needed and str(config.task[needed]) != value:
-            needed = tasks.key_of(needed)
-            found[tasks.key_of(field.name)] = f"has no effect without --config.{needed}={value}"
+            found[key] = f"has no effect without --config.{tasks.key_of(needed)}={value}"
     return found
 
 

@@ -63,11 +63,17 @@ def summarise(rows: Sequence[dict]) -> list[dict]:
             found.setdefault(identity, []).append(row)
     entries = [_entry(of_entry) for of_entry in map(last_rows, found.values())]
     for group in groups(entries):
-        shared = _shared(group.entries)
-        for entry in group.entries:
-            own = {k: v for k, v in entry["overrides"].items() if k not in shared and k not in _NAMES}
-            entry["label"] = " ".join([entry["model"], *(f"{k.split('.')[-1]}={v}" for k, v in own.items())])
+        for entry, label in zip(group.entries, labels(group.entries)):
+            entry["label"] = label
     return entries
+
+
+def labels(entries: Sequence[dict]) -> list[str]:
+    """Per entry its model and the settings that not all of them share: "lstm dim=64"."""
+    shared = _shared(entries)
+    own = lambda entry: {k: v for k, v in entry["overrides"].items() if k not in shared and k not in _NAMES}
+    told = lambda entry: (f"{k.split('.')[-1]}={v}" for k, v in own(entry).items())
+    return [" ".join([entry["model"], *told(entry)]) for entry in entries]
 
 
 _NAMES = ("model.name", "model.mixer")  # the entry's label already has the model's name

@@ -36,8 +36,8 @@ class Induction(Lengths):
         train_lengths, eval_lengths   lengths, drawn uniformly from (low, high)
 
     Chance is 1/num_symbols. With "every" the last occurrence is `num_symbols` tokens back in the mean, at
-    every length: a reader of the last 15 tokens has 0.90 of 128 with eight symbols. With "last" and "marked"
-    the distance grows with the length.
+    every length: a reader of the last 15 tokens has 0.90 of 128 with eight symbols. With "marked" the
+    distance grows with the length.
     Source: the induction heads of Olsson et al. 2022 (arXiv 2209.11895); "marked" at length 256 is the
     setting of Gu & Dao 2023 (arXiv 2312.00752).
     """

@@ -97,14 +97,14 @@ AUTOMATA = Theorem(
     f"{MERRILL}, theorem 5.1, and Korsky & Berwick 2019 (arXiv 1906.06349), theorem 2.1: an RNN with a sign, "
     "and a GRU, can be any finite automaton",
 )
-# About softmax attention at every length nothing is claimed: the theorems are about hard attention (Yang et
-# al. 2024, arXiv 2310.13897) or weights that grow with the length.
 WINDOW = Theorem(
     False,
     ATTENTION,
     "Beltagy et al. 2020 (arXiv 2004.05150), section 3.1: the receptive field is a window for each layer",
     presets=("window",),
 )
+# About softmax attention at every length nothing is claimed: the theorems are about hard attention (Yang et
+# al. 2024, arXiv 2310.13897) or weights that grow with the length.
 STAR_FREE = (
     Theorem(
         True,
