@@ -56,6 +56,7 @@ DECAY_FIRST = lambda q, k, v, beta, g: (q, k, v, g, beta)
 UNSCALED = lambda q, *inputs: (q * np.sqrt(q.shape[-1]), *inputs)  # for what divides q by √K
 HEADS_FIRST = lambda *inputs: tuple(np.swapaxes(x, 1, 2) for x in UNSCALED(*inputs))
 ONE = {"scale": 1.0}
+LOGARITHM = lambda a, b: (b, np.log(a))  # the decay of hgrn
 GATED, LINEAR = "gated_delta_rule.naive", "linear_attn.naive"
 PRODUCT = "gated_delta_product.naive.naive_recurrent_gated_delta_product"
 
@@ -99,14 +100,20 @@ PEERS: dict[str, Peer] = {
     **fla("triton", "delta_rule", "delta_rule.chunk_delta_rule", on=ON_GPU, **ONE),
     **fla("naive", "gated_delta_rule", f"{GATED}.naive_recurrent_gated_delta_rule", **ONE),
     **fla("chunked", "gated_delta_rule", f"{GATED}.naive_chunk_gated_delta_rule", DECAY_FIRST, **ONE),
+    **fla(
+        "triton", "gated_delta_rule", "gated_delta_rule.chunk_gated_delta_rule", DECAY_FIRST, ON_GPU, **ONE
+    ),
     **fla("naive", "channel_gated_delta_rule", "kda.naive.naive_recurrent_kda", DECAY_FIRST, **ONE),
     **fla("chunked", "channel_gated_delta_rule", "kda.naive.naive_chunk_kda", DECAY_FIRST, **ONE),
+    **fla("triton", "channel_gated_delta_rule", "kda.chunk_kda", DECAY_FIRST, ON_GPU, **ONE),
     **fla("naive", "generalised_delta_rule", PRODUCT, side_by_side, num_householder=STEPS, **ONE),
     **fla("naive", "linear_attention", f"{LINEAR}.naive_recurrent_linear_attn", **ONE),
     **fla("chunked", "linear_attention", f"{LINEAR}.naive_chunk_linear_attn", **ONE),
     **fla("triton", "linear_attention", "linear_attn.chunk_linear_attn", on=ON_GPU, normalize=False, **ONE),
     **fla("naive", "gated_linear_attention", "gla.naive.naive_recurrent_gla", UNSCALED),
-    **fla("naive", "linear_scan", "hgrn.naive.naive_recurrent_hgrn", lambda a, b: (b, np.log(a))),
+    **fla("triton", "gated_linear_attention", "gla.chunk_gla", on=ON_GPU, **ONE),
+    **fla("naive", "linear_scan", "hgrn.naive.naive_recurrent_hgrn", LOGARITHM),
+    **fla("triton", "linear_scan", "hgrn.chunk_hgrn", LOGARITHM, ON_GPU),
     "mamba_ssm:selective_scan": Peer("selective_scan", "mamba_ssm", ON_GPU, MAMBA),
     "jla:delta_rule": Peer("delta_rule", "jla", BY_JAX, jla("delta_rule", jla_delta_rule)),
     "jla:linear_attention": Peer(

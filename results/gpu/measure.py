@@ -1,15 +1,17 @@
-"""Figures of one GPU: ops beside other packages' kernels, a population beside single runs, papers' settings.
+"""Figures of one GPU: a population beside single runs, other packages' kernels, layers, papers' settings.
 
     python results/gpu/measure.py --out=runs/gpu                     as much of all parts as ten minutes allow
-    python results/gpu/measure.py --out=runs/gpu --parts=ops,peers --minutes=4
+    python results/gpu/measure.py --out=runs/gpu --parts=peers,layers --minutes=6
     python results/gpu/measure.py --out=runs/try --tiny --minutes=30   the same in miniature, anywhere
 
 Each part runs some of the project's own commands and prints them as they start. Compiling takes most of their
-time, so commands run several at a time: training commands at once, and those that are timed first in a
-rehearsal, which fills JAX's compilation cache, and then alone. Every command writes as it goes, so that a
-part that runs out of time leaves what it has in --out: the bench's JSON, workdirs, a log per command.
-The peers need flash-linear-attention and PyTorch. A run that is stopped keeps its checkpoint, and the same
-command resumes it: twelve members of a `literature` protocol take some half an hour.
+time, so training commands run side by side, and everything that is timed is first rehearsed, one process per
+name and as many at once as there are cores. That fills the compilation caches of JAX and Triton; what is not
+ready after 60 % of the time is stopped. Then the same commands are timed, one alone. Every command writes as
+it goes, so that a part that runs out of time leaves what it has in --out: the bench's JSON, workdirs, a log
+per command. The peers need flash-linear-attention, mamba_ssm and PyTorch. A training run that is stopped
+keeps its checkpoint, and the same command resumes it: twelve members of a `literature` protocol take half an
+hour.
 """
 
 import argparse
@@ -21,18 +23,32 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PARITY = ("lstm", "deltanet_neg", "mamba_neg", "deltanet", "mamba", "gpt")
+POPULATIONS = "lstm,deltanet,mamba,gpt"
+MATRIX = "delta_rule,linear_attention,gated_delta_rule,channel_gated_delta_rule,gated_linear_attention"
+SCANS = "selective_scan,linear_scan"
+FORMS = ("selective_scan:segments", "selective_scan:chunked")
+PRESETS = "deltanet,linear_transformer,mamba,lru,gpt,lstm"
+LAYERS = "--what=mixers,steps"
+TIMED = ("population", "peers", "layers", "segments", "ops")
+REHEARSED = 0.6  # of the time
 BENCH, PEERS, LAUNCH = ("-m", "rnnbench.bench"), ("results/bench/peers.py",), ("launch.py",)
 
 
 def commands(out: Path, tiny: bool) -> dict[str, list[tuple[str, list[str]]]]:
     """part -> (name, command line after the interpreter) of its commands, the most wanted first."""
-    lengths, batch = ("32", "2") if tiny else ("2048", "8")
     quick = ["--repeats=1", "--budget=20"] if tiny else ["--repeats=5"]
-    # Heads of 64 for the matrix states, 1024 channels of 16 states for the scans.
-    heads = [f"--lengths={lengths}", f"--batch={batch}", f"--dim={16 if tiny else 512}", "--heads=8", *quick]
-    wide = [f"--lengths={lengths}", f"--batch={batch}", f"--dim={16 if tiny else 1024}", *quick]
-    members = ["--lengths=16", "--dim=16", *quick] if tiny else ["--lengths=256", "--dim=128", *quick]
-    matrix, scans = "--names=delta_rule,linear_attention", "--names=linear_scan,selective_scan"
+    dtypes = ("bfloat16", "float32")
+
+    def sizes(length: int, batch: int, **dims: int) -> list[str]:
+        length, batch = (32, 2) if tiny else (length, batch)
+        dims = {name: min(size, 16) if tiny else size for name, size in dims.items()}
+        return [f"--lengths={length}", f"--batch={batch}", *(f"--{k}={n}" for k, n in dims.items()), *quick]
+
+    # Heads of 64 for the matrix states; 1024 channels of 16 states for the scans and inside Mamba's mixer.
+    heads, channels = sizes(2048, 8, dim=512, heads=8), sizes(2048, 8, dim=1024)
+    model = sizes(2048, 8, dim=512, heads=8, mlp_dim=1024)
+    members = sizes(256, 32, dim=128)
+    of_ops = ("heads", f"--names={MATRIX}", heads), ("channels", f"--names={SCANS}", channels)
 
     def timed(name: str, *command: str) -> tuple[str, list[str]]:
         return name, [*command, f"--json={out}/{name}.json"]
@@ -42,34 +58,46 @@ def commands(out: Path, tiny: bool) -> dict[str, list[tuple[str, list[str]]]]:
         few += ["--config.train.batch_size=2", "--config.population.learning_rates=(0.001,)"]
         return name, [*LAUNCH, *flags, *(few if tiny else []), f"--workdir={out}/{name}"]
 
-    dtypes = ("bfloat16", "float32")
-    ops = [
-        timed(f"ops_{shape}_{dtype}", *BENCH, "--what=ops", names, *sizes, f"--dtype={dtype}")
-        for dtype in dtypes
-        for shape, names, sizes in (("heads", matrix, heads), ("channels", scans, wide))
-    ]
-    peers = [timed(f"peers_{dtype}", *PEERS, matrix, *heads, f"--dtype={dtype}") for dtype in dtypes]
-    peers.append(timed("peers_lstm", *PEERS, "--names=lstm", *heads))
-    population = [
-        timed(f"population_{name}", *BENCH, "--population", f"--names={name}", *members)
-        for name in ("lstm", "deltanet")
-    ]
-    parity = [
-        trained(f"parity_{name}", f"--config=configs/bit_parity.py:{name},literature") for name in PARITY
-    ]
-    mqar = [
-        trained(f"mqar_{name}", f"--config=configs/mqar.py:{name},literature")
-        for name in ("deltanet", "gpt", "mamba")
-    ]
-    return {"ops": ops, "peers": peers, "population": population, "parity": parity, "mqar": mqar}
+    return {
+        "population": [
+            timed("population", *BENCH, "--population", "--members=16", f"--names={POPULATIONS}", *members)
+        ],
+        "peers": [
+            timed("peers_heads", *PEERS, f"--names={MATRIX}", *heads, "--dtype=bfloat16"),
+            timed("peers_channels", *PEERS, f"--names={SCANS}", *channels),
+            timed("peers_lstm", *PEERS, "--names=lstm", *heads),
+        ],
+        "layers": [
+            timed(f"layers_{dtype}", *BENCH, LAYERS, f"--names={PRESETS}", *model, f"--dtype={dtype}")
+            for dtype in dtypes
+        ],
+        "segments": [timed("segments", *BENCH, "--compare", *FORMS, *channels)],
+        "ops": [
+            timed(f"ops_{shape}_{dtype}", *BENCH, "--what=ops", names, *of_shape, f"--dtype={dtype}")
+            for dtype in dtypes
+            for shape, names, of_shape in (of_ops)
+        ],
+        "parity": [
+            trained(f"parity_{name}", f"--config=configs/bit_parity.py:{name},literature") for name in PARITY
+        ],
+        "mqar": [
+            trained(f"mqar_{name}", f"--config=configs/mqar.py:{name},literature")
+            for name in ("deltanet", "gpt", "mamba")
+        ],
+    }
 
 
 def rehearsal(jobs: list[tuple[str, list[str]]]) -> list[tuple[str, list[str]]]:
-    """The commands with one sample of each row."""
-    quick = lambda flag: (
-        "--repeats=1" if flag.startswith("--repeats=") else flag.replace(".json", "_once.json")
-    )
-    return [(f"{name}_once", [quick(flag) for flag in command]) for name, command in jobs]
+    """The commands once for each of their names, with one sample of each row."""
+    found = []
+    for job, command in jobs:
+        (names,) = [flag for flag in command if flag.startswith("--names=")] or [""]
+        for name in names.removeprefix("--names=").split(","):
+            once = f"{job}_{name}_once" if name else f"{job}_once"
+            flags = [flag for flag in command if not flag.startswith(("--names=", "--repeats=", "--json="))]
+            flags += [f"--names={name}"] * bool(name) + ["--repeats=1"]
+            found.append((once, flags))
+    return found
 
 
 def run_all(
@@ -116,7 +144,8 @@ def main() -> int:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for everything that is written")
     parser.add_argument("--minutes", type=float, default=10.0, help="time in all (default 10)")
-    parser.add_argument("--parts", default="population,ops,peers,parity,mqar", help="which, in this order")
+    parts = ",".join(commands(Path(), tiny=True))
+    parser.add_argument("--parts", default=parts, help=f"which, in this order (default {parts})")
     parser.add_argument(
         "--tiny", action="store_true", help="in miniature: tries the commands, measures nothing"
     )
@@ -126,14 +155,14 @@ def main() -> int:
     if unknown := [name for name in args.parts.split(",") if name not in parts]:
         parser.error(f"argument --parts: unknown {unknown[0]!r}; choose from: {' '.join(parts)}")
     out.mkdir(parents=True, exist_ok=True)
-    end = time.time() + 60 * args.minutes
-    for part in args.parts.split(","):
-        several = min(8, os.cpu_count() or 1)
-        if part in ("ops", "peers", "population"):
-            run_all(rehearsal(parts[part]), out, several, end)
-            run_all(parts[part], out, 1, end)
-        else:
-            run_all(parts[part], out, several, end, tuned=False)
+    start, seconds = time.time(), 60 * args.minutes
+    chosen = args.parts.split(",")
+    several = min(16, os.cpu_count() or 1)
+    to_time = [job for part in chosen if part in TIMED for job in parts[part]]
+    run_all(rehearsal(to_time), out, several, start + REHEARSED * seconds)
+    run_all(to_time, out, 1, start + seconds)
+    to_train = [job for part in chosen if part not in TIMED for job in parts[part]]
+    run_all(to_train, out, several, start + seconds, tuned=False)
     return 0
 
 

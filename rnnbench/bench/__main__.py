@@ -49,9 +49,17 @@ def parser() -> argparse.ArgumentParser:
     add("--names", type=run.words(*OPS, *PRESETS), default=(), help="only these ops and presets")
     add("--compare", nargs=2, metavar=("A", "B"), help="op[:impl[:chunk]], mixer:PRESET or step:PRESET")
     add("--sampling", action="store_true", help="share of sampling in the train step, per task")
-    add("--population", action="store_true", help="eight members compared with eight single runs")
-    add("--devices", type=run.numbers, help="eight members on so many devices compared with one device: 2,4")
+    add("--population", action="store_true", help="members in one program compared with single runs")
+    add("--devices", type=run.numbers, help="members on so many devices compared with one device: 2,4")
+    add("--members", type=_even, default=8, help="how many, half of them per learning rate (default 8)")
     return parser
+
+
+def _even(text: str) -> int:
+    number = run.at_least(2)(text)
+    if number % 2:
+        raise argparse.ArgumentTypeError(f"must be even; it is {text}")
+    return number
 
 
 def plan(args: argparse.Namespace) -> list[Section]:
@@ -77,9 +85,10 @@ def plan(args: argparse.Namespace) -> list[Section]:
     if args.sampling:
         sections.append(Section("sampling", comparisons(sampling(chosen, few), few, args.budget)))
     if args.population:
-        sections.append(Section("population", comparisons(populations(chosen, few), few, args.budget)))
+        pairs = populations(chosen, few, args.members)
+        sections.append(Section("population", comparisons(pairs, few, args.budget)))
     if args.devices:
-        pairs = over_devices(chosen, few, args.devices)
+        pairs = over_devices(chosen, few, args.devices, args.members)
         sections.append(Section("devices", comparisons(pairs, few, args.budget)))
     return sections
 

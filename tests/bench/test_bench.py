@@ -92,6 +92,14 @@ def test_sampling_and_population(tmp_path, monkeypatch):
     assert_sane(population)
 
 
+def test_the_number_of_members(capsys):
+    (section,) = benched.planned(bench.parser(), bench.plan, "--population", "--lengths=4", "--members=16")
+    assert {job.label for job in section.jobs} == {"16 members:deltanet and 16 runs:deltanet, T = 4"}
+    with pytest.raises(SystemExit):
+        bench.main(["--population", "--members=3"])
+    assert "--members: must be even; it is 3" in capsys.readouterr().err
+
+
 def test_members_on_several_devices(tmp_path):
     (row,) = results(tmp_path, "--lengths=4", "--devices=2", "--names=lstm")["devices"]
     assert (row["a"], row["b"]) == ("8 members on 2:lstm", "8 members on 1:lstm")

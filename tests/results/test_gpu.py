@@ -3,10 +3,14 @@
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+from benched import planned
 from launched import environment
+
+from rnnbench.bench import __main__ as bench
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "results" / "gpu" / "measure.py"
@@ -20,15 +24,35 @@ def measure(*arguments, timeout=600):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", ["ops", "population", "mqar"])
+@pytest.mark.parametrize("part", ["segments", "mqar"])
 def test_a_part_in_miniature(part, tmp_path):
     done = measure(f"--out={tmp_path}", f"--parts={part}", "--tiny", "--minutes=9")
     assert done.returncode == 0 and "stopped" not in done.stdout
     codes = [line.rsplit(" ", 1)[1] for line in done.stdout.splitlines() if "ended with exit code" in line]
     logs = {path.name: path.read_text()[-600:] for path in tmp_path.glob("*.log")}
     assert codes and set(codes) == {"0"}, logs
-    written = list(tmp_path.glob("mqar_*/results.jsonl" if part == "mqar" else "*.json"))
-    assert len(written) == len(codes)
+    if part == "mqar":
+        assert len(list(tmp_path.glob("mqar_*/results.jsonl"))) == len(codes)
+    else:  # once to compile, once to time
+        assert len(codes) == 2 and [path.name for path in tmp_path.glob("*.json")] == [f"{part}.json"]
+
+
+def test_every_timed_command_can_be_planned(monkeypatch):
+    """Also those whose peers are not installed here, and each of them in rehearsal, one name at a time."""
+    monkeypatch.syspath_prepend(SCRIPT.parent)
+    monkeypatch.syspath_prepend(ROOT / "results" / "bench")
+    script, peers = import_module("measure"), import_module("peers")
+    parts = script.commands(Path("runs/gpu"), tiny=False)
+    assert set(script.TIMED) < set(parts)
+    for part in script.TIMED:
+        timed, once = parts[part], script.rehearsal(parts[part])
+        names = lambda jobs: {flag for _, command in jobs for flag in command if flag.startswith("--names=")}
+        assert names(once) == {
+            f"--names={name}" for flag in names(timed) for name in flag.removeprefix("--names=").split(",")
+        }
+        for _, command in timed + once:
+            module, given = (peers, command[1:]) if "peers" in command[0] else (bench, command[2:])
+            planned(module.parser(), module.plan, *(flag for flag in given if "--json" not in flag))
 
 
 def test_what_runs_out_of_time_is_stopped(tmp_path):
