@@ -1,9 +1,11 @@
 """Mamba's selective state space recurrence."""
 
 import functools
+import importlib.util
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import AxisType
 
 from rnnbench.ops import over_time
 from rnnbench.ops.chunks import (
@@ -19,11 +21,18 @@ from rnnbench.ops.chunks import (
 from rnnbench.ops.linear_scan import scan_along
 
 IMPLS = ("chunked", "segments", "sequential")
+CHUNKS = dict.fromkeys(IMPLS, 64) | {"pallas": 4}
 # impl, names, chunk of each, steps per iteration of a loop. On a CPU what is computed side by side should be
-# in the cache; on a GPU a step takes as long as starting its kernels (results/gpu).
+# in the cache; on a GPU a step takes as long as starting its kernels, unless all are in one (results/gpu).
 DEFAULTS = {
-    "cpu": ("sequential", IMPLS, {"chunked": 4, "segments": 16, "sequential": 16}, 1),
-    "accelerator": ("segments", IMPLS, dict.fromkeys(IMPLS, 64), 4),
+    "cpu": (
+        "sequential",
+        ("pallas", *IMPLS),
+        CHUNKS | {"chunked": 4, "segments": 16, "sequential": 16},
+        1,
+    ),
+    "gpu": ("pallas", ("pallas", *IMPLS), CHUNKS, 4),
+    "accelerator": ("segments", IMPLS, CHUNKS, 4),
 }
 SIDE_BY_SIDE = 8  # segments at most
 
@@ -51,14 +60,17 @@ def selective_scan(
     negative_eigenvalues: Ā_t = 2 exp(Δ_t A) − 1, whose eigenvalues reach down to −1.
 
     impl: "chunked" (`jax.lax.associative_scan` inside a chunk of time), "sequential" (`jax.lax.scan` inside,
-    with a gradient written by hand; default on a CPU) or "segments" (the same in up to 8 chunks at once, and
-    `associative_scan` for the states between them; default on accelerators). Only the states of these chunks
-    exist at once, in the backward pass as well: it keeps the states between them and recomputes those inside.
+    with a gradient written by hand; default on a CPU), "segments" (the same in up to 8 chunks at once, and
+    `associative_scan` for the states between them; default on TPUs) or "pallas" (one kernel for all steps;
+    default on a GPU unless the sequences are split over devices). Only the states of these chunks exist at
+    once, in the backward pass as well: it keeps the states between them and recomputes those inside.
     chunk: a power of two, default by platform. ValueError for an unknown impl or another chunk.
 
     Source: Gu & Dao 2023, arXiv 2312.00752; negative eigenvalues: Grazzi et al. 2024, arXiv 2411.12537.
     """
-    impl, default_chunks, unroll = choose("selective_scan", DEFAULTS, impl)
+    given, (impl, default_chunks, unroll) = impl, choose("selective_scan", DEFAULTS, impl)
+    if impl == "pallas" and given is None and not (axis_name is None and _kernel_can_run(u)):
+        impl = "segments"
     length = u.shape[1]
     chunk = chunk_length("selective_scan", chunk, default_chunks[impl], length)
     dtype = accumulator_dtype(u, delta, A)
@@ -74,32 +86,58 @@ def selective_scan(
         state = over_time.start_of_selective_scan(
             alone, u, delta, A, B, C, state.astype(dtype), plain, axis_name
         )
-    chunks = -(-length // chunk)
-    size = chunk if impl == "chunked" else -(-length // chunks)  # 40 steps: two pieces of 20, without padding
-    group = -(-chunks // -(-chunks // SIDE_BY_SIDE)) if impl == "segments" else 1
     # D last: it is the longest axis, and the sums over N then add whole vectors along it.
     state, A = jnp.swapaxes(state, 1, 2).astype(dtype), A.T.astype(dtype)
+    wide_u, delta, B, C = (x.astype(dtype) for x in (u, delta, B, C))
+    if impl == "pallas":
+        from rnnbench.ops import selective_scan_pallas as kernel  # takes half a second, and no CPU needs it
 
-    def parallel(h, inputs):
-        decay, added, C = _transition(A[None, None], jax.tree.map(_joined, inputs), negative_eigenvalues)
+        y, state = kernel.selective_scan(wide_u, delta, A, B, C, state, reset, negative_eigenvalues, chunk)
+    else:
+        group = SIDE_BY_SIDE if impl == "segments" else 1
+        parallel = impl == "chunked"
+        inputs = delta, delta * wide_u, B, C, reset
+        y, state = _in_chunks(A, inputs, state, negative_eigenvalues, parallel, chunk, group, unroll)
+    if D is not None:
+        y = y + D.astype(dtype)[None, None] * wide_u
+    state = jnp.swapaxes(state, 1, 2)
+    return y.astype(u.dtype), state if axis_name is None else over_time.of_last(state, axis_name)
+
+
+def _kernel_can_run(x):
+    """Whether Pallas' Triton backend exists (jax deprecates it since 0.11) and the call stays on its device.
+
+    The compiler cannot split a kernel, as it splits a batch over an automatic mesh axis, and the kernel says
+    nothing of what varies over a manual one.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    sizes = [size for size, kind in zip(mesh.axis_sizes, mesh.axis_types) if kind == AxisType.Auto]
+    varying = getattr(getattr(jax.typeof(x), "mat", None), "varying", ())
+    alone = all(size == 1 for size in sizes) and not varying
+    return alone and importlib.util.find_spec("jax.experimental.pallas.triton") is not None
+
+
+def _in_chunks(A, inputs, state, negative, parallel, chunk, group, unroll):
+    """(y [B, T, D], final state [B, N, D]) of at most `group` chunks at once; `parallel`: a scan in each."""
+    length = inputs[0].shape[1]
+    chunks = -(-length // chunk)
+    size = chunk if parallel else -(-length // chunks)  # 40 steps: two pieces of 20, without padding
+    group = -(-chunks // -(-chunks // group))
+
+    def in_parallel(h, inputs):
+        decay, added, C = _transition(A[None, None], jax.tree.map(_joined, inputs), negative)
         h = scan_along(decay, added, h, 0, "associative")
         return h[-1], jnp.sum(h * C, axis=2)[:, None]
 
     def in_steps(h, inputs):
-        return _scan_segments(negative_eigenvalues, unroll, h, A[None], inputs)
+        return _scan_segments(negative, unroll, h, A[None], inputs)
 
     def time_first(x):
         """[groups, size, segments of the group, B, ...]"""
         return jnp.moveaxis(split_time(x, size, group), 3, 1)
 
-    delta, B, C = (x.astype(dtype) for x in (delta, B, C))
-    xs = jax.tree.map(time_first, (delta, delta * u.astype(dtype), B, C, reset))
-    state, y = scan_chunks(parallel if impl == "chunked" else in_steps, state, xs)
-    y = join_time(jnp.moveaxis(y, 1, 3), length)
-    if D is not None:
-        y = y + D.astype(dtype)[None, None] * u.astype(dtype)
-    state = jnp.swapaxes(state, 1, 2)
-    return y.astype(u.dtype), state if axis_name is None else over_time.of_last(state, axis_name)
+    state, y = scan_chunks(in_parallel if parallel else in_steps, state, jax.tree.map(time_first, inputs))
+    return join_time(jnp.moveaxis(y, 1, 3), length), state
 
 
 def _transition(A, inputs, negative):

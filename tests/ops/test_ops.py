@@ -10,6 +10,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 from helpers import assert_trees_close
+from jax.sharding import AxisType
 
 from rnnbench.ops import naive
 from rnnbench.ops.block_scan import block_scan
@@ -148,6 +149,7 @@ OPS = {
             {"impl": "segments", "chunk": 4},
             {"impl": "chunked", "chunk": 16},
             {"impl": "sequential", "chunk": 8},
+            {"impl": "pallas"},  # interpreted
         ),
     ),
     "linear_attention": (
@@ -348,6 +350,44 @@ def test_the_selective_scan_goes_step_by_step_on_a_cpu():
     assert program() == program(impl="sequential", chunk=16) != program(impl="sequential", chunk=4)
     assert program() != program(impl="segments")
     assert program(impl="chunked") == program(impl="chunked", chunk=4) != program(chunk=4)
+
+
+@pytest.mark.parametrize("length, chunk", [(1, None), (10, 2)])
+def test_the_kernel_of_the_selective_scan_fills_its_blocks(length, chunk):
+    """11 channels and 5 states, where a program has 8 channels and states in fours; all options at once."""
+    rng = np.random.default_rng(length)
+    u, B, C = (normal(rng, BATCH, length, n) for n in (11, 5, 5))
+    A, state = -np.exp(normal(rng, 11, 5)), normal(rng, BATCH, 11, 5)
+    inputs = u, np.exp(normal(rng, *u.shape) - 1), A, B, C, normal(rng, 11), state
+    options = {"negative_eigenvalues": True, "reset": rng.random((BATCH, length)) < 0.3}
+    expected = naive.values(naive.selective_scan, *inputs, **options)
+    weights = tuple(normal(rng, *x.shape) for x in expected)
+    expected = expected, naive.gradients(naive.selective_scan, weights, *inputs, **options)
+    found = value_and_gradients(selective_scan, inputs, weights, impl="pallas", chunk=chunk, **options)
+    assert_trees_close(scaled(found, expected), scaled(expected, expected), atol=5e-6)
+
+
+def test_a_gpu_runs_the_selective_scan_in_one_kernel(monkeypatch):
+    """Unless the compiler would have to split the kernel, or jax has no Triton backend for it any more."""
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    u, B, A = jnp.zeros((2, 8, 3)), jnp.zeros((2, 8, 4)), jnp.zeros((3, 4))
+    one_kernel = lambda run: "pallas_call" in str(jax.make_jaxpr(run)(u, u, A, B, B))
+    whole = lambda *inputs: selective_scan(*inputs)[0]
+    assert one_kernel(whole)
+    # As the trainer has it: members on the manual axis `seed`, the batch on the automatic axis `data`.
+    for sizes, expected in (((2, 1), True), ((1, 2), False)):
+        mesh = jax.make_mesh(
+            sizes, ("seed", "data"), axis_types=(AxisType.Auto,) * 2, devices=jax.devices()[:2]
+        )
+        member = jax.shard_map(
+            whole, mesh=mesh, in_specs=jax.P(), out_specs=jax.P(), axis_names={"seed"}, check_vma=False
+        )
+        assert one_kernel(member) is expected
+    whole = lambda u, delta, A, *rest: selective_scan(u, delta, A, *rest, state=u[:, 0, :, None] * A[None])[0]
+    varying = jax.shard_map(whole, mesh=mesh, in_specs=jax.P("seed"), out_specs=jax.P("seed"))
+    assert not one_kernel(varying)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert not one_kernel(whole)
 
 
 @pytest.mark.parametrize("op", [linear_attention, delta_rule])
