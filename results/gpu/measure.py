@@ -26,10 +26,10 @@ PARITY = ("lstm", "deltanet_neg", "mamba_neg", "deltanet", "mamba", "gpt")
 POPULATIONS = "lstm,deltanet,mamba,gpt"
 MATRIX = "delta_rule,linear_attention,gated_delta_rule,channel_gated_delta_rule,gated_linear_attention"
 SCANS = "selective_scan,linear_scan"
-FORMS = ("selective_scan:segments", "selective_scan:chunked")
+FORMS = {"pallas": "segments", "segments": "chunked"}  # of the selective scan, against each other
 PRESETS = "deltanet,linear_transformer,mamba,lru,gpt,lstm"
 LAYERS = "--what=mixers,steps"
-TIMED = ("population", "peers", "layers", "segments", "ops")
+TIMED = ("population", "peers", "layers", "forms", "ops")
 REHEARSED = 0.6  # of the time
 BENCH, PEERS, LAUNCH = ("-m", "rnnbench.bench"), ("results/bench/peers.py",), ("launch.py",)
 
@@ -71,7 +71,10 @@ def commands(out: Path, tiny: bool) -> dict[str, list[tuple[str, list[str]]]]:
             timed(f"layers_{dtype}", *BENCH, LAYERS, f"--names={PRESETS}", *model, f"--dtype={dtype}")
             for dtype in dtypes
         ],
-        "segments": [timed("segments", *BENCH, "--compare", *FORMS, *channels)],
+        "forms": [
+            timed(a, *BENCH, "--compare", f"selective_scan:{a}", f"selective_scan:{b}", *channels)
+            for a, b in FORMS.items()
+        ],
         "ops": [
             timed(f"ops_{shape}_{dtype}", *BENCH, "--what=ops", names, *of_shape, f"--dtype={dtype}")
             for dtype in dtypes
