@@ -1,11 +1,11 @@
 """The mixers, which move information along time. One NNX module per file, which ends with its presets.
 
-`Mixer(dim, *, rngs, **options)`; `init_state(batch, max_length) -> state` of static shapes;
+`Mixer(dim, *, rngs, dtype, **options)`; `init_state(batch, max_length) -> state` of static shapes;
 `__call__(x [B, T, D], state=None) -> (y [B, T, D], state)`. One token (T = 1) is the decoding step, and a
 sequence fed in pieces with the state carried gives the same output as in one piece.
 `python -m rnnbench.check` checks whether your mixer satisfies this contract. A mixer whose call also takes
 `axis_name` can be split over time (see ops/over_time.py): x is then this device's part of the sequence, and
-the states are those of the whole sequence.
+the states are those of the whole sequence. One that takes `reset` can have several sequences packed into one.
 """
 
 from typing import Any

@@ -1,7 +1,7 @@
 """The tasks: a frozen dataclass per file, whose fields are the task's options (see contract.py).
 
 The name of its file is the task's name. `config.task` holds the fields of the chosen task; a field
-`eval_lengths` is `config.eval.lengths`.
+`eval_X` is `config.eval.X`.
 """
 
 from dataclasses import is_dataclass
