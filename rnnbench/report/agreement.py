@@ -16,15 +16,15 @@ PROPERTIES = {
 }
 VERDICTS = {"yes": "can", "no": "cannot", "open": "open"}
 TOLD = {
-    "ring": "Possible in theory, and no seed holds the longest",
+    "ring": "Possible in theory, and no seed of any learning rate holds the longest",
     "cross": "Impossible in theory at every length, and a seed holds the longest here",
 }
 HEAD = ("property", "value", "theory", "holds", "in part", "does not hold")
 NOTE = (
     "A cell holds if its median seed holds the longest multiple of the training length that was tested, in "
-    "part if only its best seed does. The counts are of the cells that have rows, one per preset and task. "
-    "The lists name the exceptions; in brackets is how far the median seed holds, and the worst and the best "
-    "if they differ."
+    "part if only another seed does, be it of another learning rate. The counts are of the cells that have "
+    "rows, one per preset and task. The lists name the exceptions; in brackets is how far the median seed "
+    "holds, and the worst and the best if they differ."
 )
 
 
@@ -44,7 +44,7 @@ def counts(panel: Map) -> Iterator[tuple[str, str, str, int, int, int]]:
 def outcome(cell: Reach) -> str:
     if cell.median == cell.longest:
         return "holds"
-    return "in part" if cell.best == cell.longest else "does not hold"
+    return "in part" if cell.any == cell.longest else "does not hold"
 
 
 def exceptions(panel: Map) -> dict[tuple[str, str], list[str]]:

@@ -98,9 +98,13 @@ def _table(group: Group, values: dict[str, dict[str, Value]], best: dict[str, st
     for label, of in values.items():
         shown = [_shown(of.get(case), best[case], spread) for case in group.cases]
         lines.append(" & ".join([escape(label), *shown]) + r" \\")
+    chance = " & ".join(["chance", *(number(each["chance"]) for each in group.cases.values())])
+    lines += [r"\midrule", rf"{chance} \\"]
+    counts = sorted({len(entry["seeds"]) for entry in group.entries})
+    seeds = f"{'--'.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} seed{'s' * (counts[-1] > 1)}"
     caption = (
-        f"{escape(group.name)}: {escape(group.headline)}, {SPREADS[spread]}, at the learning rate with the "
-        f"best median at {escape(words(group.train_case))}. {BOLD}"
+        f"{escape(group.name)}: {escape(group.headline)}, {SPREADS[spread]}, {seeds}, at the learning rate "
+        f"with the best median at {escape(words(group.train_case))}. {BOLD}"
     )
     return "\n".join([
         r"\begin{table}", r"\centering", rf"\caption{{{caption}}}",

@@ -29,8 +29,8 @@ CAPTION = (
     "training case, beyond it of the hardest case of the length. Colour and number: the median over seeds at "
     "the learning rate whose median is best at 1×; below, the worst and the best seed, if they differ. 0: it "
     "does not learn the training length. Ring: theory says that it can, at some depth and width, and no seed "
-    "holds the longest. Cross: theory says that it cannot at every length, and a seed holds the longest "
-    "here. White: not run."
+    "of any learning rate holds the longest. Cross: theory says that it cannot at every length, and a seed "
+    "holds the longest here. White: not run."
 )
 
 
@@ -38,12 +38,14 @@ CAPTION = (
 class Reach:
     """A cell: up to which multiple the median, the worst and the best seed hold, 0 for none.
 
-    `longest` is the largest multiple tested, `theory` the verdict for every length.
+    `any` is the best seed of any learning rate, `longest` the largest multiple tested, `theory` the verdict
+    for every length.
     """
 
     median: int
     min: int
     best: int
+    any: int
     longest: int
     theory: str
     entry: dict
@@ -51,9 +53,9 @@ class Reach:
     @property
     def mark(self) -> str:
         """ "ring": theory says that it can, but no seed does; "cross": that it cannot, but a seed does."""
-        if self.theory == "yes" and self.best < self.longest:
+        if self.theory == "yes" and self.any < self.longest:
             return "ring"
-        return "cross" if self.theory == "no" and self.best == self.longest > 1 else ""
+        return "cross" if self.theory == "no" and self.any == self.longest > 1 else ""
 
     @property
     def text(self) -> str:
@@ -156,21 +158,30 @@ def verdict_of(entry: dict, task: Task | None) -> str:
 def reach(entry: dict, theory: str = "open") -> Reach:
     """How far an entry holds, from its cases at the multiples of its training length."""
     at = shares(entry)
+    held = _held(at)
+    others = (_held(shares(entry, rate))["best"] for rate in entry["other_rates"])
+    return Reach(*held.values(), max([held["best"], *others]), max(at), theory, entry)
+
+
+def _held(at: dict[int, dict[str, float]]) -> dict[str, int]:
+    """The multiple up to which the median, the worst and the best seed hold."""
     held = {}
     for which in SPREAD:
         holds = [multiple for multiple, share in at.items() if share[which] >= HOLDS]
         lost = [multiple for multiple in at if multiple not in holds]
         held[which] = max((m for m in holds if not lost or m < min(lost)), default=0)
-    return Reach(held["median"], held["min"], held["best"], max(at), theory, entry)
+    return held
 
 
-def shares(entry: dict) -> dict[int, dict[str, float]]:
+def shares(entry: dict, rate: float | None = None) -> dict[int, dict[str, float]]:
     """{multiple: {"median", "min", "best"}} of the scaled accuracy, -inf where it diverged.
 
-    At 1× that of the training case, beyond it that of the hardest case of the length.
+    At 1× that of the training case, beyond it that of the hardest case of the length. rate: one of the
+    learning rates that do not count, in place of the one that does.
     """
     trained, found = longest(entry["train_case"]), {}
-    for spread in entry["cases"].values():
+    cases = entry["cases"] if rate is None else entry["other_rates"][rate]
+    for spread in cases.values():
         times, of_training = longest(spread["case"]) / trained, spread["case"] == entry["train_case"]
         # A task may have no sequence of exactly that length, such as an addition of 82 tokens.
         multiple = min(MULTIPLES, key=lambda multiple: abs(multiple - times))
@@ -195,7 +206,8 @@ def details(cell: Reach) -> dict[str, Any]:
     )
     return {
         "title": f"{entry['label']} on {title(entry['task'])}",
-        "words": f"{_holding(cell)}; learning rate {entry['learning_rate']:g}. Theory {told[cell.theory]}.",
+        "words": f"{_holding(cell)}; learning rate {entry['learning_rate']:g}{_at_others(entry)}. "
+        f"Theory {told[cell.theory]}.",
         "x": list(at),
         **{which: [finite(share[which]) for share in at.values()] for which in SPREAD},
         "cases": [
@@ -205,6 +217,14 @@ def details(cell: Reach) -> dict[str, Any]:
         ],
         "command": "" if entry["overrides"] else command,
     }
+
+
+def _at_others(entry: dict) -> str:
+    """How far the median holds at the other learning rates."""
+    held = {rate: _held(shares(entry, rate))["median"] for rate in entry["other_rates"]}
+    return "".join(
+        f" (at {rate:g} the median holds {f'{m}×' if m else 'nothing'})" for rate, m in held.items()
+    )
 
 
 def _holding(cell: Reach) -> str:

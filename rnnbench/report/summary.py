@@ -187,6 +187,10 @@ def _entry(rows: list[dict]) -> dict:
     worse = lambda value, worst: worst if value is None else value
     order = lambda r: (worse(rates[r]["median"], WORST), -worse(losses[r]["median"], math.inf))
     chosen = max(rates, key=order)
+    cases = {
+        rate: _spreads([r for r in rows if r["learning_rate"] == rate], lambda row: case_name(row["case"]))
+        for rate in rates
+    }
     kept = [row for row in rows if row["learning_rate"] == chosen]
     at_selection = next(row for row in kept if row["selection"])
     copied = ("task", "protocol", "model", "overrides", "headline", "params", "state_size")
@@ -206,7 +210,8 @@ def _entry(rows: list[dict]) -> dict:
         "final": all(row["final"] for row in kept),
         "step": max(row["step"] for row in kept),
         "train_case": at_selection["case"],
-        "cases": _spreads(kept, lambda row: case_name(row["case"])),
+        "cases": cases[chosen],
+        "other_rates": {rate: cases[rate] for rate in rates if rate != chosen},  # their cases
         "diverged": [{"learning_rate": rate, "seed": seed} for rate, seed in sorted(diverged)],
     }
 

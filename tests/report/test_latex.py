@@ -44,7 +44,8 @@ def test_a_table_with_its_spread(folder, spread, negative, diverged, capsys):
     text, found = lines(folder)
     assert found[r"deltanet\_neg"][0] == negative and found["gpt"][0] == diverged
     assert found["lstm"][0].startswith(r"\textbf{0.850}")  # a tie at the printed digits
-    assert latex.SPREADS[spread] in text and latex.BOLD in text
+    assert f"{latex.SPREADS[spread]}, 4 seeds, at" in text and latex.BOLD in text
+    assert found["chance"] == ["0.500"] * 3
     columns = re.search(r"\\begin\{tabular\}\{(l+r+)\}", text)[1]
     assert {len(columns) - 1} == {len(cells) for cells in found.values()} == {3}
     written = list(csv.DictReader((folder / "tables.csv").read_text().splitlines()))

@@ -53,6 +53,17 @@ def test_a_cell_holds_up_to_the_first_multiple_that_it_loses(accuracies, held):
     assert maps.reach(entry).median == held
 
 
+def test_a_seed_of_another_learning_rate_takes_the_mark_but_not_the_place():
+    """Both rates are perfect at 1×, the first with the smaller loss; the second holds 8×."""
+    low = [r | {"learning_rate": 1e-3, "loss": 0.01} for r in cell("deltanet_neg", (1.0, 1.0, 0.5, 0.5))]
+    high = [r | {"learning_rate": 1e-2, "loss": 0.02} for r in cell("deltanet_neg", (1.0, 1.0, 1.0, 1.0))]
+    (alone,), (both,) = drawn(low).cells.values(), drawn(low + high).cells.values()
+    assert (alone.median, alone.any, alone.mark) == (2, 2, "ring")
+    assert (both.median, both.best, both.any, both.mark) == (2, 2, 8, "")
+    assert agreement.outcome(both) == "in part" and agreement.outcome(alone) == "does not hold"
+    assert "learning rate 0.001 (at 0.01 the median holds 8×)" in maps.details(both)["words"]
+
+
 def test_lengths_near_a_multiple_count_as_it():
     (entry,) = summarise(cell("lstm", (1.0, 1.0, 1.0, 0.96), lengths=(32, 63, 126, 257)))
     assert list(maps.shares(entry)) == [1, 2, 4, 8] and maps.reach(entry).median == 8
