@@ -4,6 +4,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import AxisType
 
 # The inverse of a unit lower triangular matrix with |β| near 2 is inaccurate with TF32 or bfloat16.
 matmul = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
@@ -103,14 +104,21 @@ def scan_heads(body, state, xs, chunk, max_group, kept=()):
     return join_time(jnp.swapaxes(y, 3, 4), length), state
 
 
+def splits_automatically():
+    """Whether a mesh is set that has several devices on an axis along which the compiler splits arrays."""
+    mesh = jax.sharding.get_abstract_mesh()
+    return any(n > 1 for n, kind in zip(mesh.axis_sizes, mesh.axis_types) if kind == AxisType.Auto)
+
+
 def total(x, axis):
     """The sum over an axis.
 
     XLA for CPUs hands a plain sum to YNNPACK, whose call takes longer than a small sum does. It keeps a sum
     that rounds every partial sum to the precision that it already has. So the gradient of the delta rule took
-    a third of the time (K = V = 8). Elsewhere it is a plain sum.
+    a third of the time (K = V = 8). Elsewhere it is a plain sum, and where the compiler may split it over
+    devices: it knows no such sum of several.
     """
-    if jax.default_backend() != "cpu":
+    if jax.default_backend() != "cpu" or splits_automatically():
         return jnp.sum(x, axis)
     info = jnp.finfo(x.dtype)
     add = lambda a, b: jax.lax.reduce_precision(a + b, info.nexp, info.nmant)

@@ -1,7 +1,6 @@
 """Mamba's selective state space recurrence."""
 
 import functools
-import importlib.util
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +15,7 @@ from rnnbench.ops.chunks import (
     join_time,
     scan_chunks,
     split_time,
+    splits_automatically,
     total,
 )
 from rnnbench.ops.linear_scan import scan_along
@@ -35,6 +35,7 @@ DEFAULTS = {
     "accelerator": ("segments", IMPLS, CHUNKS, 4),
 }
 SIDE_BY_SIDE = 8  # segments at most
+WRITTEN_OUT = 8  # steps of the kernel at most: Triton compiles more for minutes
 
 
 def selective_scan(
@@ -61,18 +62,23 @@ def selective_scan(
 
     impl: "chunked" (`jax.lax.associative_scan` inside a chunk of time), "sequential" (`jax.lax.scan` inside,
     with a gradient written by hand; default on a CPU), "segments" (the same in up to 8 chunks at once, and
-    `associative_scan` for the states between them; default on TPUs) or "pallas" (one kernel for all steps;
-    default on a GPU unless the sequences are split over devices). Only the states of these chunks exist at
-    once, in the backward pass as well: it keeps the states between them and recomputes those inside.
-    chunk: a power of two, default by platform. ValueError for an unknown impl or another chunk.
+    `associative_scan` for the states between them; default on other accelerators) or "pallas" (one kernel;
+    default on NVIDIA's GPUs from Ampere on, if no mesh splits the batch and chunk is None; where `jit` alone
+    splits it, "segments" does not gather it). Only the states of these chunks exist at once, in the backward
+    pass as well: it keeps the states between them and recomputes those inside. The kernel's chunks are of 4
+    steps, so that it keeps a quarter of all states, and as much again while it computes the gradient.
+    chunk: a power of two, default by platform; at most 8 with "pallas", whose steps it writes out. ValueError
+    for an unknown impl or another chunk.
 
     Source: Gu & Dao 2023, arXiv 2312.00752; negative eigenvalues: Grazzi et al. 2024, arXiv 2411.12537.
     """
     given, (impl, default_chunks, unroll) = impl, choose("selective_scan", DEFAULTS, impl)
-    if impl == "pallas" and given is None and not (axis_name is None and _kernel_can_run(u)):
+    if impl == "pallas" and given is None and not (chunk is None and _kernel_can_run(u)):
         impl = "segments"
     length = u.shape[1]
     chunk = chunk_length("selective_scan", chunk, default_chunks[impl], length)
+    if impl == "pallas" and chunk > WRITTEN_OUT:
+        raise ValueError(f"selective_scan: chunk must be at most {WRITTEN_OUT} with pallas, got {chunk}")
     dtype = accumulator_dtype(u, delta, A)
     if state is None:
         state = jnp.zeros((u.shape[0], *A.shape), jnp.float32)
@@ -105,16 +111,29 @@ def selective_scan(
 
 
 def _kernel_can_run(x):
-    """Whether Pallas' Triton backend exists (jax deprecates it since 0.11) and the call stays on its device.
+    """Whether Triton compiles for the device, and the call stays on it: no mesh splits the batch.
 
-    The compiler cannot split a kernel, as it splits a batch over an automatic mesh axis, and the kernel says
-    nothing of what varies over a manual one.
+    The compiler cannot split a kernel, as it splits a batch over an automatic or explicit mesh axis, and the
+    kernel says nothing of what varies over a manual one.
     """
-    mesh = jax.sharding.get_abstract_mesh()
-    sizes = [size for size, kind in zip(mesh.axis_sizes, mesh.axis_types) if kind == AxisType.Auto]
-    varying = getattr(getattr(jax.typeof(x), "mat", None), "varying", ())
-    alone = all(size == 1 for size in sizes) and not varying
-    return alone and importlib.util.find_spec("jax.experimental.pallas.triton") is not None
+    aval, mesh = jax.typeof(x), jax.sharding.get_abstract_mesh()
+    explicit = AxisType.Explicit in (*mesh.axis_types, *aval.sharding.mesh.axis_types)
+    varying = getattr(getattr(aval, "mat", None), "varying", ())
+    return not explicit and not varying and not splits_automatically() and _compute_capability() >= 8
+
+
+def _compute_capability():
+    """9.0, for example, of the GPU that a computation goes to; 0 of other devices, and without Triton in jax.
+
+    jax deprecates Pallas' Triton backend since 0.11.
+    """
+    try:
+        from jax.experimental.pallas.triton import CompilerParams  # noqa: F401
+    except ImportError:
+        return 0.0
+    device = jax.config.jax_default_device or jax.local_devices()[0]
+    version = str(getattr(device, "compute_capability", ""))
+    return float(version) if version.replace(".", "", 1).isdecimal() else 0.0
 
 
 def _in_chunks(A, inputs, state, negative, parallel, chunk, group, unroll):

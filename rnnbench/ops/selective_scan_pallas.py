@@ -3,8 +3,8 @@
 A program is one warp: it takes 8 channels of one sequence through all steps. The N states of a channel are
 N/4 arrays [4, 8] in registers, one element per thread, so a sum over N is N/4 − 1 additions and two shuffles,
 and a sum over the channels three shuffles. Some steps at a time are written out, their loads before their
-arithmetic. The forward pass keeps the state before each such chunk; the backward pass recomputes the states
-inside it and leaves dB and dC as one part per program, which are summed outside.
+arithmetic. For a gradient the forward pass keeps the state before each such chunk; the backward pass
+recomputes the states inside it and leaves dB and dC as one part per program, which are summed outside.
 """
 
 import functools
@@ -32,12 +32,11 @@ def selective_scan(u, delta, A, B, C, state, reset, negative, chunk):
     """(y [B, T, D], final state [B, N, D]) of `ops.selective_scan` without D ⊙ u.
 
     u, delta: [B, T, D]; A: [N, D]; B, C: [B, T, N]; state: [B, N, D], all of one dtype; reset: [B, T] or
-    None. chunk: steps that are written out; Triton compiles more than 8 for minutes. On a CPU the kernels are
-    interpreted, for tests.
+    None. chunk: steps that are written out. On a CPU the kernels are interpreted, for tests.
     """
     length, width, states = *u.shape[1:], A.shape[0]
     steps, channels, parts = -length % chunk, -width % CHANNELS, -states % PARTS
-    keep = None if reset is None else 1 - jnp.pad(reset, ((0, 0), (0, steps))).astype(u.dtype)
+    keep = None if reset is None else 1 - jnp.pad(reset.astype(bool), ((0, 0), (0, steps))).astype(u.dtype)
 
     def padded(x, *padding):
         """With zeros: a step of delta = 0 changes no state, and a state with A = B = 0 stays as it is."""

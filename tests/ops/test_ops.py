@@ -1,6 +1,7 @@
 """Every op, every way of computing it, against the loops of naive.py: outputs, final state, all gradients."""
 
 import functools
+import math
 import re
 import sys
 
@@ -367,27 +368,98 @@ def test_the_kernel_of_the_selective_scan_fills_its_blocks(length, chunk):
     assert_trees_close(scaled(found, expected), scaled(expected, expected), atol=5e-6)
 
 
-def test_a_gpu_runs_the_selective_scan_in_one_kernel(monkeypatch):
-    """Unless the compiler would have to split the kernel, or jax has no Triton backend for it any more."""
+@pytest.fixture
+def on_a_gpu(monkeypatch):
+    """Programs as on a GPU: they can be traced and lowered here, but not run."""
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    u, B, A = jnp.zeros((2, 8, 3)), jnp.zeros((2, 8, 4)), jnp.zeros((3, 4))
-    one_kernel = lambda run: "pallas_call" in str(jax.make_jaxpr(run)(u, u, A, B, B))
-    whole = lambda *inputs: selective_scan(*inputs)[0]
-    assert one_kernel(whole)
-    # As the trainer has it: members on the manual axis `seed`, the batch on the automatic axis `data`.
-    for sizes, expected in (((2, 1), True), ((1, 2), False)):
-        mesh = jax.make_mesh(
-            sizes, ("seed", "data"), axis_types=(AxisType.Auto,) * 2, devices=jax.devices()[:2]
-        )
-        member = jax.shard_map(
-            whole, mesh=mesh, in_specs=jax.P(), out_specs=jax.P(), axis_names={"seed"}, check_vma=False
-        )
-        assert one_kernel(member) is expected
-    whole = lambda u, delta, A, *rest: selective_scan(u, delta, A, *rest, state=u[:, 0, :, None] * A[None])[0]
-    varying = jax.shard_map(whole, mesh=mesh, in_specs=jax.P("seed"), out_specs=jax.P("seed"))
-    assert not one_kernel(varying)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert not one_kernel(whole)
+    monkeypatch.setattr(sys.modules[selective_scan.__module__], "_compute_capability", lambda: 9.0)
+    return monkeypatch
+
+
+def in_one_kernel(run=selective_scan, place=lambda x: x, **options):
+    u, B, A = place(jnp.zeros((2, 8, 3))), jnp.zeros((2, 8, 4)), jnp.zeros((3, 4))
+    return "pallas_call" in str(jax.make_jaxpr(functools.partial(run, **options))(u, u, A, B, B))
+
+
+def mesh_of(kind, **axes):
+    devices = jax.devices()[: math.prod(axes.values())]
+    return jax.make_mesh(tuple(axes.values()), tuple(axes), axis_types=(kind,) * len(axes), devices=devices)
+
+
+def test_a_gpu_runs_the_selective_scan_in_one_kernel(on_a_gpu):
+    assert in_one_kernel() and not in_one_kernel(impl="segments")
+    assert not in_one_kernel(chunk=64)  # such a chunk means that of the segments
+    for version, expected in ((8.0, True), (7.5, False), (0.0, False)):
+        on_a_gpu.setattr(sys.modules[selective_scan.__module__], "_compute_capability", lambda v=version: v)
+        assert in_one_kernel() is expected
+
+
+@pytest.mark.parametrize("axes, expected", [({"seed": 2, "data": 1}, True), ({"seed": 1, "data": 2}, False)])
+def test_the_compiler_never_has_to_split_the_kernel(axes, expected, on_a_gpu):
+    """As the trainer has it: members on the manual axis `seed`, the batch on the automatic axis `data`."""
+    mesh = mesh_of(AxisType.Auto, **axes)
+    member = jax.shard_map(
+        lambda *inputs: selective_scan(*inputs)[0],
+        mesh=mesh, in_specs=jax.P(), out_specs=jax.P(), axis_names={"seed"}, check_vma=False,
+    )  # fmt: skip
+    assert in_one_kernel(member) is expected
+
+
+def test_other_splits_take_no_kernel(on_a_gpu):
+    def varying(u, delta, A, *rest):
+        return selective_scan(u, delta, A, *rest, state=u[:, 0, :, None] * A[None])[0]
+
+    mesh, split = mesh_of(AxisType.Auto, data=2), jax.P("data")
+    in_specs = (split, split, jax.P(), split, split)
+    assert not in_one_kernel(jax.shard_map(varying, mesh=mesh, in_specs=in_specs, out_specs=split))
+    explicit = jax.NamedSharding(mesh_of(AxisType.Explicit, data=2), jax.P("data"))
+    assert not in_one_kernel(place=lambda u: jax.device_put(u, explicit))
+
+
+@pytest.mark.filterwarnings("ignore:.*Triton.*:DeprecationWarning")  # of jax 0.11
+@pytest.mark.parametrize("reset", [None, np.zeros((BATCH, 10), bool)])
+def test_the_kernels_can_be_compiled_for_a_gpu(reset, on_a_gpu):
+    """So far as jax goes without one: to the code that Triton gets."""
+    try:  # a card for jax 0.11, which asks for it
+        from jax._src.pallas.triton import gpu_info
+
+        h100 = gpu_info.get_gpu_info_from_version(gpu_info.GpuVersion.H100)
+        on_a_gpu.setitem(gpu_info.registry, "cpu", lambda: h100)
+    except ImportError:
+        pass
+    of = jax.ShapeDtypeStruct
+    u, B = of((BATCH, 10, 11), jnp.float32), of((BATCH, 10, 20), jnp.float32)
+    inputs = u, u, of((11, 20), jnp.float32), B, B
+
+    def loss(*inputs):
+        y, state = selective_scan(*inputs, reset=reset, negative_eigenvalues=True)
+        return jnp.sum(y**2) + jnp.sum(state)
+
+    lowered = jax.jit(jax.vmap(jax.grad(loss, argnums=range(5)), in_axes=0, axis_size=3))
+    members = [of((3, *x.shape), x.dtype) for x in inputs]
+    text = lowered.trace(*members).lower(lowering_platforms=("cuda",)).as_text()
+    assert "selective_scan_forward" in text and "selective_scan_backward" in text
+
+
+def test_the_kernel_by_members_and_with_a_part_of_the_results():
+    """vmap with one A for all; gradients by y alone and by the final state alone, in a checkpoint."""
+    *inputs, D, state = map(jnp.asarray, selective_inputs(10, "plain"))
+    members = [x if i == 2 else jnp.stack([x, 0.5 * x]) for i, x in enumerate(inputs)]
+    axes = [None if i == 2 else 0 for i in range(5)]
+    for part in (0, 1):
+
+        def gradient(impl, part=part):
+            run = jax.checkpoint(lambda *inputs: selective_scan(*inputs, D, state, impl=impl)[part])
+            loss = lambda *inputs: jnp.sum(run(*inputs) ** 2)
+            return jax.jit(jax.vmap(jax.grad(loss, argnums=range(5)), in_axes=axes))(*members)
+
+        expected = gradient("sequential")
+        assert_trees_close(scaled(gradient("pallas"), expected), scaled(expected, expected), atol=5e-6)
+
+
+def test_a_long_chunk_of_the_kernel_is_refused():
+    with pytest.raises(ValueError, match="selective_scan: chunk must be at most 8 with pallas, got 16"):
+        selective_scan(*selective_inputs(63, "plain"), impl="pallas", chunk=16)
 
 
 @pytest.mark.parametrize("op", [linear_attention, delta_rule])

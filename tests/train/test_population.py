@@ -107,6 +107,14 @@ def test_a_tied_head_over_many_devices_equals_one():
         np.testing.assert_allclose(other_loss, loss, rtol=1e-5)
 
 
+def test_sums_over_parameters_that_are_split():
+    """Mamba's sums over channels become sums over devices."""
+    axes, few = {"mesh.data": 2, "mesh.params": "sharded"}, ALONE | {"train.batch_size": 2}
+    (one, one_metrics), (many, metrics) = trained(few, "mamba"), trained(few | axes, "mamba")
+    assert_close(many.members.params, one.members.params)
+    np.testing.assert_allclose(metrics["loss"], one_metrics["loss"], rtol=1e-5)
+
+
 def test_collectives_of_a_step_with_time_over_8_devices():
     """Per layer M and S to the neighbour, then log2(8) rounds of both, the last of S alone, and back again in
     the gradient; and one sum of gradients, loss and accuracy over time."""
