@@ -33,8 +33,8 @@ IN_TURN = """\
 Measured once more, on two other CPU cores, the original and ours of that time in turn in one run
 (milliseconds of each). The original is not in this repository, so no command here repeats it:"""
 STEPS_AGAIN = """\
-Milliseconds, and the larger share of the two limits of its own call, with the code of each call; the first is
-the row that counts elsewhere on this page."""
+Milliseconds, and the larger share of the two limits of its own call, with the code of each call. Calls are
+numbered as their files are in the command of this page; the first of a row counts elsewhere on it."""
 
 
 def results(path: str) -> dict[str, Any]:
@@ -46,6 +46,9 @@ def results(path: str) -> dict[str, Any]:
         raise argparse.ArgumentTypeError(f"{path} cannot be read: {error}") from None
     if not isinstance(call, dict) or "ceilings" not in call:
         raise argparse.ArgumentTypeError(f"{path} is not a file that --json wrote")
+    if "matmul_flops_per_second" in call["ceilings"]:  # an older file, with those of its only dtype
+        dtype = next(row["dtype"] for what in table.TITLES for row in call.get(what, []))
+        call["ceilings"] = {dtype: call["ceilings"]}
     return call
 
 
@@ -89,37 +92,49 @@ def _merged(what: str, calls: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _again(calls: Sequence[dict[str, Any]]) -> list[str]:
     """A line for each pair that several calls compared: targets and tables have its first ratio only."""
-    ratios: dict[str, list[str]] = {}
-    for call in calls:
-        for row in call.get("peers", []):
+    lines = []
+    for rows in _repeated("peers", calls):
+        machine, row = calls[min(rows)]["machine"], rows[min(rows)]
+        pair = f"{row['b']} against {row['a']}, {row['kind']}, T = {row['length']}"
+        sizes = f"batch {row['batch']}, width {row['dim']}, {row['heads']} heads, {row['dtype']}"
+        first, *later = (f"{row['ratio']:.3g}×" for row in rows.values())
+        where = f"{machine['device']}, {machine['cpu_cores']} CPU cores"
+        lines.append(f"measured again, {where}: {pair}, {sizes}: {first}, in later calls {', '.join(later)}")
+    return lines
+
+
+def _repeated(what: str, calls: Sequence[dict[str, Any]]) -> list[dict[int, dict[str, Any]]]:
+    """The rows of what several calls measured on one kind of machine, each row by the index of its call."""
+    found: dict[str, dict[int, dict[str, Any]]] = {}
+    for index, call in enumerate(calls):
+        for row in call.get(what, []):
             if not row.get("note"):
-                pair = f"{row['b']} against {row['a']}, {row['kind']}, T = {row['length']}"
-                ratios.setdefault(f"{call['machine']['device']}: {pair}", []).append(f"{row['ratio']:.3g}×")
-    return [
-        f"measured again, {pair}: {found[0]}, in later calls {', '.join(found[1:])}"
-        for pair, found in ratios.items()
-        if len(found) > 1
-    ]
+                subject = json.dumps([call["machine"], [row.get(name) for name in IDENTITY]])
+                found.setdefault(subject, {}).setdefault(index, row)
+    return [rows for rows in found.values() if len(rows) > 1]
 
 
 def _machines(calls: Sequence[dict[str, Any]]) -> list[str]:
-    """A line for each kind of machine, with the best it did in any of its calls."""
+    """A line for each kind of machine and dtype, with the best it did in any of its calls."""
     limits: dict[str, dict[str, float]] = {}
     for call in calls:
-        of = limits.setdefault(json.dumps([call["machine"], call["versions"]]), {})
-        of |= {name: max(value, of.get(name, 0.0)) for name, value in call["ceilings"].items()}
+        for dtype, reached in call["ceilings"].items():
+            of = limits.setdefault(json.dumps([call["machine"], call["versions"], dtype]), {})
+            of |= {name: max(value, of.get(name, 0.0)) for name, value in reached.items()}
     return [table.machine(*json.loads(kind), best).strip() for kind, best in limits.items()]
 
 
 def _busy(calls: Sequence[dict[str, Any]]) -> list[str]:
-    """A line for each call whose matmul reached less than half of the best on a machine of its kind."""
-    reached = lambda call: call["ceilings"]["matmul_flops_per_second"]
+    """A line for each call whose matmul in a dtype reached less than half of the best on such a machine."""
     lines = []
     for call in calls:
-        best = max(reached(other) for other in calls if other["machine"] == call["machine"])
-        if reached(call) < best / 2:
-            share = f"its matmul reached {reached(call) / best:.0%} of that"
-            lines.append(f"other work ran during `{call['command']}`: {share}, and only ratios count")
+        alike = [other["ceilings"] for other in calls if other["machine"] == call["machine"]]
+        for dtype, reached in call["ceilings"].items():
+            best = max(limits[dtype]["matmul_flops_per_second"] for limits in alike if dtype in limits)
+            share = reached["matmul_flops_per_second"] / best
+            if share < 0.5:
+                said = f"its {dtype} matmul reached {share:.0%} of that"
+                lines.append(f"other work ran during `{call['command']}`: {said}, and only ratios count")
     return lines
 
 
@@ -160,20 +175,16 @@ def _in_turn() -> Table:
 
 def _steps_again(calls: Sequence[dict[str, Any]]) -> Table | None:
     """The train steps that several calls measured on one kind of machine, in the order of the calls."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    for call in calls:
-        for row in call.get("steps", []):
-            if not row.get("note"):
-                subject = json.dumps([call["machine"], [row.get(name) for name in IDENTITY]])
-                found.setdefault(subject, []).append(row)
-    again = [rows for rows in found.values() if len(rows) > 1]
+    again = _repeated("steps", calls)
     if not again:
         return None
-    drawn = Table("step", "T", *(f"call {i + 1}" for i in range(max(map(len, again)))))
+    indices = sorted(set().union(*again))
+    drawn = Table("step", "T", *(f"call {index + 1}" for index in indices))
+    share = lambda row: 100 * max(row["flops_share"], row["bytes_share"])
+    cell = lambda row: f"{table.milliseconds(row['seconds'])} ms, {share(row):.0f} %" if row else "–"
     for rows in again:
-        share = lambda row: 100 * max(row["flops_share"], row["bytes_share"])
-        cells = [f"{table.milliseconds(row['seconds'])} ms, {share(row):.0f} %" for row in rows]
-        drawn.add_row(rows[0]["name"], str(rows[0]["length"]), *cells)
+        row = rows[min(rows)]
+        drawn.add_row(row["name"], str(row["length"]), *(cell(rows.get(index)) for index in indices))
     return drawn
 
 

@@ -28,8 +28,9 @@ def torch_function(
         drawn = OPS[ours][1](jax.random.key(0), shape)
         inputs = [_tensor(x, shape) for x in arrange(*map(np.asarray, drawn))]
         call = lambda *inputs: function(*inputs, **options)
-        _check(call(*inputs), jax.jit(OPS[ours][0])(*drawn)[0], shape)
-        return _run_torch(call, inputs, kind)
+        prepared, y = _run_torch(call, inputs, kind)
+        _check(y, jax.jit(OPS[ours][0])(*drawn)[0], shape)
+        return prepared
 
     return prepare
 
@@ -43,7 +44,7 @@ def _tensor(x: np.ndarray, shape: Shape) -> Any:
 
 def _check(theirs: Any, ours: jax.Array, shape: Shape) -> None:
     """Skip if a peer computes something else than our op; some have heads, others channels before time."""
-    theirs = (theirs[0] if isinstance(theirs, tuple) else theirs).detach().float().cpu().numpy()
+    theirs = theirs.detach().float().cpu().numpy()
     if theirs.shape != ours.shape:
         theirs = np.swapaxes(theirs, 1, 2)
     if theirs.shape != ours.shape or apart(theirs, ours, 1e-3 if shape.dtype == "float32" else 0.1):
@@ -57,7 +58,7 @@ def torch_layer(name: str) -> Prepare:
         torch = _torch()
         layer = getattr(torch.nn, name)(shape.dim, shape.dim, batch_first=True, **_place(shape))
         x = torch.randn(shape.batch, shape.length, shape.dim, **_place(shape)).requires_grad_()
-        return _run_torch(lambda x: layer(x)[0], (x,), kind, tuple(layer.parameters()))
+        return _run_torch(lambda x: layer(x)[0], (x,), kind, tuple(layer.parameters()))[0]
 
     return prepare
 
@@ -118,13 +119,20 @@ def _place(shape: Shape) -> dict[str, Any]:
     return {"device": device, "dtype": getattr(_torch(), shape.dtype)}
 
 
-def _run_torch(function: Any, inputs: tuple[Any, ...], kind: str, parameters: tuple = ()) -> Prepared:
-    """The function forward, or with the gradient of all inputs and parameters for a random dy."""
+def _run_torch(
+    function: Any, inputs: tuple[Any, ...], kind: str, parameters: tuple = ()
+) -> tuple[Prepared, Any]:
+    """The function forward, or with the gradient of all inputs and parameters for a random dy; and its value.
+
+    All until the end of the first `run` counts as compilation, also the call whose value is returned.
+    """
     torch = _torch()
     on_gpu = inputs[0].is_cuda
     first = lambda y: y[0] if isinstance(y, tuple) else y
+    start = time.perf_counter()
     with torch.no_grad():
-        dy = torch.randn_like(first(function(*inputs)))
+        y = first(function(*inputs))
+        dy = torch.randn_like(y)
 
     def once() -> None:
         if kind == "forward":
@@ -142,13 +150,12 @@ def _run_torch(function: Any, inputs: tuple[Any, ...], kind: str, parameters: tu
 
     # Small problems are often faster on one thread, above all on a busy machine: the peer gets the better.
     threads = 1
-    start = time.perf_counter()
     run(1)
-    first_call = time.perf_counter() - start
+    seconds_until_run = time.perf_counter() - start
     if not on_gpu:
         seconds = {}
         for threads in (1, machine()["cpu_cores"]):
             run(1)
             seconds[threads] = sample(Prepared(run), 1)
         threads = min(seconds, key=seconds.get)
-    return Prepared(run, compile_seconds=first_call)
+    return Prepared(run, compile_seconds=seconds_until_run), y

@@ -19,6 +19,7 @@ from rnnbench.bench import run, trainer
 from rnnbench.bench.plan import DISTINCT, Couple, Job, Section, comparisons, populations, sampling, singles
 from rnnbench.bench.subjects import Subject, parse
 from rnnbench.bench.trainer import Shape
+from rnnbench.config import InputError
 
 # The training step of the PyTorch original in milliseconds, on two CPU cores and not in this run: batch 32,
 # width 64, 4 heads, 2 layers, MLP 128 (LRU: none), bit parity.
@@ -103,7 +104,11 @@ PLANS = {"cpu": cpu, "gpu": gpu}
 
 def plan(args: argparse.Namespace) -> list[Section]:
     sections = PLANS[args.machine](args)
-    return [section for section in sections if section.what in (args.what or (section.what,))]
+    chosen = [section for section in sections if section.what in (args.what or (section.what,))]
+    if not chosen:
+        there = " ".join(section.what for section in sections)
+        raise InputError(f"--what: none of them for a {args.machine}; choose from: {there}")
+    return chosen
 
 
 def parser() -> argparse.ArgumentParser:
@@ -185,7 +190,7 @@ def _long(rows: Rows) -> Iterable[Verdict]:
 def _populations(rows: Rows) -> Iterable[Verdict]:
     for row in rows:
         at = f"T = {row['length']}"
-        if row["a"].startswith("16 "):
+        if row["platform"] == "gpu" and row["a"].startswith("16 "):
             ratio = 1 / row["ratio"]
             target = f"{row['a']}, one after another against together, {at}"
             yield _verdict(target, "≥ 8×", f"{ratio:.1f}×", ratio >= 8)

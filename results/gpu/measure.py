@@ -9,9 +9,9 @@ time, so training commands run side by side, and everything that is timed is fir
 name and as many at once as there are cores. That fills the compilation caches of JAX and Triton; what is not
 ready after 60 % of the time is stopped. Then the same commands are timed, one alone. Every command writes as
 it goes, so that a part that runs out of time leaves what it has in --out: the bench's JSON, workdirs, a log
-per command. The peers need flash-linear-attention, mamba_ssm and PyTorch. A training run that is stopped
-keeps its checkpoint, and the same command resumes it: twelve members of a `literature` protocol take half an
-hour.
+per command. The exit code is 1 if a command other than a rehearsal fails. The peers need
+flash-linear-attention, mamba_ssm and PyTorch. A training run that is stopped keeps its checkpoint, and the
+same command resumes it: twelve members of a `literature` protocol take half an hour.
 """
 
 import argparse
@@ -105,8 +105,11 @@ def rehearsal(jobs: list[tuple[str, list[str]]]) -> list[tuple[str, list[str]]]:
 
 def run_all(
     jobs: list[tuple[str, list[str]]], out: Path, at_once: int, end: float, tuned: bool = True
-) -> None:
-    """Runs the commands, `at_once` of them at a time, until `end`, and stops those still running then."""
+) -> list[str]:
+    """Runs the commands, `at_once` of them at a time, until `end`, and stops those still running then.
+
+    Returns the names of those that failed by themselves.
+    """
     # Members of a population need no share of memory set aside; small products gain nothing from tuning.
     env = os.environ | {
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
@@ -117,7 +120,7 @@ def run_all(
     if not tuned:
         env["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_autotune_level=0".strip()
     running: dict[str, subprocess.Popen[bytes]] = {}
-    waiting = list(jobs)
+    waiting, failed = list(jobs), []
     while (waiting or running) and time.time() < end:
         while waiting and len(running) < at_once:
             name, command = waiting.pop(0)
@@ -130,7 +133,10 @@ def run_all(
         time.sleep(0.2)
         for name in [name for name, process in running.items() if process.poll() is not None]:
             code = running.pop(name).returncode
+            failed += [name] * bool(code)
             print(f"{time.strftime('%H:%M:%S')} {name} ended with exit code {code}", flush=True)
+    for name, _ in waiting:
+        print(f"{time.strftime('%H:%M:%S')} {name} not started: time is up", flush=True)
     for name, process in running.items():
         process.terminate()
         print(f"{time.strftime('%H:%M:%S')} {name} stopped: time is up", flush=True)
@@ -139,6 +145,7 @@ def run_all(
             process.wait(timeout=20)
         except subprocess.TimeoutExpired:
             process.kill()
+    return failed
 
 
 def main() -> int:
@@ -163,10 +170,10 @@ def main() -> int:
     several = min(16, os.cpu_count() or 1)
     to_time = [job for part in chosen if part in TIMED for job in parts[part]]
     run_all(rehearsal(to_time), out, several, start + REHEARSED * seconds)
-    run_all(to_time, out, 1, start + seconds)
+    failed = run_all(to_time, out, 1, start + seconds)
     to_train = [job for part in chosen if part not in TIMED for job in parts[part]]
-    run_all(to_train, out, several, start + seconds, tuned=False)
-    return 0
+    failed += run_all(to_train, out, several, start + seconds, tuned=False)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ from rnnbench.bench.plan import (
 )
 from rnnbench.bench.subjects import OPS
 from rnnbench.bench.table import FAMILIES
+from rnnbench.config import InputError
 from rnnbench.mixers import PRESETS
 from rnnbench.parallel import cores
 
@@ -51,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
     add("--sampling", action="store_true", help="share of sampling in the train step, per task")
     add("--population", action="store_true", help="members in one program compared with single runs")
     add("--devices", type=run.numbers, help="members on so many devices compared with one device: 2,4")
-    add("--members", type=_even, default=8, help="how many, half of them per learning rate (default 8)")
+    add("--members", type=_even, help="how many, half of them per learning rate (default 8)")
     return parser
 
 
@@ -64,6 +65,9 @@ def _even(text: str) -> int:
 
 def plan(args: argparse.Namespace) -> list[Section]:
     """The sections that the arguments ask for."""
+    if args.members and not (args.population or args.devices):
+        raise InputError("--members: needs --population or --devices")
+    members = args.members or 8
     if args.devices and jax.config.jax_num_cpu_devices < 0:
         cores.use(max(args.devices), ())
     shapes, few = args.shapes(*LENGTHS), args.shapes(*TRAINER_LENGTHS)
@@ -85,11 +89,14 @@ def plan(args: argparse.Namespace) -> list[Section]:
     if args.sampling:
         sections.append(Section("sampling", comparisons(sampling(chosen, few), few, args.budget)))
     if args.population:
-        pairs = populations(chosen, few, args.members)
+        pairs = populations(chosen, few, members)
         sections.append(Section("population", comparisons(pairs, few, args.budget)))
     if args.devices:
-        pairs = over_devices(chosen, few, args.devices, args.members)
+        pairs = over_devices(chosen, few, args.devices, members)
         sections.append(Section("devices", comparisons(pairs, few, args.budget)))
+    if not any(section.jobs for section in sections):
+        wanted = ",".join(section.what for section in sections)
+        raise InputError(f"--names: nothing to measure for {wanted} among: {' '.join(args.names)}")
     return sections
 
 

@@ -10,6 +10,7 @@ MOVES = {
     *("broadcast_in_dim", "concatenate", "convert_element_type", "bitcast_convert_type", "copy", "pad"),
     *("dynamic_slice", "dynamic_update_slice", "gather", "slice", "split", "select_n", "stop_gradient"),
     *("reshape", "rev", "squeeze", "transpose", "real", "imag", "complex"),
+    *("get", "swap", "masked_load", "masked_swap"),
 }
 # Operations that a compiler does not fuse: operands are read from memory and results written to it.
 UNFUSED = (
@@ -32,13 +33,18 @@ def count(jaxpr: Any, outermost: bool = True) -> tuple[float, float]:
     Counted here because XLA's cost_analysis counts the body of a loop once, for any length. A scan is
     multiplied by its length; a `while` counts once, so the loop over a chunk's steps counts one step. Bytes
     are operands and results of operations that are not fused and of the whole program, and the slices that a
-    scan reads and writes: traffic that a cache may serve.
+    scan reads and writes: traffic that a cache may serve. A Pallas kernel computes its body once for each
+    place of its grid, and moves only its operands and results.
     """
     flops, moved = 0.0, 0.0
     if outermost:
         moved += sum(map(_nbytes, [*jaxpr.invars, *jaxpr.outvars]))
     for eqn in jaxpr.eqns:
         name, inner = eqn.primitive.name, _inner(eqn.params)
+        if name == "pallas_call":
+            flops += math.prod(eqn.params["grid_mapping"].grid) * count(inner[0], outermost=False)[0]
+            moved += sum(map(_nbytes, [*eqn.invars, *eqn.outvars]))
+            continue
         if inner and not name.startswith((*UNFUSED, *SLICED)):
             costs = [count(body, outermost=False) for body in inner]
             times = eqn.params["length"] if name == "scan" else 1

@@ -21,9 +21,10 @@ Couple = tuple[Subject, Subject]
 
 
 class Job(NamedTuple):
-    """A measurement to make: its label, and the function that makes its row."""
+    """A measurement to make: its label, its dtype, and the function that makes its row."""
 
     label: str
+    dtype: str
     row: Callable[[], dict[str, Any]]
 
 
@@ -50,7 +51,7 @@ def singles(subjects: Iterable[Subject], shapes: Sequence[Shape], budget: Callab
             of_row = budget()
             for shape in shapes:
                 label = f"{subject.name} {kind}, T = {shape.length}"
-                jobs.append(Job(label, partial(single, subject, kind, shape, of_row)))
+                jobs.append(Job(label, shape.dtype, partial(single, subject, kind, shape, of_row)))
     return jobs
 
 
@@ -67,7 +68,7 @@ def comparisons(
             of_row = budget()
             for shape in shapes:
                 label = f"{a.name} and {b.name}, T = {shape.length}"
-                jobs.append(Job(label, partial(pair, a, b, kind, shape, of_row)))
+                jobs.append(Job(label, shape.dtype, partial(pair, a, b, kind, shape, of_row)))
     return jobs
 
 

@@ -21,7 +21,7 @@ def single(subject: Subject, kind: str, shape: Shape, budget: Budget) -> Row:
     def values() -> Row:
         prepared = subject.prepare(kind, shape)
         low, median, high = spread(*interleave([prepared], budget))
-        budget.add(shape.length, median)
+        budget.add(shape.length, [(median, prepared.longer)])
         copied = ("flops", "bytes", "xla_flops", "xla_bytes", "compile_seconds", "peak_bytes")
         return {
             "repeats": budget.repeats,
@@ -45,7 +45,7 @@ def pair(a: Subject, b: Subject, kind: str, shape: Shape, budget: Budget) -> Row
         of_a, of_b = interleave([first, second], budget)
         low, ratio, high = spread([x / y for x, y in zip(of_a, of_b, strict=True)])
         median_a, median_b = spread(of_a)[1], spread(of_b)[1]
-        budget.add(shape.length, median_a + median_b)
+        budget.add(shape.length, [(median_a, first.longer), (median_b, second.longer)])
         return {
             "repeats": budget.repeats,
             "seconds_a": median_a,

@@ -62,6 +62,8 @@ def words(*known: str) -> Callable[[str], tuple[str, ...]]:
 
     def parse(text: str) -> tuple[str, ...]:
         found = tuple(filter(None, text.split(",")))
+        if not found:
+            raise argparse.ArgumentTypeError(f"names nothing; choose from: {' '.join(known)}")
         if unknown := [word for word in found if word not in known]:
             raise argparse.ArgumentTypeError(f"unknown {unknown[0]!r}; choose from: {' '.join(known)}")
         return found
@@ -119,20 +121,27 @@ def main(
 def _measure(sections: Sequence[Section], args: argparse.Namespace, command: str) -> None:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
     results: dict[str, Any] = {"command": command, "versions": versions(), "machine": machine()}
-    limits = ceilings(args.dtype or Shape(1).dtype, args.repeats)
-    results |= {"note": args.note, "ceilings": limits}
-    console.print(table.machine(results["machine"], results["versions"], limits), soft_wrap=True)
+    dtypes = dict.fromkeys(job.dtype for section in sections for job in section.jobs)
+    limits = {dtype: ceilings(dtype, args.repeats) for dtype in dtypes}
+    results |= {"note": args.note, "ceilings": limits} | {section.what: [] for section in sections}
+    for dtype, of_dtype in limits.items():
+        line = table.machine(results["machine"], results["versions"], dtype, of_dtype)
+        console.print(line, soft_wrap=True)
+
+    def save() -> None:
+        if args.json:
+            write_text(args.json, json.dumps(results, indent=1) + "\n")
+
+    save()
     for section in sections:
-        rows = results.setdefault(section.what, [])
-        for _ in show(section, rows, limits, console):
-            if args.json:  # after every row, so that an interrupted call keeps what it has
-                write_text(args.json, json.dumps(results, indent=1) + "\n")
+        for _ in show(section, results[section.what], limits, console):
+            save()  # after every row, so that an interrupted call keeps what it has
 
 
 def show(
-    section: Section, rows: list[dict[str, Any]], limits: dict[str, float], console: Console
+    section: Section, rows: list[dict[str, Any]], limits: dict[str, dict[str, float]], console: Console
 ) -> Iterator[dict[str, Any]]:
-    """Makes the measurements of a section one by one and adds them to `rows`.
+    """Makes the measurements of a section one by one and adds them to `rows`, `limits` by their dtype.
 
     On a terminal the table grows with them; elsewhere stderr has a line for each.
     """
@@ -143,6 +152,6 @@ def show(
             live.update(Group(draw(), Text(f"now: {job.label}", style="dim")))
             if not console.is_terminal:
                 print(f"now: {job.label}", file=sys.stderr, flush=True)
-            rows.append(with_shares(job.row(), limits))
+            rows.append(with_shares(job.row(), limits[job.dtype]))
             yield rows[-1]
     console.print(draw(), section.footer, soft_wrap=bool(section.footer))

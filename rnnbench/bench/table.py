@@ -102,12 +102,12 @@ def fitting(what: str, rows: Sequence[dict[str, Any]], console: Console) -> Tabl
     return draw(what, rows, leave_out)
 
 
-def machine(hardware: dict[str, Any], versions: dict[str, str], limits: dict[str, float]) -> str:
-    """One line about the machine and the software."""
+def machine(hardware: dict[str, Any], versions: dict[str, str], dtype: str, limits: dict[str, float]) -> str:
+    """One line about the machine, the software, and the limits in a dtype."""
     flops, moved = limits["matmul_flops_per_second"], limits["copy_bytes_per_second"]
     device, cores = hardware["device"], hardware["cpu_cores"]
     where = f"{hardware['platform']} ({device}), {cores} CPU cores, jax {versions['jax']}"
-    line = f"{where}; matmul {prefixed(flops)}FLOP/s, copy {prefixed(moved)}B/s"
+    line = f"{where}; {dtype} matmul {prefixed(flops)}FLOP/s, copy {prefixed(moved)}B/s"
     if "exponentials_per_second" in limits:
         small, exp = limits["small_matmul_flops_per_second"], limits["exponentials_per_second"]
         line += f"; products of 32×16 by 16×32 {prefixed(small)}FLOP/s, exp {prefixed(exp)}/s"

@@ -3,11 +3,13 @@
 import ctypes
 import math
 import os
+import re
 import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -19,6 +21,7 @@ SAMPLE_SECONDS = 0.1  # a sample repeats a short program until it lasts this lon
 # … and a dispatch of train steps this many times longer: its first step includes mapping the memory (up to
 # half of its time at T = 1024 on a CPU), and the trainer takes a hundred steps per dispatch.
 STEPS_LONGER = 10
+MEMINFO = Path("/proc/meminfo")
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,8 @@ def available_memory() -> int:
         return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
     if glibc := _glibc():
         glibc.malloc_trim(0)  # releases what keep_memory_mapped kept
+    if MEMINFO.exists() and (found := re.search(r"MemAvailable: +(\d+) kB", MEMINFO.read_text())):
+        return 1024 * int(found[1])  # with the cache of files, which the system gives up
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError, AttributeError):
@@ -90,7 +95,12 @@ def available_memory() -> int:
 
 def calibrate(prepared: Prepared) -> int:
     """Number of calls that make a sample long enough to time."""
-    return max(1, min(1000, math.ceil(prepared.longer * SAMPLE_SECONDS / sample(prepared, 1))))
+    return calls(sample(prepared, 1), prepared.longer)
+
+
+def calls(seconds: float, longer: int) -> int:
+    """`calibrate` of a program whose call takes this long."""
+    return max(1, min(1000, math.ceil(longer * SAMPLE_SECONDS / seconds)))
 
 
 def sample(prepared: Prepared, n: int) -> float:
@@ -119,24 +129,31 @@ class Budget:
     seconds: float
     repeats: int
     spent: float = 0.0
-    done: list[tuple[int, float]] = field(default_factory=list)  # length, seconds per call
+    # Length, and of each program that is sampled in turn the seconds per call and `longer`.
+    done: list[tuple[int, list[tuple[float, int]]]] = field(default_factory=list)
 
     def check(self, length: int) -> None:
         """Raises Skip if `length` will not fit, extrapolated from the shorter lengths."""
         left = self.seconds - self.spent
-        expected = 0.0
-        if self.done:
-            last, seconds = self.done[-1]
-            power = 1.0
-            if len(self.done) > 1 and last > self.done[-2][0]:
-                power = math.log(seconds / self.done[-2][1]) / math.log(last / self.done[-2][0])
-            each = seconds * (length / last) ** min(max(power, 1.0), 2.0)
-            expected = max(each, STEPS_LONGER * SAMPLE_SECONDS) * self.repeats + each
+        expected = sum(each * (1 + self.repeats * calls(each, longer)) for each, longer in self._at(length))
         if left <= 0 or expected > left:
             raise Skip(f"--budget={self.seconds:g}: about {expected:.0f} s more, {max(left, 0):.0f} s left")
 
-    def add(self, length: int, seconds: float) -> None:
-        self.done.append((length, seconds))
+    def _at(self, length: int) -> list[tuple[float, int]]:
+        """What `done` would have for `length`; nothing before the first length."""
+        if not self.done:
+            return []
+        last, programs = self.done[-1]
+        power = 1.0
+        if len(self.done) > 1 and last > self.done[-2][0]:
+            before, earlier = self.done[-2]
+            growth = sum(each for each, _ in programs) / sum(each for each, _ in earlier)
+            power = math.log(growth) / math.log(last / before)
+        factor = (length / last) ** min(max(power, 1.0), 2.0)
+        return [(factor * each, longer) for each, longer in programs]
+
+    def add(self, length: int, programs: list[tuple[float, int]]) -> None:
+        self.done.append((length, programs))
 
 
 def interleave(programs: Sequence[Prepared], budget: Budget) -> list[list[float]]:

@@ -15,12 +15,14 @@ from benched import LIMITS, TINY, assert_sane
 from rich.console import Console
 
 from rnnbench.bench import __main__ as bench
-from rnnbench.bench import plan, table, timing
+from rnnbench.bench import plan, subjects, table, timing
 from rnnbench.bench.cost import count
 from rnnbench.bench.rows import with_shares
 from rnnbench.bench.timing import Budget, Prepared, Skip, spread
+from rnnbench.bench.trainer import Shape
 from rnnbench.mixers import PRESETS
 from rnnbench.ops.chunks import total
+from rnnbench.ops.selective_scan import selective_scan
 from rnnbench.tasks import TASKS
 
 results = functools.partial(benched.results, bench.main)
@@ -134,17 +136,46 @@ def test_what_does_not_fit_the_budget_is_noted(tmp_path, capsys):
 def test_the_budget_foresees_growth():
     budget = Budget(seconds=10.0, repeats=4)
     budget.check(64)
-    budget.add(64, 0.1)
-    budget.add(256, 0.8)  # power 1.5
+    budget.add(64, [(0.1, 1)])
+    budget.add(256, [(0.8, 1)])  # power 1.5
     budget.check(256)
     with pytest.raises(Skip, match="--budget=10"):
         budget.check(1024)
+
+
+def test_the_budget_knows_how_long_the_samples_of_each_program_are(monkeypatch):
+    monkeypatch.setattr(timing, "SAMPLE_SECONDS", 0.1)
+    budget = Budget(seconds=5.0, repeats=7)
+    budget.add(64, [(0.001, 1)])
+    budget.check(128)  # 0.7 s
+    budget.add(64, [(0.001, 1), (0.001, timing.STEPS_LONGER)])
+    with pytest.raises(Skip, match="about 8 s more, 5 s left"):
+        budget.check(128)
+
+
+def test_rows_tell_the_budget_of_all_their_programs(tmp_path, monkeypatch):
+    budgets = []
+    add = Budget.add
+    monkeypatch.setattr(Budget, "add", lambda self, *done: budgets.append(self) or add(self, *done))
+    monkeypatch.setattr(plan, "TASKS", ("bit_parity",))
+    results(tmp_path, "--lengths=4", "--what=ops", "--sampling", "--names=linear_scan,lstm")
+    longer = [[of for _, of in programs] for budget in budgets for _, programs in budget.done]
+    assert longer == [[1], [1], [1, timing.STEPS_LONGER]]
 
 
 def test_what_does_not_fit_into_memory_is_noted(tmp_path, monkeypatch):
     monkeypatch.setattr(timing, "available_memory", lambda: 1)
     (row, _) = results(tmp_path, "--lengths=4", "--what=ops", "--names=linear_scan")["ops"]
     assert "memory" in row["note"] and "seconds" not in row
+
+
+def test_memory_that_caches_files_is_free(tmp_path, monkeypatch):
+    file = tmp_path / "meminfo"
+    monkeypatch.setattr(timing, "MEMINFO", file)
+    unknown = timing.available_memory()
+    assert 0 < unknown < 2**63
+    file.write_text("MemTotal:        8000000 kB\nMemFree:         1000 kB\nMemAvailable:    3000 kB\n")
+    assert timing.available_memory() == 3000 * 1024
 
 
 def test_samples_are_taken_in_turn():
@@ -239,6 +270,20 @@ def test_costs_count_a_loop_as_often_as_it_runs():
     assert count(jax.make_jaxpr(running)(x).jaxpr)[1] == 2 * 2 * x.nbytes  # of the program and of its loop
 
 
+def test_a_pallas_kernel_costs_what_its_programs_compute():
+    def cost(impl, batch):
+        inputs = subjects.OPS["selective_scan"][1](jax.random.key(0), Shape(32, batch=batch, dim=16))
+        scan = lambda *inputs: selective_scan(*inputs, impl=impl)
+        return count(jax.make_jaxpr(scan)(*inputs).jaxpr), 4 * sum(x.size for x in inputs)
+
+    (flops, moved), inputs = cost("pallas", 2)
+    (twice, moved_twice), inputs_twice = cost("pallas", 4)
+    (steps, _), _ = cost("sequential", 2)
+    assert twice == pytest.approx(2 * flops, rel=0.01)
+    assert steps / 2 < flops < 2 * steps
+    assert inputs < moved < 4 * inputs and moved_twice - moved > inputs_twice - inputs
+
+
 def test_real_ceilings_are_positive(monkeypatch):
     monkeypatch.undo()
     monkeypatch.setattr(timing, "SAMPLE_SECONDS", 0.0)
@@ -274,6 +319,14 @@ def test_presets_that_cost_the_same_are_timed_once():
         (["--compare", "step:lstm", "mixer:lstm"], "--compare"),
         (["--what=mixers", "--names=gpt", "--dim=2"], "--heads"),
         (["--sampling", "--lengths=5"], "--lengths"),
+        (["--what=ops", "--names=lstm"], "--names: nothing to measure for ops among: lstm"),
+        (["--what=ops,mixers", "--names=griffin"], "--names"),
+        (["--sampling", "--names=delta_rule"], "--names"),
+        (["--population", "--devices=2", "--names=delta_rule"], "--names"),
+        (["--what="], "--what"),
+        (["--names=,"], "--names"),
+        (["--members=4"], "--members: needs --population or --devices"),
+        (["--sampling", "--members=4"], "--members"),
     ],
 )
 def test_refusals_are_one_line_and_write_nothing(arguments, hint, tmp_path, capsys):

@@ -1,5 +1,6 @@
 """results/bench: peers, targets and the page, at tiny sizes. Nothing here asserts a time."""
 
+import contextlib
 import functools
 import json
 import os
@@ -7,20 +8,29 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import benched
+import numpy as np
 import page
+import peer_programs
 import peers
 import pytest
 import targets
 from benched import assert_sane
 
 from rnnbench.bench import __main__ as bench
-from rnnbench.bench import plan, table
+from rnnbench.bench import plan, run, table
+from rnnbench.bench.trainer import Shape
 
 ROOT = Path(__file__).parents[2]
 of_targets = functools.partial(benched.results, targets.main)
 of_peers = functools.partial(benched.results, peers.main)
+MATMUL = "matmul_flops_per_second"
+PEER = dict(
+    a="torch:lstm", b="mixer:lstm", kind="forward", length=256, batch=32, dim=64, heads=4, layers=2,
+    mlp_dim=128, dtype="float32", repeats=1, seconds_a=1.0, seconds_b=1.0, ratio_low=1.0, ratio_high=1.0,
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -68,9 +78,62 @@ def test_what_two_calls_measured_counts_once_and_is_told_twice(tmp_path):
     assert again[3].startswith(f"{once} ms, ") and again[4].startswith("77.0 ms, ")
 
 
+def called(tmp_path, *arguments, **matmul):
+    """What a call of the bench wrote, with these limits of its matmul by dtype."""
+    call = benched.results(bench.main, tmp_path, *arguments)
+    return call | {"ceilings": {of: benched.LIMITS | {MATMUL: flops} for of, flops in matmul.items()}}
+
+
+def test_limits_in_one_dtype_do_not_accuse_a_call_in_another(tmp_path):
+    op = ("--what=ops", "--names=linear_scan", "--lengths=2")
+    half = called(tmp_path, *op, "--dtype=bfloat16", bfloat16=9e12)
+    full = called(tmp_path, *op, float32=1e12)
+    said = page.markdown([half, full], "this test")
+    assert "other work" not in said
+    assert "bfloat16 matmul 9.00 TFLOP/s" in said and "float32 matmul 1.00 TFLOP/s" in said
+    busy = full | {"command": "busy", "ceilings": {"float32": benched.LIMITS | {MATMUL: 0.4e12}}}
+    said = page.markdown([half, full, busy], "this test")
+    assert "other work ran during `busy`: its float32 matmul reached 40% of that" in said
+    old = tmp_path / "old.json"
+    old.write_text(json.dumps(half | {"ceilings": half["ceilings"]["bfloat16"]}))
+    assert page.results(str(old)) == half
+
+
+def test_other_sizes_are_no_repeats_and_a_call_repeats_nothing_itself(tmp_path):
+    call = called(tmp_path, "--what=ops", "--names=linear_scan", "--lengths=2", float32=1e12)
+    call["machine"] = {"platform": "gpu", "device": "X", "devices": 1, "cpu_cores": 4}
+    peers_of = lambda *ratios, **sizes: call | {"peers": [PEER | {"ratio": r} | sizes for r in ratios]}
+    told = lambda *calls: [line for line in page.markdown(calls, "").splitlines() if "measured again" in line]
+    assert told(peers_of(2.0, 3.0), peers_of(4.0, dim=512), peers_of(5.0, dtype="bfloat16")) == []
+    assert told(peers_of(2.0, 3.0), peers_of(4.0, dim=512), peers_of(5.0, 6.0)) == [
+        "- measured again, X, 4 CPU cores: mixer:lstm against torch:lstm, forward, T = 256, "
+        "batch 32, width 64, 4 heads, float32: 2×, in later calls 5×"
+    ]
+
+
+def test_steps_measured_again_stand_below_their_calls(tmp_path):
+    step = called(tmp_path, "--what=steps", "--names=lru", "--lengths=2", float32=1e12)
+    nothing, (row,) = step | {"steps": []}, step["steps"]
+    steps = lambda *lengths: step | {"steps": [row | {"length": length} for length in lengths]}
+    said = page.markdown([nothing, steps(2), steps(2, 4, 4), steps(4)], "")
+    table_of = said.partition("## Train steps measured again")[2].partition("## ")[0].splitlines()
+    lines = [[cell.strip() for cell in line.split("|")] for line in table_of if line.startswith("|")]
+    assert lines[0][1:-1] == ["step", "T", "call 2", "call 3", "call 4"]
+    assert [[cell != "–" for cell in line[3:-1]] for line in lines[2:]] == [
+        [True, True, False],
+        [False, True, True],
+    ]
+
+
 def test_targets_of_a_gpu_run_at_a_tiny_size(tmp_path, monkeypatch):
     monkeypatch.setattr(targets, "DISTINCT", ("lru",))
+    limits = {"float32": benched.LIMITS, "bfloat16": dict.fromkeys(benched.LIMITS, 8e9)}
+    monkeypatch.setattr(run, "ceilings", lambda dtype, repeats: limits[dtype])
     found = of_targets(tmp_path, "gpu", "--lengths=1")
+    assert found["ceilings"] == limits
+    assert {row["dtype"] for row in found["ops"]} == set(limits)
+    for row in found["ops"]:  # each by the limits in its own dtype
+        assert row["flops_share"] * limits[row["dtype"]][MATMUL] == pytest.approx(row["flops_per_second"])
     assert [row["a"] for row in found["population"]] == ["16 members:lru"]
     names = [row["name"] for row in found["ops"]]
     assert names == [n for n in ("delta_rule", "linear_attention", "selective_scan") for _ in range(2)]
@@ -95,7 +158,8 @@ def test_verdicts():
         "long": [dict(sizes, a="step:lru", ratio=1.2, peak_bytes_a=16**1.1, peak_bytes_b=1.0)],
         "population": [
             dict(sizes, a="8 members:lru", b="8 runs:lru", ratio=1.06),
-            dict(torch, a="16 x", ratio=0.1),
+            dict(torch, a="16 x", ratio=0.1, platform="gpu"),
+            dict(torch, a="16 x", ratio=1.01),
         ],
         "sampling": [dict(sizes, kind="mqar", b="step:lru", ratio=0.049)],
     }
@@ -111,6 +175,7 @@ def test_verdicts():
         ("1.100", False),
         ("1.060×", False),
         ("10.0×", True),
+        ("1.010×", True),
         ("4.9 %", True),
     ]
     larger = [dict(row, batch=64) for row in steps]
@@ -132,6 +197,44 @@ def test_absent_peers_are_named_and_a_failing_one_is_noted(tmp_path, monkeypatch
     assert absent["jla:delta_rule"] == "jla is not installed"
     assert set(absent) == set(peers.PEERS) - {"torch:lstm"}
     assert "runs on gpu only: fla-triton:delta_rule" in capsys.readouterr().out
+
+
+def test_without_any_peer_there_is_a_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(peers.importlib.util, "find_spec", lambda name: None)
+    assert of_peers(tmp_path, "--lengths=4")["peers"] == []
+
+
+class FakeTensor:
+    """What a function on PyTorch's tensors returns, as far as it is looked at."""
+
+    is_cuda = False
+    detach = float = cpu = lambda self: self
+    numpy = lambda self: np.zeros((2, 4, 8))
+
+
+@pytest.mark.parametrize("kind", ["forward", "gradient"])
+def test_the_very_first_call_of_a_peer_is_compilation(kind, monkeypatch):
+    now, calls = [0.0], []
+    monkeypatch.setattr(peer_programs.time, "perf_counter", lambda: now[0])
+
+    def kernel(*inputs):
+        now[0] += 1.0 if calls else 500.0  # tries its tilings
+        calls.append(inputs)
+        return FakeTensor(), None
+
+    torch = SimpleNamespace(
+        no_grad=contextlib.nullcontext,
+        randn_like=lambda y: y,
+        set_num_threads=lambda n: None,
+        autograd=SimpleNamespace(grad=lambda *of: None),
+    )
+    monkeypatch.setattr(peer_programs, "_torch", lambda: torch)
+    monkeypatch.setattr(peer_programs, "_tensor", lambda x, shape: FakeTensor())
+    monkeypatch.setattr(peer_programs, "apart", lambda theirs, ours, tolerance: False)
+    monkeypatch.setattr(peer_programs.importlib, "import_module", lambda name: SimpleNamespace(kernel=kernel))
+    shape = Shape(4, batch=2, dim=8, heads=2)
+    prepared = peer_programs.torch_function("linear_scan", "a.module", "kernel")(kind, shape)
+    assert 500 < prepared.compile_seconds < 510
 
 
 def test_torch_where_it_is_installed(tmp_path):
@@ -165,6 +268,7 @@ def test_the_committed_page_is_that_of_its_files():
         (targets.main, ["cpu", "--names=gpt"], "--names"),
         (targets.main, ["cpu", "--what=everything"], "--what"),
         (targets.main, ["cpu", "--lengths=5"], "--lengths"),
+        (targets.main, ["gpu", "--what=steps"], "--what"),
         (peers.main, ["--names=gpt"], "--names"),
         (page.main, ["/no/such/file.json"], "/no/such/file.json"),
         (page.main, [__file__], "FILE"),

@@ -63,6 +63,31 @@ def test_what_runs_out_of_time_is_stopped(tmp_path):
     assert time.time() - start < 60
 
 
+EXIT = "import sys; sys.exit({})"
+
+
+def test_what_never_starts_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(SCRIPT.parent)
+    jobs = [(name, ["-c", EXIT.format(3)]) for name in ("one", "two")]
+    assert import_module("measure").run_all(jobs, tmp_path, 1, end=time.time() - 1) == []
+    said = [line.partition(" ")[2] for line in capsys.readouterr().out.splitlines()]
+    assert said == [f"{name} not started: time is up" for name in ("one", "two")]
+
+
+@pytest.mark.parametrize("part", ["ops", "mqar"])
+@pytest.mark.parametrize(
+    "command,code", [("pass", 0), (EXIT.format(3), 1), ("import time; time.sleep(99)", 0)]
+)
+def test_the_exit_code_tells_of_a_command_that_failed(part, command, code, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(SCRIPT.parent)
+    script = import_module("measure")
+    parts = {part: [("one", ["-c", command])] for part in script.commands(tmp_path, tiny=True)}
+    monkeypatch.setattr(script, "commands", lambda out, tiny: parts)
+    monkeypatch.setattr(script, "rehearsal", lambda jobs: [("once", ["-c", EXIT.format(3)])])
+    monkeypatch.setattr(sys, "argv", ["measure.py", f"--out={tmp_path}", f"--parts={part}", "--minutes=0.05"])
+    assert script.main() == code
+
+
 def test_an_unknown_part_is_refused(tmp_path):
     done = measure(f"--out={tmp_path / 'new'}", "--parts=tpu")
     assert done.returncode == 2 and "--parts: unknown 'tpu'" in done.stderr
