@@ -10,10 +10,11 @@ from rnnbench.report.summary import summarise
 
 HEAD = """# Every cell of the map
 
-Scaled accuracy, 0 for chance and 1 for all, at 1, 2, 4 and 8 times the longest training length: median (worst–best) of three
-seeds, at each learning rate. Beyond 1× it is that of the hardest case of the length. **Bold**: the rate that counts, whose
-median is best at 1×; ties go to the smaller loss there. Theory: whether some depth and width can do the task at every length
-([theorems](../../docs/tasks.md), [spectra and structures](../../docs/models.md)). −∞: the outputs are not finite.
+Scaled accuracy, 0 for chance and 1 for all, at 1, 2, 4 and 8 times the longest training length: median
+(worst–best) of three seeds, at each learning rate. Beyond 1× it is that of the hardest case of the length.
+**Bold**: the rate that counts, whose median is best at 1×; ties go to the smaller loss there. Theory: whether
+some depth and width can do the task at every length ([theorems](../../docs/tasks.md),
+[spectra and structures](../../docs/models.md)). −∞: the outputs are not finite.
 """
 
 
