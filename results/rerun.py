@@ -52,7 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     # A workdir that is kept may have other members, of an earlier call.
     asked = pairs(config.population)
-    lines = compare(committed, [row for row in rows if (row["learning_rate"], row["seed"]) in asked])
+    rows = [row for row in rows if (row["learning_rate"], row["seed"]) in asked]
+    known = {_case(row) for row in committed}
+    for case, rate in dict.fromkeys(_case(row) for row in rows if _case(row) not in known):
+        print(f"{case}: the table has none at learning rate {rate:g}; not compared", file=sys.stderr)
+    if not (lines := compare(committed, [row for row in rows if _case(row) in known])):
+        return 2
     Console().print(table(lines, options.tolerance))
     worst = max(line["difference"] for line in lines)
     verdict = "holds" if worst <= options.tolerance else "DEVIATES"
@@ -61,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def find(folder: str, cell: str) -> tuple[Rows, ConfigDict]:
-    """The committed final rows of a cell and its config. InputError where the table has no such cell."""
+    """The committed final rows of a cell and its config. InputError where the table lacks one of them."""
     rows = [row for row in read_jsonl(Path(folder) / "results.jsonl") if row["final"]]
     path = Path(folder) / "configs.json"
     if not rows or not path.exists():
@@ -69,9 +74,11 @@ def find(folder: str, cell: str) -> tuple[Rows, ConfigDict]:
     configs = read_config(path)
     if cell not in configs:
         raise InputError(f"{cell}: no such cell in {folder}; there are: {' '.join(configs)}")
+    if not (committed := [row for row in rows if row["cell"] == cell]):
+        raise InputError(f"{cell}: {folder} has its config, but no final rows to compare with")
     if (plug_ins := str(Path(folder).resolve())) not in sys.path:
         sys.path.append(plug_ins)  # as launch.py does with what lies beside a config file
-    return [row for row in rows if row["cell"] == cell], from_saved(configs[cell])
+    return committed, from_saved(configs[cell])
 
 
 def choose(config: ConfigDict, committed: Rows, seeds: str | None, rates: str | None) -> None:
@@ -79,9 +86,9 @@ def choose(config: ConfigDict, committed: Rows, seeds: str | None, rates: str | 
     if seeds:
         config.population.seeds = _numbers("--seeds", seeds, int)
     if rates:
-        config.population.learning_rates = asked = _numbers("--learning_rates", rates, float)
-        if strange := set(asked) - {row["learning_rate"] for row in committed}:
-            raise InputError(f"--learning_rates: this cell has no {strange.pop():g} in the table")
+        config.population.learning_rates = _numbers("--learning_rates", rates, float)
+    if strange := set(config.population.learning_rates) - {row["learning_rate"] for row in committed}:
+        raise InputError(f"--learning_rates: this cell has no {min(strange):g} in the table")
 
 
 def _numbers(flag: str, text: str, kind: type) -> tuple:
@@ -114,11 +121,15 @@ def gap(a: list[float], b: list[float]) -> float:
     return max(0.0, b[0] - a[-1], a[0] - b[-1])
 
 
+def _case(row: dict[str, Any]) -> tuple[str, float]:
+    return case_name(row["case"]), row["learning_rate"]
+
+
 def _headlines(rows: Rows, seed: str = "") -> dict[tuple, list[float]]:
     """{(case, learning rate, seed): sorted headlines}, every seed under the one given, if one is."""
     found: dict[tuple, list[float]] = {}
     for row in rows:
-        key = case_name(row["case"]), row["learning_rate"], seed or row["seed"]
+        key = *_case(row), seed or row["seed"]
         found.setdefault(key, []).append(row[row["headline"]] or 0.0)
     return {key: sorted(values) for key, values in found.items()}
 

@@ -68,14 +68,15 @@ def draw(plot: Plot) -> Figure:
     rows = math.ceil(len(plot.panels) / columns)
     if isinstance(plot.panels[0], Heatmap):
         columns, rows = 1, len(plot.panels)
-        width = 2.4 + 1.45 * max(len(panel.columns) for panel in plot.panels)
+        names = max(len(row) for panel in plot.panels for row in panel.rows)
+        width = max(2.4, 0.5 + 0.085 * names) + 1.45 * max(len(panel.columns) for panel in plot.panels)
         height = 1.6 + 0.5 * max(len(panel.rows) for panel in plot.panels)
     else:
         width, height = 5.6 if columns == 3 else 6.8, 4.4
     handles = _legend([panel for panel in plot.panels if isinstance(panel, Panel)])
     inches = 0.75 + 0.085 * max((len(handle.get_label()) for handle in handles), default=0)
     across = max(math.floor(width * columns / inches), 1)
-    size = width * columns, height * rows + 0.24 * math.ceil(len(handles) / across)
+    size = max(width * columns, inches + 0.2), height * rows + 0.24 * math.ceil(len(handles) / across)
     figure = Figure(figsize=size, layout="constrained", facecolor="white")
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12)
     grid = figure.subplots(rows, columns, squeeze=False)
@@ -148,7 +149,7 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
         xs, ys = zip(*panel.chance)
         axes.plot([left, *xs, right], [ys[0], *ys, ys[-1]], zorder=1, **DOTS)
     for line in panel.lines:
-        _draw_line(axes, line, axes.get_ylim()[0])
+        _draw_line(axes, line, panel.worst())
     _title(axes, panel)
 
 
@@ -180,10 +181,10 @@ def _set_scales(axes: Axes, panel: Panel) -> None:
     axes.tick_params(which="both", colors=INK, labelsize=10, length=0)
 
 
-def _draw_line(axes: Axes, line: Line, bottom: float) -> None:
+def _draw_line(axes: Axes, line: Line, worst: float) -> None:
     ys = [math.nan if y is None else y for y in line.y]
     if line.low:
-        low, high = ([bottom if y is None else y for y in side] for side in (line.low, line.high))
+        low, high = ([worst if y is None else y for y in side] for side in (line.low, line.high))
         if len(line.x) > 1:
             axes.fill_between(line.x, low, high, color=line.style.color, alpha=0.12, linewidth=0, zorder=2)
         else:

@@ -7,12 +7,13 @@ from rnnbench.report import map as maps
 from rnnbench.report.panels import Heatmap, Line, Panel, Plot, log_ticks
 from rnnbench.report.read import Results
 from rnnbench.report.spread import QUARTILES, number, spreads
-from rnnbench.report.style import Style, style
+from rnnbench.report.style import Style
 from rnnbench.report.summary import Group, furthest, groups, kinds, words
 from rnnbench.store.rows import longest
 
+SHIFT = 0.2  # octaves from the first to the last of lines over length
 POINTS = 200  # of a learning curve: more are indistinguishable
-BAND = "median over seeds, and a band between the quartiles, or from worst to best below five seeds"
+BAND = "median over seeds, and a band between the quartiles, or between worst and best below five seeds"
 CAPTIONS = {
     "overview": (
         "Overview",
@@ -67,23 +68,25 @@ def accuracy_vs_length(entries: Sequence[dict]) -> Plot:
     return Plot(name, *CAPTIONS[name], list(_lengths(groups(entries))))
 
 
-def line(label: str, look: Style, points: Sequence[tuple[float, str, dict]]) -> Line:
-    """Builds a line from (x, label of x, spread over seeds)."""
+def line(
+    label: str, look: Style, points: Sequence[tuple[float, str, dict]], ends: str = "worst to best"
+) -> Line:
+    """Builds a line from (x, label of x, spread over seeds); `ends` says what lowest and highest are."""
     xs, names, found = zip(*points)
     y, low, high = ([spread[key] for spread in found] for key in ("median", "low", "high"))
-    hover = [f"{name}: {_words(spread)}" for name, spread in zip(names, found)]
+    hover = [f"{name}: {_words(spread, ends)}" for name, spread in zip(names, found)]
     if all(spread["seeds"] == 1 for spread in found):
         low = high = []
     return Line(label, look, list(xs), y, low, high, hover)
 
 
-def _line(entry: dict, group: Group, points: Sequence[tuple[float, str, dict]]) -> Line:
-    return line(entry["label"], style(entry, group.entries), points)
+def _line(entry: dict, points: Sequence[tuple[float, str, dict]], ends: str = "worst to best") -> Line:
+    return line(entry["label"], entry["style"], points, ends)
 
 
-def _words(spread: dict) -> str:
+def _words(spread: dict, ends: str) -> str:
     median, low, high = (number(spread[key]) for key in ("median", "low", "high"))
-    what = "quartiles" if spread["seeds"] >= QUARTILES else "worst to best"
+    what = "quartiles" if spread["seeds"] >= QUARTILES else ends
     return median + (f"<br>{what} of {spread['seeds']} seeds: {low} to {high}" if spread["seeds"] > 1 else "")
 
 
@@ -121,13 +124,14 @@ def _lengths(found: Sequence[Group]) -> Iterator[Panel]:
             trained = longest(group.train_case)
             lengths = sorted({length for _, line in lines for length, _ in line})
             chance = {length: spread["chance"] for _, line in lines for length, spread in line}
-            octaves = math.log2(lengths[-1] / lengths[0])
+            octaves, last = math.log2(lengths[-1] / lengths[0]), len(lines) - 1
+            # Shifted a little, so that equal lines stay visible; all together by no more than SHIFT octaves.
+            apart = min(0.011 * max(octaves, 0.3), SHIFT / max(last, 1))
             drawn = []
             for i, (entry, of_entry) in enumerate(lines):
-                # Shifted a little, so that equal lines stay visible.
-                shift = 2 ** (0.011 * max(octaves, 0.3) * (i - (len(lines) - 1) / 2))
+                shift = 2 ** (apart * (i - last / 2))
                 points = [(length * shift, words(spread["case"]), spread) for length, spread in of_entry]
-                drawn.append(_line(entry, group, points))
+                drawn.append(_line(entry, points))
             yield Panel(
                 heading(group, kind),
                 subtitle(group),
@@ -153,7 +157,7 @@ def _learning_rates(found: Sequence[Group]) -> Iterator[Panel]:
             subtitle(group, f"at {words(group.train_case)}"),
             "learning rate",
             group.headline,
-            [_line(entry, group, named(entry)) for entry in group.entries],
+            [_line(entry, named(entry)) for entry in group.entries],
             x_log=10,
             x_ticks=[(rate, f"{rate:g}") for rate in rates],
             chance=[(rate, chance) for rate in rates],
@@ -168,15 +172,17 @@ def _learning_curves(found: Sequence[Group], curves: Sequence[dict]) -> Iterator
             losses = [(row["step"], row["loss"]) for row in _of_chosen(entry, by_run)]
             steps = sorted({step for step, _ in losses})
             kept = set(steps[:: -(-len(steps) // POINTS) or 1])
-            lines += _curve(entry, group, "step", [each for each in losses if each[0] in kept], math.inf)
+            lines += _curve(entry, "step", [each for each in losses if each[0] in kept], loss=True)
         if lines:
-            yield Panel(group.title, subtitle(group, what=""), "step", "training loss", lines, share=False)
+            where = group.title, subtitle(group, what="")
+            yield Panel(*where, "step", "training loss", lines, share=False, loss=True)
 
 
-def _curve(entry: dict, group: Group, name: str, values: list[tuple], worst: float = -math.inf) -> list[Line]:
+def _curve(entry: dict, name: str, values: list[tuple], loss: bool = False) -> list[Line]:
     """The line of (x, value of a seed) pairs; none without pairs."""
-    found = sorted(spreads(values, worst).items())
-    return [_line(entry, group, [(x, f"{name} {x}", spread) for x, spread in found])] if found else []
+    found = sorted(spreads(values, math.inf if loss else -math.inf).items())
+    points = [(x, f"{name} {x}", spread) for x, spread in found]
+    return [_line(entry, points, "best to worst" if loss else "worst to best")] if found else []
 
 
 COSTS: dict[str, Callable[[dict, dict], float]] = {
@@ -193,7 +199,7 @@ def _cost(found: Sequence[Group]) -> Iterator[Panel]:
         for name, cost in COSTS.items():
             known = [(e, cost(e, s), s) for e, s in at_end if cost(e, s) > 0]
             if known:
-                points = [_line(e, group, [(value, f"{name} {value:,.4g}", s)]) for e, value, s in known]
+                points = [_line(e, [(value, f"{name} {value:,.4g}", s)]) for e, value, s in known]
                 ticks = log_ticks([value for _, value, _ in known])
                 where = heading(group, kind), subtitle(group, f"at length {length}")
                 yield Panel(*where, name, group.headline, points, x_log=10, x_ticks=ticks)
@@ -209,12 +215,12 @@ def _positions(found: Sequence[Group], positions: Sequence[dict]) -> Iterator[Pa
                 values = [
                     (start, value)
                     for row in _of_chosen(entry, by_run)
-                    if row["step"] == entry["step"] and row["case"] == spread["case"]
+                    if row["step"] == entry["steps"].get(row["seed"]) and row["case"] == spread["case"]
                     for start, value in zip(row["starts"], row["accuracy"])
                     if value is not None  # supervised there
                 ]
                 if len({start for start, _ in values}) > 1:
-                    lines += _curve(entry, group, "position", values)
+                    lines += _curve(entry, "position", values)
             if lines:
                 what = subtitle(group, f"at length {length}", what="accuracy")
                 yield Panel(heading(group, kind), what, "position in the sequence", "accuracy", lines)

@@ -21,7 +21,9 @@ SPREADS = {
     "error": "mean $\\pm$ standard error over seeds",
 }
 BOLD = "Bold: the highest in its column, and all that print the same digits."
-HEAD = ("task", "protocol", "model", "case", "value", "low", "high", "seeds", "learning rate", "bold")
+HEAD = (
+    "task", "setting", "protocol", "model", "case", "value", "low", "high", "seeds", "learning rate", "bold",
+)  # fmt: skip
 ESCAPES = {
     **{each: f"\\{each}" for each in "&%$#_{}"},
     "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}",
@@ -46,14 +48,14 @@ def files(entries: Sequence[dict], found: Results, spread: str) -> dict[str, str
     """tables.tex, a table per group, and tables.csv. `spread` is one of SPREADS."""
     tex, lines = [], [HEAD]
     for group in groups(entries):
-        values = {entry["label"]: _values(entry, found.rows, spread) for entry in group.entries}
+        values = [_values(entry, found.rows, spread) for entry in group.entries]
         best = {case: _best(values, case) for case in group.cases}
         tex.append(_table(group, values, best, spread))
-        for entry in group.entries:
-            for case, value in values[entry["label"]].items():
+        for entry, of in zip(group.entries, values):
+            for case, value in of.items():
                 bold = int(number(value.middle) == best[case])
                 told = (len(entry["seeds"]), entry["learning_rate"], bold)
-                lines.append((group.task, group.protocol, entry["label"], case, *value, *told))
+                lines.append((group.task, group.title, group.protocol, entry["label"], case, *value, *told))
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(lines)
     return {
@@ -87,17 +89,18 @@ def middle(values: list[float], spread: str) -> tuple[float, float, float]:
     return statistics.median(values), *ends
 
 
-def _best(values: dict[str, dict[str, Value]], case: str) -> str:
-    known = [of[case].middle for of in values.values() if case in of and of[case].middle is not None]
+def _best(values: list[dict[str, Value]], case: str) -> str:
+    known = [of[case].middle for of in values if case in of and of[case].middle is not None]
     return number(max(known)) if known else ""
 
 
-def _table(group: Group, values: dict[str, dict[str, Value]], best: dict[str, str], spread: str) -> str:
+def _table(group: Group, values: list[dict[str, Value]], best: dict[str, str], spread: str) -> str:
+    """`values` per entry of the group; `best` per case, as it is printed."""
     headings = [escape(case_heading(each, group, " ")) for each in group.cases.values()]
     lines = [" & ".join(["model", *headings]) + r" \\", r"\midrule"]
-    for label, of in values.items():
+    for entry, of in zip(group.entries, values):
         shown = [_shown(of.get(case), best[case], spread) for case in group.cases]
-        lines.append(" & ".join([escape(label), *shown]) + r" \\")
+        lines.append(" & ".join([escape(entry["label"]), *shown]) + r" \\")
     chance = " & ".join(["chance", *(number(each["chance"]) for each in group.cases.values())])
     lines += [r"\midrule", rf"{chance} \\"]
     counts = sorted({len(entry["seeds"]) for entry in group.entries})

@@ -142,14 +142,22 @@ def _family(label: str) -> str:
 def task_of(entry: dict, found: Results) -> Any:
     """The task of an entry with its settings; None without its config or its code."""
     config = next((found.configs[run] for run in entry["runs"] if run in found.configs), None)
-    with suppress(ConfigError):  # a mixer or task of another project need not be here
+    # A mixer or task of another project need not be here, nor its config be one of ours.
+    with suppress(ConfigError, LookupError, TypeError, ValueError, AttributeError):
         return config and tasks.build(from_saved(config))
 
 
 def verdict_of(entry: dict, task: Task | None) -> str:
-    """Whether theory says that an entry's preset solves the task at every length: "yes", "no" or "open"."""
+    """Whether theory says that an entry's preset solves the task at every length: "yes", "no" or "open".
+
+    A preset whose mixer or options are changed is another recurrence.
+    """
     preset = PRESETS.get(entry["model"])
-    if task is None or preset is None:
+    changed = any(
+        key.startswith("model.options.") or key in ("model.mixer", "model.pattern")
+        for key in entry["overrides"]
+    )
+    if task is None or preset is None or changed:
         return "open"
     properties = preset.spectrum, preset.structure, preset.selective
     return verdict(getattr(task, "theory", ()), *properties, entry["model"])
@@ -228,6 +236,8 @@ def _at_others(entry: dict) -> str:
 
 
 def _holding(cell: Reach) -> str:
+    if not cell.best and cell.any:
+        return f"No seed of this learning rate learns the training length, one of another holds {cell.any}×"
     if not cell.best:
         return "No seed learns the training length"
     seeds = len(cell.entry["seeds"])

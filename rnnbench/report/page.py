@@ -1,6 +1,7 @@
 """report.html, one file that needs no network, and report.md, both from a template."""
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ def render(entries: Sequence[dict], found: Results, drawn: Sequence[Plot]) -> di
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["pipes"] = pipe_table
+    environment.filters |= {"pipes": pipe_table, "code": code}
     names = ("report.html", "report.md")
     context = _context(entries, found, drawn)
     return {name: environment.get_template(name).render(context) for name in names}
@@ -83,10 +84,18 @@ def pipe_table(table: tables.Table) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in texts)
 
 
+def code(text: Any) -> str:
+    """A text as code in Markdown, in more backticks than it has in a row."""
+    text = " ".join(str(text).split())
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    space = " " if "`" in text else ""
+    return f"{fence}{space}{text}{space}{fence}" if text else ""
+
+
 def figure(panel: Panel) -> go.Figure:
     """A panel for the page: transparent; its heading and its legend are the page's."""
     bottom, top = panel.y_range()
-    traces = [trace for line in panel.lines for trace in _traces(line, bottom)]
+    traces = [trace for line in panel.lines for trace in _traces(line, panel.worst())]
     if panel.chance:
         xs, ys = zip(*panel.chance)
         dotted = {"color": GREY, "width": 1.2, "dash": "dot"}
@@ -128,13 +137,13 @@ def _x_axis(panel: Panel) -> dict:
     return axis
 
 
-def _traces(line: Line, bottom: float) -> list[go.Scatter]:
+def _traces(line: Line, worst: float) -> list[go.Scatter]:
     """The band and the line on it; both have the model's name, by which the legend shows and hides them."""
     look, few = line.style, len(line.x) <= MANY
     dash = ",".join(f"{2 * width:g}px" for width in look.dash) or "solid"
     traces, error = [], None
     if line.low:
-        low, high = ([bottom if y is None else y for y in side] for side in (line.low, line.high))
+        low, high = ([worst if y is None else y for y in side] for side in (line.low, line.high))
         if len(line.x) > 1:
             edge = {"x": [*line.x, *reversed(line.x)], "y": [*low, *reversed(high)], "name": line.label}
             area = {"mode": "lines", "line": {"width": 0}, "fillcolor": _faint(look.color), "fill": "toself"}

@@ -38,6 +38,7 @@ class Panel:
     trained: float | None = None
     share: bool = True  # y is an accuracy, so its scale ends at 1
     y_log: bool = False
+    loss: bool = False  # less is better
 
     def y_range(self) -> tuple[float, float]:
         """The smallest and the largest y that is shown."""
@@ -49,6 +50,10 @@ class Panel:
             bottom = max(min(shown) - 0.08, -0.04)
             return bottom, 1 + 0.06 * (1 - bottom)
         return min(0.0, *shown), 1.05 * max(shown) or 1.0
+
+    def worst(self) -> float:
+        """The y at which a band ends whose seed there diverged."""
+        return self.y_range()[self.loss]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from numbers import Real
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas
 
@@ -35,7 +35,10 @@ def read(workdirs: Sequence[str | Path]) -> Results:
     A member in two folders, such as a study and the table it was added to, is taken from the first.
     """
     results = Results([], [], [], {}, [], [], [])
-    for workdir in dict.fromkeys(map(str, workdirs)):
+    spellings: dict[Any, str] = {}
+    for workdir in map(str, workdirs):
+        spellings.setdefault(storage.absolute(workdir), workdir)
+    for workdir in spellings.values():
         _read_workdir(workdir, results)
     first: dict[tuple, str] = {}
     kept, again, seen = [], {}, set()
@@ -70,12 +73,11 @@ def _read_workdir(workdir: str, results: Results) -> None:
     folder = storage.place(workdir)
     if not folder.is_dir():
         raise InputError(f"{workdir}: there is no such folder")
-    planned = _json(folder / "study.json", results).get("cells", {})
-    planned = planned if isinstance(planned, dict) else {}
+    planned = _configs(folder / "study.json", _json(folder / "study.json", results).get("cells", {}), results)
     place = {name: i for i, name in enumerate(planned)}
     cells = sorted(folder.glob("cells/*"), key=lambda cell: (place.get(cell.name, len(place)), cell.name))
     before = len(results.rows)
-    failures = []
+    own, failures = {}, []
     for part in (folder, *cells):
         found = {name: _rows(part / name, workdir, results.problems) for name in FILES}
         results.rows.extend(found["results.jsonl"])
@@ -83,14 +85,15 @@ def _read_workdir(workdir: str, results: Results) -> None:
         results.curves.extend(found["metrics.jsonl"])
         if (part / "config.json").exists():
             cell = found["results.jsonl"][0]["cell"] if found["results.jsonl"] else part.name
-            results.configs[workdir, cell] = _json(part / "config.json", results)
+            config = {cell: _json(part / "config.json", results)}
+            own |= _configs(part / "config.json", config, results)
         if (part / "error.json").exists():
             failures.append(
                 {"error": "", "traceback": ""} | _json(part / "error.json", results) | {"cell": part.name}
             )
     tables = _json(folder / "configs.json", results)
-    configs = planned | tables.get("cells", tables)
-    results.configs.update({(workdir, cell): c for cell, c in configs.items() if isinstance(c, dict)})
+    configs = own | planned | _configs(folder / "configs.json", tables.get("cells", tables), results)
+    results.configs.update({(workdir, cell): config for cell, config in configs.items()})
     results.failures.extend({**failure, "workdir": workdir} for failure in failures)
     rows = results.rows[before:]
     if not rows:
@@ -99,6 +102,23 @@ def _read_workdir(workdir: str, results: Results) -> None:
         raise InputError(f"{workdir}: no results here ({where}{failed})")
     done = {row["cell"] for row in rows} | {failure["cell"] for failure in failures}
     results.missing.extend((workdir, cell) for cell in planned if cell not in done)
+
+
+def _configs(path: Path, cells: Any, results: Results) -> dict[str, dict]:
+    """The cells of a file that are configs."""
+    if not isinstance(cells, dict):
+        results.problems.append(f"{path}: its cells are not a JSON object; skipped")
+        return {}
+    wrong = [cell for cell, config in cells.items() if not _is_config(config)]
+    results.problems.extend(f"{path}: {cell} is not a config; skipped" for cell in wrong)
+    return {cell: config for cell, config in cells.items() if cell not in wrong}
+
+
+def _is_config(value: Any) -> bool:
+    """Whether a value is a JSON object whose keys, at every depth, have no dots."""
+    if not isinstance(value, dict) or any("." in key for key in value):
+        return False
+    return all(_is_config(part) for part in value.values() if isinstance(part, dict))
 
 
 def _rows(path: Path, workdir: str, problems: list[str]) -> list[dict]:
@@ -117,9 +137,20 @@ def _foreign(row: dict, file: str) -> str:
         return f"not a result row ({reason})"
     if "case" in row and "length" not in row["case"]:
         return "not a result row (its case has no 'length')"
+    for key, least in (("length", 1), ("pairs", 0)):
+        if not _is_size(row.get("case", {}).get(key, least), least):
+            return f"not a result row ('{key}' of its case is {row['case'][key]!r})"
+    if "starts" in row and not all(isinstance(each, Real | None) for each in row["starts"] + row["accuracy"]):
+        return "not a result row (its positions are not numbers)"
     if "headline" in row and not isinstance(row.get(row["headline"], ""), Real | None):
         return f"not a result row (it has no {row['headline']!r})"
     return ""
+
+
+def _is_size(value: Any, least: int) -> bool:
+    """Whether a value is a number of at least that, or a range of such."""
+    parts = value if isinstance(value, list) else [value]
+    return bool(parts) and all(isinstance(part, Real) and part >= least for part in parts)
 
 
 def _json(path: Path, results: Results) -> dict:

@@ -1,7 +1,8 @@
 """The colour, dashes and marker of a model, the same in every figure.
 
-The palette is Okabe and Ito's, whose colours are distinct in every kind of colour vision. A variant with
-negative eigenvalues has the hue of its preset, dashes and a diamond.
+The palette is Okabe and Ito's, whose colours are distinct in every kind of colour vision. Presets of the same
+hue differ in both dashes and marker. A variant with negative eigenvalues has the hue of its preset, dashes
+and a diamond.
 """
 
 from collections.abc import Sequence
@@ -9,23 +10,55 @@ from typing import NamedTuple
 
 
 class Style(NamedTuple):
-    """`dash`: dash and gap in line widths; none is solid. `marker`: a plotly name, or none."""
+    """`dash`: dashes and gaps in line widths; none is solid. `marker`: a plotly name, or none."""
 
     color: str
     dash: tuple[float, ...] = ()
     marker: str = "x"
 
 
+BLACK, ORANGE, GREEN, SKY = "#000000", "#E69F00", "#009E73", "#56B4E9"
+PURPLE, BLUE, VERMILLION = "#CC79A7", "#0072B2", "#D55E00"
+DASHES = DASHED, DOTTED, LONG, MIXED, SPARSE = (
+    (4, 1.6), (1, 1.2), (8, 2), (3, 1.2, 1, 1.2), (1.5, 4),
+)  # fmt: skip
 STYLES = {
-    "gpt": Style("#000000", (), "circle"),
-    "linear_transformer": Style("#E69F00", (), "square"),
-    "lstm": Style("#009E73", (), "triangle-up"),
-    "qlstm": Style("#56B4E9", (), "triangle-down"),
-    "lru": Style("#CC79A7", (), "cross"),
-    "deltanet": Style("#0072B2", (), "circle"),
-    "mamba": Style("#D55E00", (), "square"),
-    "deltanet_neg": Style("#0072B2", (4, 1.6), "diamond"),
-    "mamba_neg": Style("#D55E00", (4, 1.6), "diamond"),
+    "gpt": Style(BLACK, (), "circle"),
+    "linear_transformer": Style(ORANGE, (), "square"),
+    "lstm": Style(GREEN, (), "triangle-up"),
+    "qlstm": Style(SKY, (), "triangle-down"),
+    "lru": Style(PURPLE, (), "cross"),
+    "deltanet": Style(BLUE, (), "circle"),
+    "mamba": Style(VERMILLION, (), "square"),
+    "deltanet_neg": Style(BLUE, DASHED, "diamond"),
+    "mamba_neg": Style(VERMILLION, DASHED, "diamond"),
+    "retnet": Style(BLUE, DOTTED, "triangle-up"),
+    "gla": Style(GREEN, DOTTED, "circle"),
+    "hgrn2": Style(SKY, DASHED, "square"),
+    "mamba2": Style(VERMILLION, DOTTED, "triangle-down"),
+    "mamba3": Style(ORANGE, DOTTED, "triangle-down"),
+    "mamba3_real": Style(ORANGE, LONG, "x"),
+    "mlstm": Style(PURPLE, DOTTED, "circle"),
+    "gated_deltanet": Style(GREEN, LONG, "square"),
+    "gated_deltanet_neg": Style(GREEN, DASHED, "diamond"),
+    "kda": Style(PURPLE, LONG, "triangle-down"),
+    "kda_neg": Style(PURPLE, DASHED, "diamond"),
+    "gdn2": Style(ORANGE, DASHED, "triangle-up"),
+    "deltaproduct2": Style(VERMILLION, LONG, "cross"),
+    "deltaproduct3": Style(SKY, LONG, "x"),
+    "rwkv7": Style(BLACK, DASHED, "square"),
+    "slice": Style(BLACK, SPARSE, "cross"),
+    "s5": Style(BLACK, DOTTED, "triangle-up"),
+    "mingru": Style(BLUE, LONG, "x"),
+    "minlstm": Style(BLACK, LONG, "x"),
+    "rglru": Style(PURPLE, SPARSE, "square"),
+    "gru": Style(SKY, DOTTED, "circle"),
+    "elman": Style(PURPLE, MIXED, "triangle-up"),
+    "slstm": Style(VERMILLION, MIXED, "circle"),
+    "fox": Style(ORANGE, MIXED, "circle"),
+    "window": Style(GREEN, MIXED, "x"),
+    "hybrid_deltanet": Style(BLUE, MIXED, "square"),
+    "griffin": Style(SKY, MIXED, "diamond"),
 }
 OTHERS = ("#7A5195", "#8C6D31", "#6B6B6B", "#A0522D")
 # plotly's name -> matplotlib's, and the outline in a square from -5 to 5
@@ -41,17 +74,22 @@ MARKERS = {
 
 
 def style(entry: dict, entries: Sequence[dict]) -> Style:
-    """Further lines of the same model, with other settings, keep its hue but not its dashes and marker."""
-    strangers = sorted({other["model"] for other in entries} - STYLES.keys())
-    namesakes = [other["label"] for other in entries if other["model"] == entry["model"]]
+    """The style of an entry among all `entries` of a report.
+
+    A model without a preset has the next of OTHERS. Further lines of the same model, with other settings,
+    keep its hue but not its dashes and marker.
+    """
+    markers = list(MARKERS)
     if entry["model"] in STYLES:
         found = STYLES[entry["model"]]
     else:
-        found = Style(OTHERS[strangers.index(entry["model"]) % len(OTHERS)])
-    nth = namesakes.index(entry["label"])
-    markers = list(MARKERS)
+        nth = sorted({other["model"] for other in entries} - STYLES.keys()).index(entry["model"])
+        marker = markers[nth % len(markers) - 1]
+        found = Style(OTHERS[nth % len(OTHERS)], ((), *DASHES)[nth % (1 + len(DASHES))], marker)
+    labels = dict.fromkeys(other["label"] for other in entries if other["model"] == entry["model"])
+    nth = sorted(labels, key=lambda label: label != entry["model"]).index(entry["label"])
     marker = markers[(markers.index(found.marker) + nth) % len(markers)]
-    return Style(found.color, (1 + 5 / nth, 1 + nth), marker) if nth else found
+    return Style(found.color, (1 + 5 / nth, 4 - 2 / nth), marker) if nth else found
 
 
 def heat(share: float) -> tuple[tuple[int, int, int], str]:

@@ -2,10 +2,12 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from rnnbench.report.spread import WORST, number, spreads
+from rnnbench.report.style import style
 from rnnbench.store.rows import case_name, longest, seconds_of
 
 TITLES = {"mqar": "MQAR"}
@@ -65,15 +67,26 @@ def summarise(rows: Sequence[dict]) -> list[dict]:
     for group in groups(entries):
         for entry, label in zip(group.entries, labels(group.entries)):
             entry["label"] = label
+    for entry in entries:
+        entry["style"] = style(entry, entries)
     return entries
 
 
 def labels(entries: Sequence[dict]) -> list[str]:
-    """Per entry its model and the settings that not all of them share: "lstm dim=64"."""
-    shared = _shared(entries)
-    own = lambda entry: {k: v for k, v in entry["overrides"].items() if k not in shared and k not in _NAMES}
-    told = lambda entry: (f"{k.split('.')[-1]}={v}" for k, v in own(entry).items())
-    return [" ".join([entry["model"], *told(entry)]) for entry in entries]
+    """Per entry its model and the settings that not all of them share: "lstm dim=64".
+
+    Where that is the same for different settings, also the mixer; where that is not enough, whole keys.
+    """
+    shared, found = _shared(entries), [""] * len(entries)
+    last = lambda key: key.rpartition(".")[2]
+    for hidden, name in ((_NAMES, last), (("model.name",), last), ((), str)):
+        settings = {(text, json.dumps(e["overrides"], sort_keys=True)) for text, e in zip(found, entries)}
+        counts = Counter(text for text, _ in settings)
+        for i, entry in enumerate(entries):
+            if not found[i] or counts[found[i]] > 1:
+                own = {k: v for k, v in entry["overrides"].items() if k not in shared and k not in hidden}
+                found[i] = " ".join([entry["model"], *(f"{name(k)}={v}" for k, v in own.items())])
+    return found
 
 
 _NAMES = ("model.name", "model.mixer")  # the entry's label already has the model's name
@@ -197,18 +210,20 @@ def _entry(rows: list[dict]) -> dict:
     took = seconds_of(rows)
     members = len({_member(row) for row in rows})
     diverged = {_member(row) for row in rows if row["diverged"]}
+    finite = rates[chosen]["median"] is not None
     return {
         **{name: at_selection[name] for name in copied},
         "runs": list(dict.fromkeys(map(_run, rows))),
         "learning_rate": chosen,
         "learning_rates": rates,
-        "at_edge": len(rates) > 2 and chosen in (min(rates), max(rates)),  # a better one may lie beyond
+        # A better one may lie beyond.
+        "at_edge": finite and len(rates) > 2 and chosen in (min(rates), max(rates)),
         "seeds": sorted({row["seed"] for row in kept}),
         "members": members,
         "seconds": took,  # of all members
         "train_seconds": took["train_seconds"] / members,
         "final": all(row["final"] for row in kept),
-        "step": max(row["step"] for row in kept),
+        "steps": {row["seed"]: row["step"] for row in kept},
         "train_case": at_selection["case"],
         "cases": cases[chosen],
         "other_rates": {rate: cases[rate] for rate in rates if rate != chosen},  # their cases

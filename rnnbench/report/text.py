@@ -1,7 +1,7 @@
 """The words of a report, computed from its entries."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from rnnbench.report.read import Results
 from rnnbench.report.spread import skill
@@ -95,10 +95,16 @@ def note(group: Group) -> str:
 
 def warnings(entries: Sequence[dict]) -> list[str]:
     """Runs that are not finished, a line each."""
-    unfinished = [entry for entry in entries if not entry["final"]]
     return [
-        f"{entry['label']} is not finished; numbers are from step {entry['step']}." for entry in unfinished
+        f"{entry['label']} is not finished; numbers are from {_steps(entry['steps'].values())}."
+        for entry in entries
+        if not entry["final"]
     ]
+
+
+def _steps(steps: Collection[int]) -> str:
+    first, last = min(steps), max(steps)
+    return f"step {last}" if first == last else f"steps {first} to {last}"
 
 
 def cost(entries: Sequence[dict]) -> str:

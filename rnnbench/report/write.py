@@ -28,7 +28,8 @@ def write(
     for problem in found.problems:
         print(problem, file=sys.stderr)
     if not (entries := summarise(found.rows)):
-        raise InputError(f"{folder}: no rows of the case that selects the learning rate, the training case")
+        names = ", ".join(map(str, workdirs))
+        raise InputError(f"{names}: no rows of the case that selects the learning rate, the training case")
     drawn = figures.plots(entries, found)
     files = {"results.csv": frame(found.rows).to_csv(index=False, lineterminator="\n").encode()}
     for plot in drawn:

@@ -1,6 +1,7 @@
 """The tables for a paper: columns, escapes, spreads, what is bold; compiled where there is a TeX."""
 
 import csv
+import itertools
 import re
 import shutil
 import subprocess
@@ -51,6 +52,21 @@ def test_a_table_with_its_spread(folder, spread, negative, diverged, capsys):
     written = list(csv.DictReader((folder / "tables.csv").read_text().splitlines()))
     assert len(written) == 9 and {row["bold"] for row in written if row["model"] == "gpt"} == {"0", "1"}
     assert (folder / "accuracy_vs_length.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_settings_and_mixers_are_told_apart(tmp_path, capsys):
+    rows = []
+    for i, (mixer, group) in enumerate(itertools.product(("v1:EMA", "v2:EMA"), ("Z2", "S5"))):
+        overrides = {"model.mixer": mixer, "task.group": group}
+        rows += member((0.1 * i, 0.5, 0.5), model="EMA", cell=f"cell-{i}", overrides=overrides)
+    write_run(tmp_path, rows)
+    assert main([str(tmp_path), "--latex"]) == 0
+    text, found = lines(tmp_path)
+    assert found.keys() >= {"EMA mixer=v1:EMA", "EMA mixer=v2:EMA"} and "0.300" in text
+    written = list(csv.DictReader((tmp_path / "tables.csv").read_text().splitlines()))
+    told = {(row["task"], row["setting"], row["model"], row["case"]): row["value"] for row in written}
+    assert len(told) == len(written) == 12
+    assert told["bit_parity", "Bit parity · group S5", "EMA mixer=v1:EMA", "length=32"] == "0.1"
 
 
 def test_quartiles_are_those_of_the_report():

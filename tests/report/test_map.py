@@ -38,6 +38,14 @@ def test_code_that_is_not_here_leaves_theory_open():
     assert panel.cells["Mixer", "Bit parity"].theory == "open"
 
 
+@pytest.mark.parametrize("config", [{}, {"model": {}}, {"model": 3, "task": []}, {"task": {}, "model": {}}])
+def test_a_config_of_another_kind_leaves_theory_open(config):
+    rows = cell("lstm", (1.0, 1.0, 1.0, 1.0))
+    found = Results(rows, [], [], {(None, rows[0]["cell"]): config}, [], [], [])
+    (panel,) = maps.plot(summarise(rows), found, whole=True).panels
+    assert panel.cells["lstm", "Bit parity"].theory == "open"
+
+
 @pytest.mark.parametrize(
     "accuracies, held",
     [
@@ -74,6 +82,23 @@ def test_theorems_about_single_presets_count():
     configs = {(None, rows[0]["cell"]): counting.get_config("gru,map").to_dict()}
     (panel,) = maps.plot(summarise(rows), Results(rows, [], [], configs, [], [], []), whole=True).panels
     assert [(cell.theory, cell.mark) for cell in panel.cells.values()] == [("no", "cross")]
+
+
+@pytest.mark.parametrize(
+    "key, value, theory",
+    [
+        ("model.options.negative_eigenvalues", True, "open"),
+        ("model.mixer", "my_file:Mixer", "open"),
+        ("model.pattern", ["deltanet", "gpt"], "open"),
+        ("model.layers", 4, "no"),
+        ("task.lengths", 4, "no"),
+    ],
+)
+def test_theory_is_of_the_preset_as_it_is(key, value, theory):
+    (found,) = drawn(
+        [each | {"overrides": {key: value}} for each in cell("deltanet", (1.0,) * 4)]
+    ).cells.values()
+    assert found.theory == theory
 
 
 def test_beyond_training_the_hardest_case_of_a_length_counts():
@@ -134,6 +159,16 @@ def test_marks_places_and_picture():
 def test_a_cell_tells_how_far_its_seeds_hold(seeds, words):
     (cell_,) = drawn(cell("lstm", *seeds)).cells.values()
     assert maps.details(cell_)["words"].startswith(words)
+
+
+def test_a_cell_tells_of_a_seed_at_another_learning_rate():
+    """The rate that counts has the better median at 1×, and a seed of the other alone learns it."""
+    rows = [each | {"learning_rate": 0.001} for each in cell("lstm", (0.8,) * 4, (0.8,) * 4, (0.8,) * 4)]
+    rows += [each | {"learning_rate": 0.01} for each in cell("lstm", (1.0,) * 4, (0.6,) * 4, (0.6,) * 4)]
+    (cell_,) = drawn(rows).cells.values()
+    assert maps.details(cell_)["words"].startswith(
+        "No seed of this learning rate learns the training length, one of another holds 8×; learning rate "
+    )
 
 
 def test_a_cell_tells_the_command_that_makes_it():

@@ -71,6 +71,20 @@ def test_the_last_evaluation_counts_and_unfinished_runs_are_marked():
     assert "not finished" not in report_of(member((0.8, 0.8, 0.8)))
 
 
+def test_members_at_different_steps_are_said_and_all_of_them_drawn():
+    done, cut = member((0.8, 0.8, 0.8), step=1000), member((0.6, 0.6, 0.6), step=500, seed=2, final=False)
+    assert "lstm is not finished; numbers are from steps 500 to 1000." in report_of(done + cut)
+    keys = ("cell", "seed", "learning_rate", "step", "case")
+    positions = [
+        {key: each[key] for key in keys} | {"workdir": None, "starts": [0, 128], "accuracy": [share, share]}
+        for each, share in ((done[-1], 0.9), (cut[-1], 0.5), (cut[-1] | {"step": 250}, 0.0))
+    ]
+    rows = done + cut
+    drawn = plots(summarise(rows), Results(rows, positions, [], {}, [], [], []))
+    (line,) = {plot.name: plot for plot in drawn}["positions"].panels[0].lines
+    assert (line.low, line.y, line.high) == ([0.5, 0.5], pytest.approx([0.7, 0.7]), [0.9, 0.9])
+
+
 def test_tasks_protocols_and_overrides_are_never_mixed():
     rows = member((0.9, 0.9, 0.9)) + member((0.8, 0.8, 0.8), protocol="literature")
     rows += member((0.7, 0.7, 0.7), overrides={"model.dim": 128})
@@ -91,6 +105,23 @@ def test_markdown_says_what_the_figures_mean():
     )  # 12.4 s for three members
     assert "| model | 32 (1×) | 64 (2×) | 256 (8×) | learning rate |" in text
     assert "Headline: accuracy; chance 0.5." in text and "chosen at length 32" in text
+
+
+@pytest.mark.parametrize(
+    "error, shown",
+    [
+        ("no *a* in <b>", "`no *a* in <b>`"),
+        ("no `a` here", "`` no `a` here ``"),
+        ("```\nTrace|back", "```` ``` Trace|back ````"),
+        ("", ""),
+        (None, "`None`"),
+    ],
+)
+def test_an_error_is_no_markdown(error, shown):
+    rows = member((0.9, 0.8, 0.7))
+    failure = {"workdir": "a", "cell": "broken", "error": error, "traceback": ""}
+    text = page.render(summarise(rows), Results(rows, [], [], {}, [failure], [], []), [])["report.md"]
+    assert f"\n- broken: {shown}\n" in text
 
 
 def shown(rows, width):
@@ -167,6 +198,8 @@ def test_a_learning_rate_at_the_edge_of_those_tried_is_flagged():
     assert [only(better(best, rates))["at_edge"] for best in rates] == [True, False, True]
     assert not only(better(0.003, (0.003,)))["at_edge"]
     assert not only(better(0.003, (0.001, 0.003)))["at_edge"]  # each of two is at an edge
+    wild = [each for rate in rates for each in member((None,) * 3, learning_rate=rate)]
+    assert not only(wild)["at_edge"]  # there is no best
     assert "0.01*" in shown(better(0.01, rates), 80) and "*" not in shown(better(0.003, rates), 80)
     assert "| 0.01 (edge) |" in report_of(better(0.01, rates))
 
@@ -181,6 +214,19 @@ def test_settings_of_the_task_are_never_mixed_and_common_changes_are_named_once(
     assert [entry["label"] for entry in first.entries] == ["lstm", "EMA"]
     assert (first.title, first.changes) == ("Bit parity", "train.steps=9")
     assert (second.title, second.changes) == ("Bit parity · depth 5", "task.depth=5, train.steps=9")
+
+
+def test_labels_within_a_group_are_unique():
+    """Also where only the mixers, or settings of different sections, differ."""
+    of = lambda model, **overrides: member((0.9, 0.8, 0.7), model=model, overrides=overrides)
+    rows = of("EMA", **{"model.mixer": "v1:EMA"}) + of("EMA", **{"model.mixer": "v2:EMA"})
+    rows += of("lstm", **{"model.mixer": "my_file:LSTM"}) + of("lstm")
+    rows += of("gpt", **{"model.warmup": 1}) + of("gpt", **{"optim.warmup": 1})
+    rows += of("gru", **{"model.dim": 8})
+    assert [entry["label"] for entry in summarise(rows)] == [
+        "EMA mixer=v1:EMA", "EMA mixer=v2:EMA", "lstm mixer=my_file:LSTM", "lstm",
+        "gpt model.warmup=1", "gpt optim.warmup=1", "gru dim=8",
+    ]  # fmt: skip
 
 
 def test_another_training_length_is_another_table():

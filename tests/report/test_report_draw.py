@@ -1,5 +1,6 @@
 """Figures agree with the rows: lines, ranges and labels are where the numbers are."""
 
+import math
 import os
 import subprocess
 import sys
@@ -10,11 +11,12 @@ import matplotlib
 import pytest
 from report_rows import LENGTHS, member, row, write_study
 
+from rnnbench.mixers import PRESETS
 from rnnbench.report import draw, page
 from rnnbench.report.figures import plots
-from rnnbench.report.panels import log_ticks
+from rnnbench.report.panels import Plot, log_ticks
 from rnnbench.report.read import Results, read
-from rnnbench.report.style import MARKERS, STYLES
+from rnnbench.report.style import MARKERS, STYLES, style
 from rnnbench.report.summary import summarise
 
 ROOT = Path(__file__).parents[2]
@@ -50,11 +52,33 @@ def test_the_figure_has_a_line_per_model_and_the_training_range():
 
 
 def test_presets_are_told_apart():
-    assert len(set(STYLES.values())) == len(STYLES)
-    assert {style.marker for style in STYLES.values()} <= MARKERS.keys()
+    """By colour and marker, and by colour and dash where a line has too many points for markers."""
+    entries = [{"model": name, "label": name} for name in PRESETS]
+    styles = [style(entry, entries) for entry in entries]
+    assert len({(each.color, each.marker) for each in styles}) == len(PRESETS)
+    assert len({(each.color, each.dash) for each in styles}) == len(PRESETS)
+    assert {each.marker for each in styles} <= MARKERS.keys()
+    assert styles == [style(entry, [entry]) for entry in entries]
     for name in ("deltanet", "mamba"):
         assert STYLES[name].color == STYLES[f"{name}_neg"].color
         assert STYLES[name].dash != STYLES[f"{name}_neg"].dash
+
+
+def test_a_model_looks_the_same_in_every_group():
+    """Also one of a user, and one with other settings, whatever its group has beside it."""
+    names = [f"mine{i}" for i in range(12)]
+    rows = [each for name in names for each in member((0.9, 0.8, 0.7), model=name)]
+    rows += [each for i in range(20) for each in member((0.9,) * 3, overrides={"model.dim": i})]
+    rows += member((0.9,) * 3)
+    few = {"task": "dyck"}
+    rows += member((0.9,) * 3, model="mine7", **few) + member((0.9,) * 3, overrides={"model.dim": 9}, **few)
+    rows += member((0.9,) * 3, overrides={"model.dim": 10}, **few)
+    first, second = draw.of_rows(rows).panels
+    looks = {line.label: line.style for line in first.lines}
+    assert looks["lstm"] == STYLES["lstm"]
+    assert len(set(looks.values()) | set(STYLES.values())) == 32 + len(STYLES)
+    assert {line.label for line in second.lines} == {"mine7", "lstm dim=9", "lstm dim=10"}
+    assert all(line.style == looks[line.label] for line in second.lines)
 
 
 def test_a_length_range_stands_at_its_upper_end_and_more_pairs_win():
@@ -84,8 +108,9 @@ def test_unknown_models_repeated_models_and_diverged_ones_are_drawn():
     assert legend_of(figure_of(rows))[:4] == ["mine", "mine dim=9", "gpt (diverged)", "lstm"]
 
 
-def test_nothing_in_a_figure_is_cut_or_covered():
-    names = [f"a_model_with_a_long_name_{i}" for i in range(12)]
+@pytest.mark.parametrize("letters", [24, 90])
+def test_nothing_in_a_figure_is_cut_or_covered(letters):
+    names = [f"a_model_with_{'a' * (letters - 15)}_{i}" for i in range(12)]
     rows = [each for i, name in enumerate(names) for each in member((1 - 0.04 * i, 0.5, 0.5), model=name)]
     for plot in plots(summarise(rows), Results(rows, [], [], {}, [], [], [])):
         figure = draw.draw(plot)
@@ -94,6 +119,25 @@ def test_nothing_in_a_figure_is_cut_or_covered():
         legends = [legend.get_window_extent() for legend in figure.legends]
         assert all(map(inside, [*boxes, *legends]))
         assert not any(legend.overlaps(box) for legend in legends for box in boxes)
+
+
+def test_long_names_leave_room_for_the_cells_of_the_overview():
+    rows = member((0.9, 0.8, 0.7)) + member((0.9, 0.8, 0.7), overrides={"model.mixer_of_mine": "x" * 50})
+    found = Results(rows, [], [], {}, [], [], [])
+    (plot,) = [plot for plot in plots(summarise(rows), found) if plot.name == "overview"]
+    figure = draw.draw(plot)
+    (axes,) = figure.axes
+    box, names = axes.get_window_extent(), axes.get_yticklabels()
+    assert box.width > figure.dpi  # an inch for the one cell
+    assert all(0 <= name.get_window_extent().x0 < name.get_window_extent().x1 <= box.x0 for name in names)
+
+
+def test_lines_stay_at_their_length():
+    """However many there are, so that the last is not drawn at the next length."""
+    rows = [each for i in range(36) for each in member((0.9, 0.8, 0.7), model=f"m{i}")]
+    (panel,) = draw.of_rows(rows).panels
+    shifts = [math.log2(x / length) for line in panel.lines for x, length in zip(line.x, LENGTHS)]
+    assert max(map(abs, shifts)) <= 0.1 + 1e-9 and len(set(shifts)) > 36 / 2
 
 
 def test_figures_have_our_style_whatever_the_users_is():
@@ -157,6 +201,29 @@ def test_curves_and_positions_are_of_the_chosen_members(drawn):
     assert gpt.y == pytest.approx([0.41, 0.41])  # three seeds at 0.001: the diverged one is at 0.01
     gpt, _ = drawn["positions"].panels[0].lines
     assert gpt.x == list(range(0, 256, 8)) and set(gpt.y) == {0.5}
+
+
+def test_a_diverged_seed_draws_its_band_to_the_worst_end():
+    """Of a loss that is the top, of an accuracy the bottom."""
+    rows = [each for seed, x in enumerate((0.9, 0.8, None)) for each in member((x,) * 3, seed=seed)]
+    curves = [
+        {"workdir": None, "cell": "cell-lstm", "learning_rate": 0.003, "seed": seed, "step": step}
+        | {"loss": None if seed == 2 and step == 100 else 0.1 * (seed + 1)}
+        for seed in range(3)
+        for step in (50, 100)
+    ]
+    drawn = plots(summarise(rows), Results(rows, [], curves, {}, [], [], []))
+    panels = {plot.name: plot.panels[0] for plot in drawn}
+    loss, accuracy = panels["learning_curves"], panels["accuracy_vs_length"]
+    assert loss.lines[0].hover[1] == "step 100: 0.200<br>best to worst of 3 seeds: 0.100 to diverged"
+    assert accuracy.lines[0].hover[0] == "length 32: 0.800<br>worst to best of 3 seeds: diverged to 0.900"
+    for panel, end in ((loss, loss.y_range()[1]), (accuracy, accuracy.y_range()[0])):
+        band, _ = [trace for trace in page.figure(panel).data if trace.name == "lstm"]
+        assert end in band.y and set(panel.y_range()) - {end} - set(band.y)
+        (axes,) = draw.draw(Plot("curves", "", "", [panel])).axes
+        (area,) = axes.collections
+        heights = area.get_paths()[0].vertices[:, 1]
+        assert end in heights and not set(panel.y_range()) - {end} & set(heights)
 
 
 def test_the_page_shows_the_same_as_the_files(drawn):

@@ -37,7 +37,7 @@ def test_a_study(study, capsys):
         "compares 2 models on 2 tasks (Bit parity, MQAR): 24 trained members",
         "Length 256, 8 times training: held by every seed of deltanet_neg.",
         "| Bit parity | small | gpt | 0.01 | 2 |",
-        "- dyck-gpt: XlaRuntimeError: out of <memory>",
+        "- dyck-gpt: `XlaRuntimeError: out of <memory>`",
         "1 cell of the study has no results yet",
         "training, 13% evaluating.",
     ):
@@ -75,6 +75,15 @@ def test_the_same_member_twice_is_read_once_and_said_where_it_differs(tmp_path):
     assert problem.startswith(f"{tmp_path / 'second'}: members of cell-lstm")
 
 
+def test_a_folder_in_two_spellings_is_read_once(tmp_path, monkeypatch):
+    folder = write_study(tmp_path / "study")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to(folder)
+    found = read(["study", "study/", folder, "link"])
+    assert len(found.failures) == len(found.missing) == 1 and found.problems == []
+    assert {row["workdir"] for row in found.rows} == {"study"}
+
+
 def test_cells_that_are_in_the_table_are_not_missing(tmp_path):
     write_run(tmp_path / "study" / "cells" / "a", member((0.9, 0.8, 0.7), cell="a"))
     (tmp_path / "study" / "study.json").write_text(json.dumps({"cells": {"a": {}, "b": {}, "c": {}}}))
@@ -90,6 +99,11 @@ BAD_LINES = {
     json.dumps(row(seed="zero")): "not a result row ('seed' is 'zero')",
     json.dumps(row(length={"length": 32, "pairs": 4}, headline="f1")): "not a result row (it has no 'f1')",
     json.dumps(row() | {"case": {"size": 3}}): "not a result row (its case has no 'length')",
+    json.dumps(row() | {"case": {"length": "abc"}}): "not a result row ('length' of its case is 'abc')",
+    json.dumps(row() | {"case": {"length": []}}): "not a result row ('length' of its case is [])",
+    json.dumps(row() | {"case": {"length": [8, "b"]}}): "not a result row ('length' of its case is [8, 'b'])",
+    json.dumps(row() | {"case": {"length": 0}}): "not a result row ('length' of its case is 0)",
+    json.dumps(row() | {"case": {"length": 8, "pairs": []}}): "not a result row ('pairs' of its case is [])",
 }
 
 
@@ -101,6 +115,32 @@ def test_a_line_that_cannot_be_used_is_named_and_skipped(line, tmp_path):
     assert len(found.rows) == 3
     (problem,) = found.problems
     assert problem.startswith(f"{tmp_path / 'results.jsonl'}:2: {BAD_LINES[line]}") and "skipped" in problem
+
+
+@pytest.mark.parametrize(
+    "name, content, wrong",
+    [
+        ("configs.json", {"cells": []}, "its cells are not a JSON object"),
+        ("configs.json", {"cell-lstm": {"a.b": 1}}, "cell-lstm is not a config"),
+        ("configs.json", {"cell-lstm": {"model": {"a.b": 1}}}, "cell-lstm is not a config"),
+        ("configs.json", {"cell-lstm": 3}, "cell-lstm is not a config"),
+        ("study.json", {"cells": "all"}, "its cells are not a JSON object"),
+        ("config.json", {"a.b": 1}, "cell-lstm is not a config"),
+    ],
+)
+def test_a_config_that_cannot_be_used_is_named_and_skipped(name, content, wrong, tmp_path, capsys):
+    write_run(tmp_path, member((0.9, 0.8, 0.7)))
+    (tmp_path / name).write_text(json.dumps(content))
+    assert main([str(tmp_path)]) == 0
+    assert capsys.readouterr().err == f"{tmp_path / name}: {wrong}; skipped\n"
+
+
+def test_positions_that_are_no_numbers_are_skipped(tmp_path, capsys):
+    write_run(tmp_path, member((0.9, 0.8, 0.7)))
+    last = read([tmp_path]).positions[-1] | {"accuracy": ["high"] * 32}
+    write_jsonl(tmp_path / "positions.jsonl", [last])
+    assert main([str(tmp_path)]) == 0
+    assert "positions.jsonl:1: not a result row (its positions are not numbers)" in capsys.readouterr().err
 
 
 def test_problems_go_to_stderr(tmp_path, capsys):
@@ -168,8 +208,9 @@ def test_a_member_in_two_folders_counts_once_in_every_figure(tmp_path):
 def test_rows_that_cannot_choose_a_learning_rate(tmp_path, capsys):
     write_run(tmp_path, [each for each in member((0.9, 0.8, 0.7)) if not each["selection"]])
     before = sorted(tmp_path.iterdir())
-    assert main([str(tmp_path)]) == 2
-    assert "no rows of the case that selects the learning rate" in capsys.readouterr().err
+    assert main([str(tmp_path), f"--out={tmp_path / 'out'}"]) == 2
+    said = f"rnnbench: {tmp_path}: no rows of the case that selects the learning rate"
+    assert capsys.readouterr().err.startswith(said)
     assert sorted(tmp_path.iterdir()) == before
 
 

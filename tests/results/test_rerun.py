@@ -58,6 +58,44 @@ def test_members_of_an_earlier_call_do_not_count(table, tmp_path, capsys):
     assert "in use by another command" in capsys.readouterr().err
 
 
+def copied(table, folder, rows):
+    """The table with other rows."""
+    write_jsonl(folder / "results.jsonl", rows)
+    (folder / "configs.json").write_text((table / "configs.json").read_text())
+    return str(folder), "bit_parity-tiny-lstm"
+
+
+@pytest.mark.parametrize(
+    "lost, words",
+    [
+        (lambda row: True, "no final rows to compare with"),
+        (lambda row: row["learning_rate"] == 0.01, "no 0.01 in the table"),
+    ],
+)
+def test_what_the_table_lacks_is_refused_before_training(table, tmp_path, capsys, monkeypatch, lost, words):
+    monkeypatch.setattr(train, "run_alone", lambda *_: pytest.fail("trained"))
+    rows = [row for row in read_jsonl(table / "results.jsonl") if not lost(row)]
+    other = read_jsonl(table / "results.jsonl")[0] | {"cell": "another"}
+    assert rerun.main(copied(table, tmp_path, [*rows, other])) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line
+
+
+def test_a_case_that_the_table_lacks_is_said(table, tmp_path, capsys, monkeypatch):
+    rows = read_jsonl(table / "results.jsonl")
+    monkeypatch.setattr(train, "run_alone", lambda *_: rows)
+    fewer = [row for row in rows if row["case"] != {"length": 24}]
+    assert rerun.main(copied(table, tmp_path, fewer)) == 0
+    printed = capsys.readouterr()
+    assert [line.partition(";")[0] for line in printed.err.splitlines()] == [
+        f"length=24: the table has none at learning rate {rate}" for rate in (0.03, 0.01)
+    ]
+    assert "length=24" not in printed.out and "greatest difference 0.0000" in printed.out
+    assert "all" not in printed.out  # each member with its counterpart
+    monkeypatch.setattr(train, "run_alone", lambda *_: [row for row in rows if row not in fewer])
+    assert rerun.main(copied(table, tmp_path, fewer)) == 2
+
+
 def rows_of(values, rate=0.01):
     row = {"case": {"length": 8}, "learning_rate": rate, "headline": "accuracy"}
     return [row | {"seed": seed, "accuracy": value} for seed, value in values.items()]
