@@ -4,8 +4,7 @@
 
 The setting of results/mqar_capacity with fewer keys, pairs and steps and one seed: width 64 and four, two or
 one heads, so that only the memory differs. Trained on up to 32 pairs, evaluated on up to 64. Presets
-that have no short convolution (retnet, gla, hgrn2, rwkv7) are without one. Not run yet; `--dry_run` predicts
-the time.
+that have no short convolution (retnet, gla, hgrn2, rwkv7) are without one. `--dry_run` predicts the time.
 """
 
 from rnnbench.config.build import changed, experiment, tabled
