@@ -78,7 +78,7 @@ def commands(out: Path, tiny: bool) -> dict[str, list[tuple[str, list[str]]]]:
         "ops": [
             timed(f"ops_{shape}_{dtype}", *BENCH, "--what=ops", names, *of_shape, f"--dtype={dtype}")
             for dtype in dtypes
-            for shape, names, of_shape in (of_ops)
+            for shape, names, of_shape in of_ops
         ],
         "parity": [
             trained(f"parity_{name}", f"--config=configs/bit_parity.py:{name},literature") for name in PARITY

@@ -82,11 +82,7 @@ def _forward(kernel, keeping, u, delta, A, B, C, keep, state):
         *keep, start, y, end = refs[: len(refs) - keeping]
         A = blocks.states(A, scale=LOG2E)
 
-        def load(i):
-            return [
-                (delta[t], u[t], blocks.of_step(B, t), blocks.of_step(C, t), keep[0][t] if keep else None)
-                for t in blocks.steps(i)
-            ]
+        load = functools.partial(blocks.rows, delta, u, B, C, keep)
 
         def body(i, both):
             loaded, h = both
@@ -121,10 +117,7 @@ def _backward(kernel, u, delta, A, B, C, keep, kept, dy, d_end):
         def chunk(i, carry):
             i = blocks.chunks - 1 - i
             dh, dA = carry
-            rows = [
-                (delta[t], u[t], blocks.of_step(B, t), blocks.of_step(C, t), keep[0][t] if keep else None)
-                for t in blocks.steps(i)
-            ]
+            rows = blocks.rows(delta, u, B, C, keep, i)
             dys = [dy[t] for t in blocks.steps(i)]
             states, decays = [blocks.states(kept, i)], []
             for delta_t, u_t, B_t, _, keep_t in rows:
@@ -227,6 +220,14 @@ class _Blocks:
         """The steps of chunk i."""
         return [i * self.kernel.chunk + s for s in range(self.kernel.chunk)]
 
+    def rows(self, delta, u, B, C, keep, i):
+        """What each step of chunk i reads; keep: no ref or one."""
+        of_step = lambda ref, t: [ref[t, part] for part in self.parts]
+        return [
+            (delta[t], u[t], of_step(B, t), of_step(C, t), keep[0][t] if keep else None)
+            for t in self.steps(i)
+        ]
+
     def states(self, ref, *index, scale=None):
         """The parts [PARTS, CHANNELS] of ref[*index, N, CHANNELS]."""
         parts = [ref[(*index, part, slice(None))] for part in self.parts]
@@ -235,10 +236,6 @@ class _Blocks:
     def put(self, ref, values, *index):
         for part, value in zip(self.parts, values):
             ref[(*index, part, slice(None))] = value
-
-    def of_step(self, ref, t):
-        """The parts [PARTS] of ref[t, N]."""
-        return [ref[t, part] for part in self.parts]
 
     def put_step(self, ref, values, t):
         for part, value in zip(self.parts, values):
