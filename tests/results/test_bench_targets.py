@@ -182,8 +182,14 @@ def test_verdicts():
     assert targets.verdicts({"steps": larger}) == targets.verdicts({"steps": steps[1:]}) == []
 
 
+def installed(monkeypatch, *names):
+    """These modules alone are installed, for `peers` alone."""
+    util = SimpleNamespace(find_spec=lambda name: name in names or None)
+    monkeypatch.setattr(peers, "importlib", SimpleNamespace(util=util))
+
+
 def test_absent_peers_are_named_and_a_failing_one_is_noted(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(peers.importlib.util, "find_spec", lambda name: name == "torch" or None)
+    installed(monkeypatch, "torch")
 
     def fails(kind, shape):
         raise RuntimeError("no such kernel\nsecond line")
@@ -200,7 +206,7 @@ def test_absent_peers_are_named_and_a_failing_one_is_noted(tmp_path, monkeypatch
 
 
 def test_without_any_peer_there_is_a_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(peers.importlib.util, "find_spec", lambda name: None)
+    installed(monkeypatch)
     assert of_peers(tmp_path, "--lengths=4")["peers"] == []
 
 
@@ -215,7 +221,7 @@ class FakeTensor:
 @pytest.mark.parametrize("kind", ["forward", "gradient"])
 def test_the_very_first_call_of_a_peer_is_compilation(kind, monkeypatch):
     now, calls = [0.0], []
-    monkeypatch.setattr(peer_programs.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(peer_programs, "time", SimpleNamespace(perf_counter=lambda: now[0]))
 
     def kernel(*inputs):
         now[0] += 1.0 if calls else 500.0  # tries its tilings
@@ -231,7 +237,8 @@ def test_the_very_first_call_of_a_peer_is_compilation(kind, monkeypatch):
     monkeypatch.setattr(peer_programs, "_torch", lambda: torch)
     monkeypatch.setattr(peer_programs, "_tensor", lambda x, shape: FakeTensor())
     monkeypatch.setattr(peer_programs, "apart", lambda theirs, ours, tolerance: False)
-    monkeypatch.setattr(peer_programs.importlib, "import_module", lambda name: SimpleNamespace(kernel=kernel))
+    imported = SimpleNamespace(import_module=lambda name: SimpleNamespace(kernel=kernel))
+    monkeypatch.setattr(peer_programs, "importlib", imported)  # that file's alone: JAX imports, too
     shape = Shape(4, batch=2, dim=8, heads=2)
     prepared = peer_programs.torch_function("linear_scan", "a.module", "kernel")(kind, shape)
     assert 500 < prepared.compile_seconds < 510
