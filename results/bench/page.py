@@ -64,7 +64,11 @@ def markdown(calls: Sequence[dict[str, Any]], command: str) -> str:
     lines += [f"- {line}" for line in _again(calls)]
     lines += ["", ABOUT, ""]
     if not any(call["machine"]["platform"] == "gpu" for call in calls):
-        lines += [f"The targets on a GPU are unmeasured; `{GPU}` measures them all in one call.", ""]
+        lines += [
+            f"The targets on a GPU are unmeasured; `{GPU}` measures them all in one call. "
+            "What was timed on one stands on [its own page](../gpu/README.md).",
+            "",
+        ]
     lines += [f"This page is the output of `{command}`.", ""]
     lines += ["## Targets", "", render(_verdicts(found))]
     if ratios := targets.speedups([row for row in rows["steps"] if not row.get("note")]):
