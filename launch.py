@@ -5,7 +5,7 @@ python launch.py --config=configs/bit_parity.py:lstm,small --workdir=runs/first
 
 import sys
 
-from rnnbench.cli.main import main
+from rnnbench.cli import run
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    sys.exit(run(sys.argv))

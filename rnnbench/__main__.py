@@ -2,7 +2,7 @@
 
 import sys
 
-from rnnbench.cli.main import main
+from rnnbench.cli import run
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    sys.exit(run(sys.argv))

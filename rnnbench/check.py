@@ -21,7 +21,7 @@ from ml_collections import ConfigDict
 
 from rnnbench import mixers, tasks, terminal
 from rnnbench.config.build import base, changed
-from rnnbench.errors import ConfigError, ContractError
+from rnnbench.errors import ConfigError, ContractError, told
 from rnnbench.mixers.contract import CHECKS
 from rnnbench.mixers.preset import SHARED
 from rnnbench.plugins import imported, setting
@@ -39,12 +39,16 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser.parse_intermixed_args(arguments)
     if args.length < 4:
         return refuse(f"--length: must be at least 4; it is {args.length}")
+    if args.dim < 1:
+        return refuse(f"--dim: must be at least 1; it is {args.dim}")
     try:
         if args.name in tasks.TASKS or (":" in args.name and is_dataclass(imported("", args.name))):
             return check_task(args.name, dict(args.options))
         return check_mixer(args.name, args.dim, args.length, dict(args.options))
     except ConfigError as error:
-        return refuse(str(error))
+        if error.key == "model.name":
+            return refuse(f"{error.message}; or a task: {' '.join(tasks.TASKS)}")
+        return refuse(str(error) if error.key else error.message)
 
 
 def check_task(name: str, options: dict[str, object]) -> int:
@@ -82,7 +86,7 @@ def check_layer(
     except ConfigError:
         raise
     except Exception as error:  # external code may raise anything
-        return refuse(f"{name} cannot be built: {told(error)}")
+        return refuse(f"{name} cannot be built: {traced(error)}")
     parameters = num_params(nnx.state(mixer, nnx.Param))
     print(f"{name}: {parameters} parameters, state {size} at length {length}")
     x = jax.random.normal(jax.random.key(0), (2, length, config.model.dim))
@@ -106,23 +110,22 @@ def report(checks: dict[str, Callable[[], str | None]]) -> int:
             print(f"  skip  {name}: {skipped}" if skipped else f"  ok    {name}")
         except Exception as error:  # a crash of a mixer is a failed check, not the end of the report
             failed += 1
-            print(f"  FAIL  {name}: {error if isinstance(error, ContractError) else told(error)}")
+            print(f"  FAIL  {name}: {error if isinstance(error, ContractError) else traced(error)}")
             if name == "well_formed":
                 print("  the other checks need this one")
                 break
     return 1 if failed else 0
 
 
-def told(error: Exception) -> str:
+def traced(error: Exception) -> str:
     """An error of external code in one line, with the innermost line of that code in its traceback."""
-    text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
     others = str(Path(__file__).parent), "/site-packages/"
     lines = [
         f"{Path(frame.filename).name}:{frame.lineno}: "
         for frame in traceback.extract_tb(error.__traceback__)
         if not any(other in frame.filename for other in others)
     ]
-    return (lines[-1] if lines else "") + text
+    return (lines[-1] if lines else "") + told(error)
 
 
 def refuse(message: str) -> int:

@@ -25,6 +25,11 @@ def first_line(error: BaseException | str) -> str:
     return next(iter(str(error).splitlines()), "")
 
 
+def told(error: BaseException) -> str:
+    """An error of code that is not ours, in one line: its type and its text."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+
+
 def warn(text: str) -> None:
     """Prints one line on stderr; the command continues."""
     print(f"rnnbench: warning: {text}", file=sys.stderr, flush=True)

@@ -3,10 +3,11 @@
 import ast
 import importlib
 import pkgutil
+import re
 from types import ModuleType
 from typing import Any
 
-from rnnbench.errors import ConfigError
+from rnnbench.errors import ConfigError, told
 
 # {option: (its default, what it means)}
 Options = dict[str, tuple[Any, str]]
@@ -20,14 +21,13 @@ def modules(package: str, folder: list[str]) -> list[ModuleType]:
 
 def imported(key: str, path: str) -> Any:
     """The object at `my_package.my_module:Name`, the value of a key; ConfigError if there is none."""
-    module, colon, name = path.partition(":")
-    if not colon:
-        raise ConfigError(key, f"must read my_package.my_module:Name; it is {path!r}")
+    if not re.fullmatch(r"[^\s/:.]+(\.(?!py:)[^\s/:.]+)*:\w+", path):
+        raise ConfigError(key, f"must read my_package.my_module:Name, without .py; it is {path!r}")
+    module, _, name = path.partition(":")
     try:
         return getattr(importlib.import_module(module), name)
-    except Exception as error:  # an external module may raise anything
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise ConfigError(key, f"{path!r} cannot be imported ({reason})") from error
+    except (Exception, SystemExit) as error:  # an external module may raise anything, or be a command
+        raise ConfigError(key, f"{path!r} cannot be imported ({told(error)})") from error
 
 
 def setting(text: str) -> tuple[str, Any]:

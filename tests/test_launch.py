@@ -24,6 +24,7 @@ REFUSED = {
     "no such protocol of this task": (["--config=configs/controlled_bit_parity.py:lstm,literature"],
                                       "--config", "no protocol 'literature'"),
     "unknown task file": (["--config=configs/sorting.py:lstm"], "--config", "no file.*configs/dyck.py"),
+    "a task for a file": (["--config=bit_parity:lstm"], "--config", "bit_parity;.*configs/bit_parity.py"),
     "unknown task": ([f"{PARITY}:lstm", "--config.task.name=sorting"], "--config.task.name", "'sorting'"),
     "unknown key": ([f"{PARITY}:lstm", "--config.train.step=5"], "--config.train.step",
                     "did you mean --config.train.steps?"),
@@ -35,6 +36,8 @@ REFUSED = {
     "not a bool": (["--config=configs/mqar.py:lstm,small", "--config.task.separator=maybe"],
                    "--config.task.separator", "bool"),
     "not a tuple": ([f"{PARITY}:lstm", "--config.eval.lengths=(8,"], "--config.eval.lengths", "tuple"),
+    "an option that is no number": ([f"{PARITY}:lstm", "--config.model.options.forget_bias=nan"],
+                                    "--config.model.options.forget_bias", "must be finite; it has nan"),
     "None": ([f"{PARITY}:lstm", "--config.train.steps=None"], "--config.train.steps", "'None'"),
     "None in a tuple": ([f"{PARITY}:lstm", "--config.eval.lengths=None"], "--config.eval.lengths", "None"),
     "no value": ([f"{PARITY}:lstm", "--config.train.steps"], "--config.train.steps", ""),
@@ -68,11 +71,19 @@ REFUSED = {
     "too many processes": ([f"{PARITY}:lstm", f"--num_processes={2**31}"], "--num_processes", "2147483647"),
     "two configs": ([f"{PARITY}:lstm", f"{PARITY}:gpt"], "--config", "given 2 times"),
     "a mixer that is none": ([f"{PARITY}:lstm", "--config.model.mixer=os:path"], "--config.model.mixer",
-                             "'os:path' is not a class"),
+                             "'os:path' is not a class that derives from nnx.Module"),
     "study of a study": (["--config=configs/quickstart.py", "--config.study.tasks=quickstart"],
                          "--config.study.tasks", "takes no argument"),
     "place without coordinator": ([f"{PARITY}:lstm", "--num_processes=2", "--process_id=0"],
                                   "--coordinator", "missing"),
+    "a coordinator without a port": ([f"{PARITY}:lstm", "--coordinator=node1:99999", "--num_processes=2",
+                                      "--process_id=0"], "--coordinator", "HOST:PORT"),
+    "a place and off": ([f"{PARITY}:lstm", "--distributed=off", "--num_processes=2", "--process_id=0"],
+                        "--distributed", "is off; leave out"),
+    "too many devices": ([f"{PARITY}:lstm", "--cpu_devices=100000"], "--cpu_devices", "4096"),
+    "a cache that cannot be": ([f"{PARITY}:lstm", "--compilation_cache=launch.py/cache"],
+                               "--compilation_cache", "launch.py is a file"),
+    "no steps to trace": ([f"{PARITY}:lstm", "--profile_steps="], "--profile_steps", "FIRST:LAST"),
     "odd length": (["--config=configs/dyck.py:lru", "--config.task.train_lengths=3,9"],
                    "--config.task.train_lengths", "even"),
     "odd evaluation": (["--config=configs/dyck.py:lru", "--config.eval.lengths=33"],
@@ -87,6 +98,8 @@ REFUSED = {
                       "nowhere"),
     "junk": ([f"{PARITY}:lstm", "junk"], "'junk'", "--workdir="),
     "unknown flag": ([f"{PARITY}:lstm", "--workdri=x"], "--workdri", "did you mean --workdir"),
+    "a key without its prefix": ([f"{PARITY}:lstm", "--train.steps=5"], "--train.steps",
+                                 "did you mean --config.train.steps?"),
     "unlike any flag": ([f"{PARITY}:lstm", "--zzz"], "--zzz", "--help"),
     "study of an unknown model": (["--config=configs/quickstart.py", "--config.study.models=lstm,rnn"],
                                   "--config.study.models", "'rnn'"),
@@ -127,9 +140,37 @@ def test_refusals(name, tmp_path):
 
 def test_no_workdir():
     assert refusal(f"{PARITY}:lstm").startswith("--workdir: is missing")
-    assert refusal(f"{PARITY}:lstm", "--workdir=").startswith("--workdir: is missing")
+    for blank in ("--workdir=", "--workdir= "):
+        assert refusal(f"{PARITY}:lstm", blank).startswith("--workdir: is missing")
     assert refusal(f"{PARITY}:lstm", "--workdir", "--show_batch").startswith(
         "--workdir: its value is missing"
+    )
+
+
+def test_a_flag_file_of_another_encoding(tmp_path):
+    (tmp_path / "flags").write_bytes(b"\xff")
+    assert refusal(f"{PARITY}:lstm", f"--flagfile={tmp_path / 'flags'}").startswith("--flagfile: ")
+
+
+@pytest.mark.parametrize("start", ["launch.py", "-mrnnbench"])
+def test_ctrl_c_while_python_imports(start, tmp_path):
+    (tmp_path / "ml_collections.py").write_text(
+        "import os, signal\n\ntry:\n    os.kill(os.getpid(), signal.SIGINT)\n    open(os.devnull).close()\n"
+        "except KeyboardInterrupt:\n    pass  # as callbacks of libraries do\n"
+    )
+    command = [sys.executable, start, f"{PARITY}:lstm", f"--workdir={tmp_path / 'run'}"]
+    settings = environment(PYTHONPATH=str(tmp_path))
+    done = subprocess.run(command, cwd=ROOT, env=settings, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "\nrnnbench: interrupted before anything was started\n")
+
+
+def test_devices_that_jax_cannot_have(tmp_path):
+    command = [sys.executable, "launch.py", f"{PARITY}:lstm", f"--workdir={tmp_path / 'run'}"]
+    settings = environment(JAX_PLATFORMS="abacus")
+    done = subprocess.run(command, cwd=ROOT, env=settings, capture_output=True, text=True)
+    assert done.returncode == 2 and not (tmp_path / "run").exists()
+    assert re.fullmatch(
+        r"rnnbench: JAX_PLATFORMS or .*: Unable to initialize backend 'abacus'.*\n", done.stderr
     )
 
 
@@ -186,6 +227,18 @@ BROKEN = {
         "from rnnbench.config.build import base\n\n\ndef get_config(argument=''):\n    config = base()\n"
         "    config.train.stepz = 5\n    return config\n",
         r"broken\.py sets train\.stepz.*did you mean --config\.train\.steps",
+    ),
+    "no function": ("get_config = 1\n", r"broken\.py has no get_config\(\)"),
+    "exit": ("import sys\n\nsys.exit()\n", r"broken\.py:3: SystemExit"),
+    "key": (
+        "from rnnbench.config.build import base, changed\n\n\ndef get_config(argument=''):\n"
+        "    return changed(base(), {'train.steps': 'many'})\n",
+        r"broken\.py:5: train\.steps: 'many' is not of the type of 1000",
+    ),
+    "part": (
+        "from rnnbench.config.build import base\n\n\ndef get_config(argument=''):\n    config = base()\n"
+        "    del config.train.steps\n    return config\n",
+        r"not return a whole config; it lacks train\.steps",
     ),
     "other": ("def get_config(argument=''):\n    return {}\n", "does not return a config"),
     "empty": ("def get_config(argument=''):\n    return []\n", "returns no config"),

@@ -11,6 +11,9 @@ import pytest
 from launched import environment
 from test_readme import block
 
+from rnnbench import check
+from rnnbench.errors import ConfigError
+from rnnbench.plugins import imported
 from rnnbench.store.rows import read_jsonl
 
 ROOT = Path(__file__).parents[1]
@@ -146,6 +149,40 @@ def copy(tmp_path_factory):
     }.items():
         (root / path).write_text(text.lstrip("\n"))
     return root
+
+
+@pytest.mark.parametrize(
+    "path, words",
+    [
+        ("a_mixer.py:Mixer", "without .py"),
+        ("./a_mixer:Mixer", "must read my_package.my_module:Name"),
+        ("a_mixer:", "must read"),
+        (":Mixer", "must read"),
+        ("a_mixer:Missing", "AttributeError"),
+        ("a_command:Mixer", "cannot be imported .SystemExit: 2"),
+    ],
+)
+def test_what_is_no_plug_in_names_the_key(path, words, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "a_mixer.py").write_text("class Mixer: pass\n")
+    (tmp_path / "a_command.py").write_text("import sys\n\nsys.exit(2)\n")
+    with pytest.raises(ConfigError, match=f"^--config.model.mixer: .*{words}"):
+        imported("model.mixer", path)
+
+
+def test_a_plug_in_of_a_file_with_a_hyphen(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "a-mixer.py").write_text("Mixer = 1\n")
+    assert imported("model.mixer", "a-mixer:Mixer") == 1
+
+
+def test_the_check_refuses_what_is_neither_model_nor_task(capsys):
+    assert check.main(["dick"]) == 2
+    assert re.search(r"^unknown model 'dick'; .* lstm .*; or a task: .* dyck ", capsys.readouterr().err)
+    assert check.main(["nowhere:Mixer"]) == 2
+    assert capsys.readouterr().err.startswith("'nowhere:Mixer' cannot be imported (")
+    assert check.main(["lstm", "--dim=0"]) == 2
+    assert capsys.readouterr().err == "--dim: must be at least 1; it is 0\n"
 
 
 def run(root, *arguments):

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict, config_flags
 from rnnbench.config import ConfigError, InputError, first_line, load
 from rnnbench.config import build as configs
 from rnnbench.config.keys import check_key, flat, keys, task_keys
+from rnnbench.config.schema import KEYS
 
 
 class UsageError(InputError):
@@ -35,8 +36,8 @@ def define() -> flags.FlagValues:
     values = flags.FlagValues()
     values.set_gnu_getopt()
     text = lambda name, help: flags.DEFINE_string(name, None, help, values)
-    number = lambda name, help, **more: flags.DEFINE_integer(
-        name, None, help, upper_bound=2**31 - 1, flag_values=values, **more
+    number = lambda name, help, least=None, most=2**31 - 1: flags.DEFINE_integer(
+        name, None, help, lower_bound=least, upper_bound=most, flag_values=values
     )
     switch = lambda name, help, **more: flags.DEFINE_bool(name, False, help, values, **more)
     flags.DEFINE_multi_string("config", [], "config file: configs/TASK.py:MODEL,PROTOCOL or your own", values)
@@ -51,7 +52,8 @@ def define() -> flags.FlagValues:
     number(
         "cpu_devices",
         "devices of the CPU; by default one per core, as far as members share them",
-        lower_bound=1,
+        least=1,
+        most=4096,  # JAX starts threads for each of them
     )
     flags.DEFINE_enum(
         "distributed",
@@ -72,7 +74,7 @@ def parse(argv: list[str]) -> CommandLine:
     values = define()
     try:
         rest, sweep = take_sweep(values(argv, known_only=True))
-    except flags.CantOpenFlagFileError as error:
+    except (flags.CantOpenFlagFileError, UnicodeDecodeError) as error:
         raise UsageError(f"--flagfile: {first_line(error).removeprefix('ERROR:: ')}") from None
     except (flags.Error, ValueError) as error:
         raise UsageError(first_line(error)) from None
@@ -147,7 +149,7 @@ def check_rest(rest: list[str], values: flags.FlagValues) -> None:
         if not argument.startswith("-"):
             raise UsageError(f"unexpected argument {argument!r}; flags look like --workdir=runs/first")
         name = argument.lstrip("-").partition("=")[0]
-        near = difflib.get_close_matches(name, list(values), 1)
+        near = difflib.get_close_matches(name, [*values, *(f"config.{key}" for key in KEYS)], 1)
         hint = f"; did you mean --{near[0]}?" if near else "; --help lists them all"
         raise UsageError(f"--{name}: there is no such flag{hint}")
 

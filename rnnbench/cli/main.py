@@ -25,11 +25,7 @@ def main(argv: list[str]) -> int:
     # my_file:Name is looked up in the working directory, not beside launch.py.
     if not {"", str(Path.cwd())} & set(sys.path):
         sys.path.insert(0, str(Path.cwd()))
-    try:
-        return terminal.run(command, argv)
-    except KeyboardInterrupt:
-        print("\nrnnbench: interrupted before anything was started", file=sys.stderr)
-        return 130
+    return terminal.run(command, argv)
 
 
 def command(argv: list[str]) -> int:
@@ -48,7 +44,7 @@ def command(argv: list[str]) -> int:
         line.config = configs.label(configs.changed(line.configs[0], line.changed))
     if given.show_config:
         return show.show_config(line.config)
-    if not (given.workdir or given.show_batch):
+    if not ((given.workdir or "").strip() or given.show_batch):
         raise UsageError("--workdir: is missing; name a folder for the results, such as runs/first")
     if (given.workdir or "").startswith("-"):
         raise UsageError(f"--workdir: its value is missing; it would be {given.workdir}")
@@ -65,7 +61,7 @@ def is_study(line: CommandLine) -> bool:
     """Whether the config is a study; refuses flags that do not apply."""
     study = line.config.study
     several = bool(line.study or study.models or study.tasks or line.sweep)
-    if several and line.flags.profile_steps:
+    if several and line.flags.profile_steps is not None:
         raise UsageError("--profile_steps: is for a plain run; this config is a study")
     part(line.flags.shard)
     if not several:
@@ -79,14 +75,22 @@ def is_study(line: CommandLine) -> bool:
 
 def start(line: CommandLine, cells: dict[str, ConfigDict]) -> int:
     """Joins the other processes, if any, and runs the cells, or the config without cells."""
+    import jax
+
     from rnnbench.parallel import cores, hosts, signals
     from rnnbench.parallel import mesh as meshes
+    from rnnbench.store import paths, workdir
     from rnnbench.train import profile as profiling
     from rnnbench.train import run as train
 
     given, config, profile = line.flags, line.config, None
-    if given.profile_steps:
+    if given.profile_steps is not None:
         profile = profiling.steps(given.profile_steps, config.train.steps)
+    if given.compilation_cache not in (None, "off"):
+        try:
+            workdir.check_writable(paths.place(given.compilation_cache))
+        except InputError as error:
+            raise UsageError(str(error).replace("--workdir", "--compilation_cache", 1)) from None
     try:  # before anything touches a device
         hosts.initialize(given.distributed, given.coordinator, given.num_processes, given.process_id)
     except InputError:
@@ -95,6 +99,11 @@ def start(line: CommandLine, cells: dict[str, ConfigDict]) -> int:
         raise UsageError(f"--distributed: {first_line(error)}") from None
     cores.use(given.cpu_devices, cells.values() or [config])
     meshes.keep_compiled(given.compilation_cache)
+    if not jax.distributed.is_initialized():
+        try:
+            jax.devices()
+        except RuntimeError as error:
+            raise UsageError(f"JAX_PLATFORMS or JAX_NUM_CPU_DEVICES: {first_line(error)}") from None
     if given.show_batch:
         return show.show_batch(next(iter(cells.values()), config))
     try:

@@ -5,6 +5,7 @@ A config is an `ml_collections.ConfigDict` with the keys that `keys.py` returns.
 touches a device.
 """
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -211,9 +212,11 @@ def validate(config: ConfigDict) -> None:
     for key, value in values.items():
         if value is None:
             raise ConfigError(key, "has no value; give it one")
-        too_large = [n for n in scalars(value) if type(n) is int and not -(2**63) <= n < 2**63]
-        if too_large and key != "overrides":  # it only repeats the others
-            raise ConfigError(key, f"must fit in 64 bits; it has {too_large[0]}")
+        for number in scalars(value) if key != "overrides" else ():  # it only repeats the others
+            if type(number) is int and not -(2**63) <= number < 2**63:
+                raise ConfigError(key, f"must fit in 64 bits; it has {number}")
+            if type(number) is float and not math.isfinite(number):
+                raise ConfigError(key, f"must be finite; it has {number}")
     for key, known in KEYS.items():
         if not known.fine(values[key]):
             raise ConfigError(key, f"must be {known.must_be}; it is {values[key]!r}")

@@ -5,13 +5,15 @@ import importlib.util
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
 from ml_collections import ConfigDict
 
 from rnnbench.config.build import Protocol, check_key, flat, keys, put, rename
+from rnnbench.config.schema import KEYS
 from rnnbench.config.values import plain_value
 from rnnbench.errors import ConfigError, InputError, first_line
 
@@ -47,9 +49,10 @@ def module(file: str | Path) -> ModuleType:
     """A config file, executed."""
     path = Path(file)
     if not path.is_file():
-        there = " ".join(sorted(str(other) for other in path.parent.glob("*.py")))
-        shipped = " ".join(sorted(f"configs/{other.name}" for other in CONFIGS.glob("*.py")))
-        raise ConfigError("", f"there is no file {path}; there are: {there or shipped}")
+        beside = sorted(str(other) for other in path.parent.glob("*.py"))
+        shipped = sorted(f"configs/{other.name}" for other in CONFIGS.glob("*.py"))
+        there = " ".join(dict.fromkeys([*beside, *shipped]))
+        raise ConfigError("", f"there is no file {path}; there are: {there}")
     # Modules beside a config file can be imported, and named as a mixer or task; they hide no other module.
     if (folder := str(path.parent.resolve())) not in sys.path:
         sys.path.append(folder)
@@ -57,13 +60,9 @@ def module(file: str | Path) -> ModuleType:
     if spec is None:
         raise ConfigError("", f"{path} is not a Python file")
     executed = importlib.util.module_from_spec(spec)
-    try:
+    with _in_one_line(path):
         spec.loader.exec_module(executed)
-    except InputError:
-        raise
-    except Exception as error:
-        raise ConfigError("", f"{where(error, path)}: {type(error).__name__}: {first_line(error)}") from None
-    if not hasattr(executed, "get_config"):
+    if not callable(getattr(executed, "get_config", None)):
         raise ConfigError("", f"{path} has no get_config()")
     return executed
 
@@ -75,17 +74,28 @@ def make(argument: str) -> ConfigDict | list[ConfigDict]:
     takes = inspect.signature(get_config).parameters
     if colon and not takes:
         raise ConfigError("", f"{file} takes no argument; leave out {colon + text}")
-    try:
+    with _in_one_line(file):
         made = get_config(*([text] if colon else []))
-    except InputError:
-        raise
-    except Exception as error:
-        raise ConfigError("", f"{where(error, file)}: {type(error).__name__}: {first_line(error)}") from None
     if not isinstance(made, list | tuple):
         return _checked(made, file)
     if not made:
         raise ConfigError("", f"get_config() of {file} returns no config")
     return [_checked(config, file) for config in made]
+
+
+@contextmanager
+def _in_one_line(file: str | Path) -> Iterator[None]:
+    """A ConfigError for whatever a config file raises, or if it ends the process, with its line."""
+    try:
+        yield
+    except ConfigError as error:
+        if not error.key:
+            raise
+        raise ConfigError("", f"{where(error, file)}: {error.key}: {error.message}") from None
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise ConfigError("", f"{where(error, file)}: {type(error).__name__}: {first_line(error)}") from None
 
 
 def one(argument: str) -> ConfigDict:
@@ -98,10 +108,14 @@ def one(argument: str) -> ConfigDict:
 
 def _checked(config: object, file: str) -> ConfigDict:
     """Checks a config's keys, converts its values to plain ones and attaches its protocol."""
-    if not isinstance(config, ConfigDict) or "study" not in config:
+    if not isinstance(config, ConfigDict):
         raise ConfigError("", f"get_config() of {file} does not return a config made by rnnbench.config")
+    there = flat(config)
+    lacks = lambda known: [key for key in known if key not in there]
+    if missing := lacks(KEYS) or lacks(keys(config)):
+        raise ConfigError("", f"get_config() of {file} does not return a whole config; it lacks {missing[0]}")
     known = keys(config)
-    for key in flat(config):
+    for key in there:
         try:
             check_key(key, known, config)
         except ConfigError as error:

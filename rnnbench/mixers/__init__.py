@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from flax import nnx
 from ml_collections import ConfigDict
 
-from rnnbench.errors import ConfigError
+from rnnbench.errors import ConfigError, told
 from rnnbench.mixers.preset import SHARED, Preset, external
 from rnnbench.plugins import modules, setting
 
@@ -134,8 +134,7 @@ def build(config: ConfigDict, dtype: jnp.dtype, rngs: nnx.Rngs, layer: int = 0) 
         key, name = (
             ("model.mixer", config.mixer) if config.mixer else ("model.pattern", preset.mixer.__name__)
         )
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise ConfigError(key, f"{name!r} cannot be built ({reason})") from error
+        raise ConfigError(key, f"{name!r} cannot be built ({told(error)})") from error
 
 
 def _check(config: ConfigDict, preset: Preset, settings: dict[str, Any]) -> None:

@@ -94,8 +94,8 @@ class Preset:
 def external(path: str) -> Preset:
     """The preset of an external mixer, `my_package.my_module:MyMixer`."""
     mixer = imported("model.mixer", path)
-    if not isinstance(mixer, type):
-        raise ConfigError("model.mixer", f"{path!r} is not a class")
+    if not (isinstance(mixer, type) and issubclass(mixer, nnx.Module)):
+        raise ConfigError("model.mixer", f"{path!r} is not a class that derives from nnx.Module")
     try:
         preset = Preset(mixer)
     except Exception as error:  # a signature that cannot be read

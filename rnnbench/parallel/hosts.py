@@ -8,6 +8,7 @@ import contextlib
 import itertools
 import os
 import re
+import socket
 import sys
 import threading
 import traceback
@@ -56,6 +57,8 @@ def initialize(
     signals.listen()
     for name, value in PINNED.items():
         jax.config.update(name, value)
+    if mode == "off" and (coordinator, processes, process) != (None, None, None):
+        raise InputError("--distributed: is off; leave out --coordinator, --num_processes and --process_id")
     coordinator = coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS")
     processes = _number("num_processes", processes)
     process = _number("process_id", process)
@@ -71,8 +74,6 @@ def initialize(
                 initialization_timeout=2 * JOIN_SECONDS,  # JAX's own timeout ends in a C++ stack trace
                 heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
             )
-        if jax.process_count() == 1:
-            signals.listen()
 
 
 @contextlib.contextmanager
@@ -127,8 +128,9 @@ def _check_place(coordinator: str | None, processes: int | None, process: int | 
         if processes is not None or process is not None:
             raise InputError("--coordinator: is missing; give HOST:PORT of process 0")
         return
-    if not re.fullmatch(r"\S+:\d+", coordinator):
-        raise InputError(f"--coordinator: must read HOST:PORT; it is {coordinator!r}")
+    address = re.fullmatch(r"[^\s/]+:(\d{1,5})", coordinator)
+    if not address or not 0 < int(address[1]) < 2**16:
+        raise InputError(f"--coordinator: must read HOST:PORT, such as node1:1234; it is {coordinator!r}")
     if (processes is None) != (process is None):
         missing = "num_processes" if processes is None else "process_id"
         raise InputError(f"--{missing}: is missing; with --coordinator all three are needed")
@@ -136,6 +138,19 @@ def _check_place(coordinator: str | None, processes: int | None, process: int | 
         raise InputError(f"--num_processes: must be at least 1; it is {processes}")
     if processes is not None and not 0 <= process < processes:
         raise InputError(f"--process_id: must be from 0 to {processes - 1}; it is {process}")
+    if process == 0:
+        _check_port(int(address[1]))
+
+
+def _check_port(port: int) -> None:
+    """Refuses a port on which this process cannot listen: JAX would crash."""
+    both = socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if both else socket.AF_INET
+    try:
+        socket.create_server(("", port), family=family, dualstack_ipv6=both).close()
+    except OSError as error:
+        reason = f"port {port} of this machine cannot be used ({os.strerror(error.errno)})"
+        raise InputError(f"--coordinator: {reason}; choose another") from None
 
 
 def is_main() -> bool:
@@ -150,6 +165,7 @@ def introduce() -> None:
     """
     index, count = jax.process_index(), jax.process_count()
     if count == 1:
+        signals.listen()  # again, because JAX handles SIGTERM where a single process has joined itself
         return
     here, there, kind = jax.local_device_count(), jax.device_count(), jax.devices()[0].device_kind
     print(f"process {index} of {count}: {here} of {there} devices ({kind})", flush=True)

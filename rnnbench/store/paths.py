@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from etils import epath
 
-from rnnbench.config import InputError, warn_once
+from rnnbench.config import InputError, told, warn_once
 
 Place = Path | epath.Path
 # The package that each scheme of a bucket's URL needs.
@@ -65,8 +65,7 @@ def check(folder: Place) -> None:
         extra = PACKAGES[_scheme(folder)]
         raise InputError(f"--workdir: {folder} needs another package: pip install {extra}") from None
     except Exception as error:  # the bucket's library or the network may raise anything
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
-        raise InputError(f"--workdir: {folder} cannot be reached ({reason})") from None
+        raise InputError(f"--workdir: {folder} cannot be reached ({told(error)})") from None
 
 
 def write_text(path: Any, text: str) -> None:

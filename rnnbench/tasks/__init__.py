@@ -8,7 +8,7 @@ from dataclasses import is_dataclass
 
 from ml_collections import ConfigDict
 
-from rnnbench.errors import ConfigError, ContractError
+from rnnbench.errors import ConfigError, ContractError, told
 from rnnbench.plugins import Options, imported, modules
 from rnnbench.tasks.contract import Task, check, fields_of, key_of
 
@@ -79,8 +79,7 @@ def build(config: ConfigDict) -> Task:
     except Exception as error:  # an external task may raise anything
         if not path:
             raise
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise ConfigError("task.module", f"{path!r} cannot be used ({reason})") from error
+        raise ConfigError("task.module", f"{path!r} cannot be used ({told(error)})") from error
     return task
 
 

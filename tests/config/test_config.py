@@ -333,6 +333,7 @@ MORE = [
     ("model.mixer", "no_colon"),
     ("train.accumulate", 3),
     ("model.options.r_min", None),
+    ("model.options.r_min", float("nan")),
     ("eval.lengths", None),
     ("task.module", "no_colon"),
     ("task.name", "a/b"),

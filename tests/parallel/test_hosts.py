@@ -3,6 +3,7 @@
 import re
 import shutil
 import signal
+import socket
 import time
 
 import jax
@@ -100,6 +101,9 @@ def test_slurm_tells_jax_its_place(monkeypatch):
     [
         (dict(processes=2, process=0), "--coordinator"),
         (dict(coordinator="host", processes=2, process=0), "--coordinator"),
+        (dict(coordinator="host:0", processes=2, process=0), "--coordinator"),
+        (dict(coordinator="host:70000", processes=2, process=0), "--coordinator"),
+        (dict(coordinator="http://host:1234", processes=2, process=0), "--coordinator"),
         (dict(coordinator="host:1234", process=0), "--num_processes"),
         (dict(coordinator="host:1234", processes=2), "--process_id"),
         (dict(coordinator="host:1234", processes=2, process=2), "--process_id"),
@@ -116,6 +120,33 @@ def test_a_place_that_cannot_be_names_its_flag(place, flag, joined):
 def test_a_place_without_a_coordinator_is_not_a_run_of_its_own(joined):
     with pytest.raises(InputError, match=r"^--coordinator: is missing"):
         hosts.initialize("auto", processes=2, process=0)
+
+
+@pytest.mark.fast
+def test_a_port_in_use(joined):
+    with (
+        socket.create_server(("", 0)) as other,
+        pytest.raises(InputError, match=r"^--coordinator: port \d+ "),
+    ):
+        hosts.initialize("on", f"localhost:{other.getsockname()[1]}", 2, 0)
+    assert not joined
+
+
+@pytest.mark.fast
+def test_joining_counts_no_devices(joined, monkeypatch):
+    """Their number can be set afterwards: --cpu_devices."""
+    monkeypatch.setattr(jax, "process_count", lambda: pytest.fail("JAX has counted its devices"))
+    hosts.initialize("on", "localhost:1234", 2, 1)
+    assert joined == [("localhost:1234", 2, 1)]
+
+
+@pytest.mark.fast
+def test_a_place_that_is_given_and_off(joined, monkeypatch):
+    with pytest.raises(InputError, match=r"^--distributed: is off; leave out"):
+        hosts.initialize("off", "host:1234", 2, 0)
+    monkeypatch.setenv("JAX_COORDINATOR_ADDRESS", "host:1234")
+    hosts.initialize("off")  # a cluster may set it for other programs
+    assert not joined
 
 
 @pytest.mark.fast
