@@ -10,8 +10,9 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 from rnnbench import mixers
-from rnnbench.errors import ConfigError
+from rnnbench.errors import ConfigError, ContractError, told
 from rnnbench.mixers.common import flat_dot, linear
+from rnnbench.mixers.form import well_formed
 from rnnbench.mixers.initial import restart
 from rnnbench.ops import over_time
 from rnnbench.ops.lookup import lookup
@@ -182,6 +183,18 @@ def check_split(config: ConfigDict, task: Task) -> None:
             raise ConfigError("mesh.time", advice)
 
 
+def check_form(config: ConfigDict, layer: int, name: str) -> None:
+    """ConfigError unless the mixer `name` of a layer of `config`, that of the model, has the form of one."""
+    key = "model.mixer" if config.mixer else "model.pattern"
+    try:
+        make = lambda: mixers.build(config, jnp.float32, nnx.Rngs(0), layer)
+        well_formed(make, jnp.zeros((2, 4, config.dim)))
+    except ContractError as error:
+        raise ConfigError(key, f"{name}: {error}") from None
+    except Exception as error:  # an external mixer may raise anything
+        raise ConfigError(key, f"{name} cannot be called ({told(error)})") from error
+
+
 def build(config: ConfigDict, task: Task) -> Any:
     """A function of a PRNG key that makes the model of a whole config for a task.
 
@@ -190,8 +203,10 @@ def build(config: ConfigDict, task: Task) -> Any:
     max_length, class_tokens = max(lengths(task)), getattr(task, "class_tokens", None)
     if config.model.head == "tied" and class_tokens is None:
         raise ConfigError("model.head", f"{config.task.name} has no tokens for its classes; set it to linear")
-    for layer in range(len(mixers.of_layers(config.model))):
+    for layer, (preset, _) in enumerate(mixers.of_layers(config.model)):
         mixer_shapes(config.model, layer, config.train.dtype)
+        if preset not in mixers.PRESETS.values():
+            check_form(config.model, layer, preset.mixer.__name__)
 
     def make(key: jax.Array) -> SequenceModel:
         return SequenceModel(

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from external_mixer import RunningSum
 from flax import nnx
 from helpers import CORES, assert_trees_close, tiny
 
@@ -326,6 +327,38 @@ def test_an_external_mixer():
     assert type(model.blocks[0].mixer).__name__ == "RunningSum"
     assert model(tokens())[0].shape == (2, LENGTH, 2)
     assert state_size(model, 10) == 16
+
+
+class OneChannel(RunningSum):
+    def __call__(self, x, state=None):
+        y, state = super().__call__(x, state)
+        return y[..., :1], state  # the residual stream would take it, by broadcasting
+
+
+class OutputAlone(RunningSum):
+    def __call__(self, x, state=None):
+        return super().__call__(x, state)[0]
+
+
+class OutOfOrder(RunningSum):
+    def init_state(self, batch, max_length):
+        raise RuntimeError("out of\norder")
+
+
+@pytest.mark.parametrize(
+    "mixer, message",
+    [
+        (OneChannel, r"the output is of shape \(2, 4, 1\), the input of \(2, 4, 16\)"),
+        (OutputAlone, r"returns y alone; it must return the pair \(y, state\)"),
+        (OutOfOrder, r"OutOfOrder cannot be called \(RuntimeError: out of order\)"),
+    ],
+)
+@pytest.mark.parametrize("key", ["mixer", "pattern"])
+def test_an_external_mixer_of_another_form_is_refused(key, mixer, message):
+    path = f"{__name__}:{mixer.__name__}"
+    with pytest.raises(ConfigError, match=message) as error:
+        build("griffin", **{key: path if key == "mixer" else ("lstm", path), "layers": 2})
+    assert error.value.key == f"model.{key}" and "\n" not in str(error.value)
 
 
 def test_options_of_an_external_mixer():

@@ -103,7 +103,9 @@ from external_mixer import RunningSum
 
 class Broken(RunningSum):
     def __call__(self, x, state=None):
-        raise RuntimeError("out of order")
+        if x.shape[1] > 4:  # longer than what a mixer is tried on before a study
+            raise RuntimeError("out of order")
+        return super().__call__(x, state)
 """
 
 
