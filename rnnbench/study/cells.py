@@ -115,19 +115,16 @@ def _other_model(config: ConfigDict, model: str) -> ConfigDict:
 
 def _like(config: ConfigDict, other: ConfigDict, own: tuple[str, ...] = ()) -> ConfigDict:
     """`other` with what `config` changes in its protocol, as far as `other` has it and it is not its own."""
-    mixers = (
-        *(
-            "model.mixer",
-            "model.pattern",
-            "model.heads",
-            "model.conv_size",
-            "model.positions",
-            "model.options.",
-        ),
-        *own,
+    own += (
+        "model.mixer",
+        "model.pattern",
+        "model.heads",
+        "model.conv_size",
+        "model.positions",
+        "model.options.",
     )
     known = flat(other)
-    wanted = {key: value for key, value in departures(config).items() if not key.startswith(mixers)}
+    wanted = {key: value for key, value in departures(config).items() if not key.startswith(own)}
     return changed(other, {key: value for key, value in wanted.items() if key in known})
 
 

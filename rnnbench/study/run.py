@@ -11,7 +11,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from rnnbench.config import ConfigError, first_line
+from rnnbench.config import ConfigError, first_line, told
 from rnnbench.config.saved import Pair, differences, pairs, united
 from rnnbench.config.values import plain
 from rnnbench.parallel.hosts import from_main, is_main, together
@@ -51,8 +51,7 @@ def run(
     together(lambda: is_main() and workdir.claim(folder, "study.json", lambda old: grown(folder, old, cells)))
     together(lambda: workdir.check_shared(folder / "study.json"))
     mine, found, failed = part(cells, shard), {}, []
-    known = finished(folder, table, setups)
-    sizes = {name: forecast.size(setup) for name, setup in setups.items()}
+    known, sizes = finished(folder, table, setups)
     with Progress(len(mine)) as progress:
         for name in mine:
             progress.expect(*ahead(name, list(mine), sizes, known))
@@ -90,19 +89,22 @@ def plan(
     """Prints what `run` would do, after the same checks; writes nothing."""
     folder, table = absolute(folder), absolute(table) if table else None
     setups = check(folder, cells, table)
-    sizes = {name: forecast.size(setup) for name, setup in setups.items()}
+    known, sizes = finished(folder, table, setups)
     status = {name: forecast.status(folder / "cells" / name) for name in part(cells, shard)}
-    forecast.show(sizes, forecast.measured(finished(folder, table, setups)), status, settings(cells))
+    forecast.show(sizes, forecast.measured(known), status, settings(cells))
 
 
-def finished(folder: Path, table: Path | None, setups: dict[str, Setup]) -> dict[str, Rows]:
-    """The final rows of the cells that have them, in the table or in the workdir."""
-    found, in_table = {}, tables.rows(table) if table else {}
+def finished(
+    folder: Path, table: Path | None, setups: dict[str, Setup]
+) -> tuple[dict[str, Rows], dict[str, forecast.Size]]:
+    """The final rows of members that are finished, in the table or in the workdir, and the cells' sizes."""
+    known, found, in_table = {}, {}, tables.rows(table) if table else {}
     for name, setup in setups.items():
         here = tables.by_cell(workdir.read_rows(folder / "cells" / name / "results.jsonl"))
-        if rows := tables.done(in_table, setup) or tables.done(here, setup):
-            found[name] = rows
-    return found
+        if rows := tables.final(in_table, setup) + tables.final(here, setup):
+            known[name] = rows
+        found[name] = forecast.size(setup, forecast.members(rows))
+    return known, found
 
 
 def ahead(
@@ -110,7 +112,7 @@ def ahead(
 ) -> tuple[float, float]:
     """The seconds that a cell will take and those after it in this order, as far as they are not finished."""
     speeds = forecast.measured(known)
-    seconds = lambda cell: 0.0 if cell in known else forecast.predict(cell, sizes, speeds)[0]
+    seconds = lambda cell: forecast.predict(cell, sizes, speeds)[0] if sizes[cell].left else 0.0
     return seconds(name), sum(map(seconds, order[order.index(name) + 1 :]))
 
 
@@ -153,7 +155,7 @@ def attempt(
                 (folder / "error.json").unlink(missing_ok=True)
             return rows
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = told(error)
         progress.fail(name, reason)
         content = {"cell": name, "error": reason, "traceback": traceback.format_exc()}
         with suppress(OSError):  # a disk that is full may well be the error

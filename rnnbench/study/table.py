@@ -68,9 +68,13 @@ def members(rows: dict[str, Rows], setup: Setup) -> set[Pair]:
 def done(rows: dict[str, Rows], setup: Setup) -> Rows:
     """The final rows of a cell if all of its members are there, maybe with others, else []."""
     there = members(rows, setup)
-    if not there.issuperset(pairs(setup.config.population)):
-        return []
-    own = rows[cell_name(setup.config)]
+    return final(rows, setup) if there.issuperset(pairs(setup.config.population)) else []
+
+
+def final(rows: dict[str, Rows], setup: Setup) -> Rows:
+    """The final rows of those members of a cell that have one for every case."""
+    there = members(rows, setup)
+    own = rows.get(cell_name(setup.config), [])
     return [row for row in own if row["final"] and _member(row) in there]
 
 

@@ -87,7 +87,7 @@ def look(
     workdir.check_writable(folder)
     found = {place: part(place, each) for place, each in runs(config, folder, have).items()}
     if profile:
-        profiling.check(profile, folder, found[folder].step or 0)
+        profiling.check(profile, folder, min(part.step or 0 for part in found.values()))
     return found
 
 

@@ -22,6 +22,14 @@ def test_a_size_by_hand():
     assert size.operations == 6 * per_token * 8 * (20 * 3 * 12 + 3 * 2 * (12 + 24))
 
 
+def test_a_step_takes_one_window():
+    lengths = {"task.train_lengths": (12, 12)}
+    one, four = (
+        forecast.size(prepare(tiny("lstm", lengths | {"train.windows": n}))).operations for n in (1, 4)
+    )
+    assert one - four == pytest.approx((1 - 1 / 4) * one * 20 * 3 * 12 / (20 * 3 * 12 + 2 * (12 + 24)))
+
+
 def test_a_tied_head_multiplies_though_it_has_no_parameters():
     mqar = {"task.train_mix": ((16, 2),), "eval.lengths": (16,), "eval.pairs": (2,), "model.mlp_dim": 0}
     linear, tied = (
@@ -43,7 +51,7 @@ def test_a_state_that_grows_and_a_mixture_of_lengths():
 
 
 def size(task, model, operations=100.0):
-    return forecast.Size(task, model, 1, 1, 1, 1, operations)
+    return forecast.Size(task, model, 1, 1, 1, 1, 1, operations)
 
 
 SIZES = {
@@ -58,20 +66,38 @@ SIZES = {
     "known, seconds, rule",
     [
         ({}, forecast.COMPILE_SECONDS + 100 / forecast.OPERATIONS_PER_SECOND["cpu"], "guess"),
-        ({"b lru": Seconds(10.0, 3.0)}, 13.0, "study"),
-        ({"b lru": Seconds(10.0, 3.0), "b lstm": Seconds(20.0, 4.0)}, 24.0, "model"),
-        ({"b lstm": Seconds(20.0, 4.0), "a lstm wide": Seconds(30.0, 5.0)}, 15.0, "task and model"),
-        ({"of another study": Seconds(1.0, 1.0), "b lru": Seconds(10.0, 3.0)}, 13.0, "study"),
+        ({"b lru": Seconds(10.0, 3.0, 1)}, 13.0, "study"),
+        ({"b lru": Seconds(10.0, 3.0, 1), "b lstm": Seconds(20.0, 4.0, 1)}, 24.0, "model"),
+        ({"b lstm": Seconds(20.0, 4.0, 1), "a lstm wide": Seconds(30.0, 5.0, 1)}, 15.0, "task and model"),
+        ({"of another study": Seconds(1.0, 1.0, 1), "b lru": Seconds(10.0, 3.0, 1)}, 13.0, "study"),
     ],
 )
 def test_times_are_from_the_finished_cells_most_alike(known, seconds, rule):
     assert forecast.predict("a lstm", SIZES, known) == (pytest.approx(seconds), rule)
 
 
+def test_the_members_that_are_left_take_what_the_others_took():
+    """Two of six are finished, of a grid that will have eight: 100 operations each."""
+    sizes = {"a lstm": size("a", "lstm", 600.0)._replace(members=6, left=6), "other": size("a", "lstm")}
+    known = {"a lstm": Seconds(10.0, 3.0, 2), "other": Seconds(1.0, 1.0, 1)}
+    assert forecast.predict("a lstm", sizes, known) == (pytest.approx(3.0 + 30.0), "itself")
+    setup = prepare(tiny("lstm", POPULATION))
+    assert [
+        forecast.size(setup, finished).left
+        for finished in (
+            (),
+            [(0.1, 0), (0.1, 1)],
+            [(0.1, 0), (0.1, 7)],
+            [(r, s) for r in (0.1, 0.2) for s in range(4)],
+        )
+    ] == [6, 4, 6, 0]
+
+
 def test_listing(capsys):
     status = {"a lstm": "to do", "b lstm": "resumable", "b lru": "to do"}
     settings = dict.fromkeys(status, "") | {"b lstm": "train.steps=5"}
-    forecast.show(SIZES, {"b lru": Seconds(100.0, 20.0)}, status, settings)
+    sizes = SIZES | {"b lru": size("b", "lru")._replace(left=0)}
+    forecast.show(sizes, {"b lru": Seconds(100.0, 20.0, 1)}, status, settings)
     head, *lines = capsys.readouterr().out.splitlines()
     assert head.split() == [
         "cell",
@@ -99,9 +125,15 @@ def test_status(tmp_path):
 
 
 def test_a_finished_cell_took_the_time_of_all_its_parts():
-    part = {"cell": "a", "compile_seconds": 3.0, "train_seconds": 40.0, "eval_seconds": 2.0}
+    part = {
+        "cell": "a",
+        "learning_rate": 0.1,
+        "compile_seconds": 3.0,
+        "train_seconds": 40.0,
+        "eval_seconds": 2.0,
+    }
     rows = [part | {"seed": 0}, part | {"seed": 1}, part | {"seed": 2, "train_seconds": 50.0}]
-    assert forecast.measured({"a": rows}) == {"a": Seconds(94.0, 6.0)}
+    assert forecast.measured({"a": rows}) == {"a": Seconds(94.0, 6.0, 3)}
 
 
 def test_shares():

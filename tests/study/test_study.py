@@ -225,7 +225,9 @@ def test_fewer_members_or_models_train_and_lose_nothing(whole, monkeypatch):
 
 def test_a_plan_of_a_study_that_grows(whole, capsys):
     study.plan(cells(GRID | {"population.seeds": (0, 1, 2)}, SMALL), whole / "study")
-    assert "2 cells, 0 done" in capsys.readouterr().out
+    listed = capsys.readouterr().out.splitlines()
+    assert all(line.split("itself")[1].split() == ["grows", "by", "2"] for line in listed[1:3]), listed
+    assert listed[3].startswith("2 cells, 0 done")
 
 
 STUDY, REPORT = {"train.steps": 4}, study.report

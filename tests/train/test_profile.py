@@ -7,6 +7,7 @@ import pytest
 from helpers import tiny
 
 from rnnbench.config import InputError
+from rnnbench.train import grow
 from rnnbench.train import profile as profiling
 from rnnbench.train import run as train
 
@@ -32,3 +33,13 @@ def test_a_trace_of_the_chunks_that_hold_the_steps(tmp_path):
     assert traced[0]["step"] == 6
     with pytest.raises(InputError, match=r"^--profile_steps: the run has already reached step 6"):
         train.run(tiny("lstm", settings), tmp_path / "run", profile=(3, 4))
+
+
+def test_members_that_are_added_can_be_traced(tmp_path):
+    """The steps that the others have passed are still to come for them."""
+    settings = {"train.steps": 4, "train.chunk": 2, "eval.batches": 1, "eval.lengths": (12,)}
+    train.run(tiny("lstm", settings), tmp_path)
+    more = tiny("lstm", settings | {"population.seeds": (0, 1)})
+    assert len(grow.look(more, tmp_path, profile=(2, 3))) == 2
+    with pytest.raises(InputError, match=r"^--profile_steps: the run has already reached step 4"):
+        grow.look(tiny("lstm", settings), tmp_path, profile=(2, 3))
