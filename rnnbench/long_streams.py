@@ -2,16 +2,15 @@
 
     python -m rnnbench.long_streams WORKDIR... --length=100000
 
-A member takes part if its headline is at least `--solved` at the longest evaluation case of its run. Memory
-does not grow with the stream, except for attention, whose state does.
+A member takes part if its headline is at least `--solved` at the longest evaluation case of its run. The
+longer the stream, the more memory for its tokens and for the state of attention, but not for anything else.
 """
 
 import argparse
 import functools
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
 
 import jax
 import jax.numpy as jnp
@@ -26,8 +25,9 @@ from rnnbench.report.panels import Panel, Plot, log_ticks
 from rnnbench.report.spread import spreads
 from rnnbench.report.style import style
 from rnnbench.report.summary import labels, title
-from rnnbench.store.paths import place, write_bytes
-from rnnbench.store.rows import case_name, read_jsonl, write_jsonl
+from rnnbench.store import workdir
+from rnnbench.store.paths import Place, absolute, check, place, write_bytes
+from rnnbench.store.rows import Member, Row, case_name, write_jsonl
 from rnnbench.tasks.contract import Batch, Case, Task, bounds
 from rnnbench.train import evaluate
 
@@ -36,12 +36,31 @@ KEPT = ("cell", "task", "protocol", "model", "overrides", "seed", "learning_rate
 WHOLE = ("accuracy", "last_accuracy", "last_quarter_accuracy")  # whose chance is that of a position
 
 
-def solved(rows: Sequence[dict[str, Any]], threshold: float) -> list[dict[str, Any]]:
+class Streamed(Member):
+    """A line of far.jsonl: how a member does on a case. Older ones have no overrides.
+
+    chance: None if it is not that of a position.  accuracy_by_position: None where nothing is asked.
+    """
+
+    task: str
+    protocol: str
+    model: str
+    overrides: NotRequired[dict[str, Any]]
+    case: dict[str, Any]
+    sequences: int
+    chance: float | None
+    accuracy: float
+    last_quarter_accuracy: float
+    starts: list[int]
+    accuracy_by_position: list[float | None]
+
+
+def solved(rows: Sequence[Row], threshold: float) -> list[Row]:
     """The final rows of the longest case, of members whose headline there is at least the threshold."""
     final = [row for row in rows if row["final"]]
     longest = max((bounds(row["case"]["length"])[1] for row in final), default=0)
     at_end = [row for row in final if bounds(row["case"]["length"])[1] == longest]
-    return [row for row in at_end if (row[row["headline"]] or 0.0) >= threshold]
+    return [row for row in at_end if not row["diverged"] and row[row["headline"]] >= threshold]
 
 
 def stream(
@@ -67,22 +86,26 @@ def stream(
 def _piece(graphdef: nnx.GraphDef, params: Any, state: Any, part: Batch) -> tuple[jax.Array, Any]:
     """(right answers per position, state). Compiled once for all members: equal models have equal graphs."""
     logits, state = nnx.merge(graphdef, params)(part.inputs, state)
-    return jnp.sum((logits.argmax(-1) == part.targets) & part.mask, axis=0), state
+    # NaN is no answer, and argmax would make class 0 of it. Learned positions give it beyond their table.
+    right = (logits.argmax(-1) == part.targets) & jnp.isfinite(logits).all(-1) & part.mask
+    return jnp.sum(right, axis=0), state
 
 
-def rows_of(run: Path, length: int, sequences: int, piece: int, threshold: float) -> list[dict[str, Any]]:
-    """A row per solved member of a run: member, case, and accuracy overall, at the end and by position."""
+def rows_of(run: Place, solvers: Sequence[Row], length: int, sequences: int, piece: int) -> list[Streamed]:
+    """A row per member of a run and case: accuracy overall, at the end and by position."""
     rows = []
-    for solver in solved(read_jsonl(run / "results.jsonl"), threshold):
+    for solver in solvers:
         member = notebook.load(run, seed=solver["seed"], learning_rate=solver["learning_rate"])
         case = solver["case"] | {"length": length}
         try:
             jax.eval_shape(lambda key, case=case, task=member.task: task.sample(key, case), jax.random.key(0))
-        except (TypeError, ValueError) as error:
+        except (OverflowError, TypeError, ValueError) as error:
             raise InputError(f"--length: there are no sequences of {case_name(case)}") from error
         key = evaluate.case_key(member.config.eval.seed, case)
         sums = stream(member.model, member.task, case, key, sequences, piece)
         count, right = sums["count"], sums["right"]
+        if not count.any():
+            raise InputError(f"--length: {sequences} sequences of {case_name(case)} have no target")
         late, bins = np.cumsum(count) > 0.75 * count.sum(), evaluate.by_position(sums)
         rows.append(
             {name: solver[name] for name in KEPT}
@@ -179,35 +202,41 @@ def command(arguments: Sequence[str] | None) -> int:
     parser.add_argument("--out", metavar="FOLDER", help="where to write; by default the first workdir")
     options = parser.parse_args(arguments)
     folder = place(options.out or options.workdirs[0])
+    for name in ("length", "sequences", "piece"):
+        if getattr(options, name) < 1:
+            raise InputError(f"--{name}: must be at least 1; it is {getattr(options, name)}")
     try:
-        for name in ("length", "sequences", "piece"):
-            if getattr(options, name) < 1:
-                raise InputError(f"--{name}: must be at least 1; it is {getattr(options, name)}")
-        if folder.is_file():
-            raise InputError(f"--out: {folder} is a file; name a folder")
-        how = options.length, options.sequences, options.piece, options.solved
-        rows, streamed = read_jsonl(folder / ROWS), False
-        for run in _runs(options.workdirs):
-            if fresh := rows_of(run, *how):
-                new, streamed = set(map(_same, fresh)), True
-                rows = [row for row in rows if _same(row) not in new] + fresh
-                write_jsonl(folder / ROWS, rows)  # after each run, because a stream takes minutes
-        if not streamed:
+        workdir.check_writable(folder)
+    except workdir.WorkdirError as error:
+        raise InputError(str(error).replace("--workdir:", "--out:")) from None
+    try:
+        rows = notebook.read_rows(folder / ROWS, Streamed)
+        runs = {run: notebook.read_rows(run / "results.jsonl", Row) for run in _runs(options.workdirs)}
+        if not any(row["final"] for mine in runs.values() for row in mine):
+            raise InputError(f"{' '.join(options.workdirs)}: nothing is trained to its end; finish it first")
+        solvers = {run: found for run, mine in runs.items() if (found := solved(mine, options.solved))}
+        if not solvers:
             raise InputError(f"--solved: no member reaches {options.solved:g}; lower it")
+        for run, mine in solvers.items():
+            fresh = rows_of(run, mine, options.length, options.sequences, options.piece)
+            new = set(map(_same, fresh))
+            rows = [row for row in rows if _same(row) not in new] + fresh
+            write_jsonl(folder / ROWS, rows)  # after each run, because a stream takes minutes
+        write_bytes(folder / PLOT, draw.png(figure(rows)))
     except OSError as error:
         raise InputError(error) from error
-    write_bytes(folder / PLOT, draw.png(figure(rows)))
     print(f"written: {folder / ROWS}, {folder / PLOT}")
     return 0
 
 
-def _runs(workdirs: Sequence[str]) -> list[Path]:
-    """The runs of these workdirs, with studies as their cells. InputError for a folder that is neither."""
+def _runs(workdirs: Sequence[str]) -> list[Place]:
+    """The runs of these workdirs, with studies as their cells that were begun. InputError without any."""
     found = []
-    for workdir in map(Path, workdirs):
-        runs = sorted(workdir.glob("cells/*")) or [workdir]
+    for folder in map(absolute, workdirs):
+        check(folder)
+        runs = sorted(file.parent for file in folder.glob("cells/*/config.json")) or [folder]
         if not (runs[0] / "config.json").exists():
-            raise InputError(f"{workdir}: no run or study here (no config.json, no cells)")
+            raise InputError(f"{folder}: no run or study here (no config.json, no cells/*/config.json)")
         found += runs
     return found
 

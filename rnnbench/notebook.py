@@ -1,7 +1,6 @@
 """For notebooks: `rnnbench.load`, `rnnbench.stream`, `rnnbench.results`."""
 
 import functools
-import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,10 +16,11 @@ from ml_collections import ConfigDict
 from rnnbench.config import InputError, saved
 from rnnbench.model import SequenceModel
 from rnnbench.report.read import frame, read
-from rnnbench.report.summary import summarise
+from rnnbench.report.summary import last_rows, summarise
 from rnnbench.sizes import num_params
-from rnnbench.store.paths import absolute
-from rnnbench.store.rows import member_name, read_jsonl
+from rnnbench.store import workdir as folders
+from rnnbench.store.paths import Place, absolute, check
+from rnnbench.store.rows import Row, member_name, read_jsonl, unlike
 from rnnbench.tasks.contract import Task
 from rnnbench.train import grow
 from rnnbench.train.checkpoint import Checkpoints
@@ -57,23 +57,33 @@ def load(
 
     Without a learning rate the report's: the best median headline over seeds at the longest length of
     training. Without a seed the best one at that case; ties are broken by the loss. InputError if there is
-    no such run, checkpoint or member.
+    no such run, checkpoint or member, or if a file of the run is damaged.
     """
     folder = absolute(workdir)
+    check(folder)
     if not (folder / "config.json").exists():
-        cells = " ".join(sorted(cell.name for cell in folder.glob("cells/*")))
+        cells = " ".join(sorted(file.parent.name for file in folder.glob("cells/*/config.json")))
         hint = f"; it is a study, name one of its cells in {workdir}/cells: {cells}" if cells else ""
         raise InputError(f"{workdir}: no run here (no config.json){hint}")
     parts = {part: _config(part) for part in (folder, *grow.begun(folder))}
-    setup, state, found = _restored(folder, parts[folder], step)
-    rows = [row for row in read_jsonl(folder / "results.jsonl") if row["step"] <= found]
     where = {
         (rate, one): part for part, config in parts.items() for rate, one in saved.pairs(config.population)
     }
+    place = lambda member: where[member["learning_rate"], member["seed"]]
+    asked = {"seed": seed, "learning_rate": learning_rate}
+    asked = {key: value for key, value in asked.items() if value is not None}
     members = [{"seed": one, "learning_rate": rate} for rate, one in where]
-    member = _choose(members, rows, {"seed": seed, "learning_rate": learning_rate})
-    part = where[member["learning_rate"], member["seed"]]
-    if part != folder:
+    left = [member for member in members if asked.items() <= member.items()]
+    if not left:
+        raise InputError(f"no such member; there are: {'  '.join(map(member_name, members))}")
+    part, member = place(left[0]), left[0]
+    setup, state, found = _restored(part, parts[part], step)
+    if len(left) > 1:
+        rows = [row for row in read_rows(folder / "results.jsonl", Row) if row["step"] <= found]
+        # Without those of a part whose folder is gone.
+        member = _best([row for row in rows if (row["learning_rate"], row["seed"]) in where], asked)
+    if place(member) != part:
+        part = place(member)
         setup, state, found = _restored(part, parts[part], step)
     # By way of the host: no longer tied to a mesh, so that they mix with arrays made anywhere.
     mine = lambda leaf: jnp.asarray(np.asarray(leaf)[setup.member_names().index(member)])
@@ -81,11 +91,24 @@ def load(
     return Loaded(nnx.merge(setup.graphdef, params), params, parts[part], setup.task, member, found)
 
 
-def _config(run: Path) -> ConfigDict:
-    return saved.from_saved(json.loads((run / "config.json").read_text()))
+def read_rows(file: Place, kind: type) -> list[dict]:
+    """The rows of a file; none if there is no such file. InputError for a line that is not of this kind."""
+    rows = read_jsonl(file)
+    for number, row in enumerate(rows, start=1):
+        if wrong := unlike(row, kind):
+            raise InputError(f"{file}:{number}: not a row of such a file ({wrong})")
+    return rows
 
 
-def _restored(run: Path, config: ConfigDict, step: int | None) -> tuple[Setup, Any, int]:
+def _config(run: Place) -> ConfigDict:
+    file = run / "config.json"
+    try:
+        return saved.from_saved(folders.read_config(file))
+    except (AttributeError, KeyError, TypeError) as error:
+        raise InputError(f"{file} is not the config of a run ({type(error).__name__}: {error})") from None
+
+
+def _restored(run: Place, config: ConfigDict, step: int | None) -> tuple[Setup, Any, int]:
     """(setup, train state, step) of a checkpoint."""
     config = config.copy_and_resolve_references()
     # Wherever it was trained, one device is enough to look at it.
@@ -99,25 +122,18 @@ def _restored(run: Path, config: ConfigDict, step: int | None) -> tuple[Setup, A
     return setup, state, step
 
 
-def _choose(members: Sequence[dict], rows: Sequence[dict], wanted: dict) -> dict:
-    """The member of these that is asked for, by the rule where something is left open."""
-    asked = {key: value for key, value in wanted.items() if value is not None}
-    fits = lambda each: all(each[key] == value for key, value in asked.items())
-    left = [member for member in members if fits(member)]
-    if not left:
-        raise InputError(f"no such member; there are: {'  '.join(map(member_name, members))}")
-    if len(left) == 1:
-        return left[0]
+def _best(rows: Sequence[dict], asked: dict) -> dict:
+    """The member whose last evaluation is best, among those that are asked for."""
+    fits = lambda row: all(row[key] == value for key, value in asked.items())
     if not any(map(fits, rows)):
         raise InputError("nothing was evaluated up to this step: name a seed and a learning_rate")
     if "learning_rate" not in asked:
-        asked["learning_rate"] = summarise(rows)[0]["learning_rate"]
-    last = max(row["step"] for row in rows)
-    chosen = [row for row in rows if row["selection"] and row["step"] == last and fits(row)]
+        asked = asked | {"learning_rate": summarise(rows)[0]["learning_rate"]}
     worst = (-math.inf, -math.inf)
     quality = lambda row: worst if row["diverged"] else (row[row["headline"]], -row["loss"])
-    best = max(chosen, key=quality)
-    return {key: best[key] for key in wanted}
+    # A run that grows has members at different steps.
+    best = max((row for row in last_rows(rows) if row["selection"] and fits(row)), key=quality)
+    return {key: best[key] for key in ("seed", "learning_rate")}
 
 
 def stream(
@@ -143,13 +159,13 @@ def stream(
     return functools.partial(step, variables), model.init_state(batch, max_length)
 
 
-def results(*workdirs: str | Path) -> pandas.DataFrame:
+def results(workdir: str | Path, *others: str | Path) -> pandas.DataFrame:
     """The rows of runs, studies and table folders as a pandas DataFrame, one per member, case and evaluation.
 
     `case` is the case's name and `length` its longest length; `final` marks the last evaluation. Lines that
     cannot be used are named in `attrs["problems"]`.
     """
-    found = read(workdirs)
+    found = read([workdir, *others])
     table = frame(found.rows)
     table.attrs["problems"] = found.problems
     return table

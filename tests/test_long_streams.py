@@ -1,11 +1,14 @@
 """Long streams: pieces equal the whole, only members that solved the task run, files and refusals."""
 
+import shutil
+
 import jax
 import numpy as np
 import pytest
 from helpers import tiny
 
 from rnnbench import long_streams, notebook
+from rnnbench.config.build import changed, label
 from rnnbench.store.rows import read_jsonl, write_jsonl
 from rnnbench.train import run as train
 
@@ -88,7 +91,9 @@ def test_a_panel_per_task_and_a_line_per_setting():
         (["--piece=0"], "--piece"),
         (["--sequences=-1"], "--sequences"),
         (["--solved=0.97"], "--solved"),
+        (["--length=3000000000"], "--length"),
         (["--out={run}/config.json"], "--out"),
+        (["--out={run}/config.json/below"], "--out"),
         (["{run}/none"], "no run or study"),
     ],
 )
@@ -107,3 +112,52 @@ def test_a_length_that_cannot_hold_the_case(tmp_path, capsys):
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("rnnbench: --length: there are no sequences of length=2,pairs=")
     assert not (tmp_path / long_streams.ROWS).exists()
+
+
+def test_lengths_without_a_target(tmp_path, capsys):
+    train.run(tiny("lstm", {"train.steps": 4}, "dyck"), tmp_path)
+    capsys.readouterr()
+    assert long_streams.main([str(tmp_path), "--solved=0", "--length=1", "--sequences=3"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "rnnbench: --length: 3 sequences of length=1 have no target"
+    assert not (tmp_path / long_streams.ROWS).exists()
+
+
+def test_a_diverged_member_takes_no_part(run):
+    rows = [row | {"diverged": row["seed"] == 1} for row in read_jsonl(run / "results.jsonl")]
+    assert {row["seed"] for row in long_streams.solved(rows, 0.0)} == {0}
+
+
+def test_nan_is_no_right_answer(tmp_path):
+    """Of learned positions, which end at the longest length of the run."""
+    config = changed(tiny("gpt", {"train.steps": 4}), {"model.positions": "learned"})
+    train.run(label(config), tmp_path)
+    member = notebook.load(tmp_path)
+    sums = long_streams.stream(member.model, member.task, {"length": 40}, jax.random.key(0), 8, piece=12)
+    assert sums["right"][:24].sum() > 0 and not sums["right"][24:].any()
+
+
+def test_a_study_whose_first_cell_failed(run, tmp_path):
+    cells = tmp_path / "study" / "cells"
+    shutil.copytree(run, cells / "second")
+    (cells / "first").mkdir()
+    (cells / "first" / "error.json").write_text("{}")
+    arguments = [str(tmp_path / "study"), "--length=40", "--sequences=4", f"--out={tmp_path}"]
+    assert long_streams.main(arguments) == 0
+    assert len(read_jsonl(tmp_path / "far.jsonl")) == 1
+
+
+@pytest.mark.parametrize(
+    "file, change, words",
+    [
+        ("results.jsonl", {"final": False}, "nothing is trained to its end"),
+        ("results.jsonl", {"seed": None}, "results.jsonl:1: not a row of such a file ('seed' is None)"),
+        ("far.jsonl", {}, "far.jsonl:1: not a row of such a file (it has no 'starts')"),
+    ],
+)
+def test_unfinished_and_damaged_rows(run, tmp_path, capsys, file, change, words):
+    copy = shutil.copytree(run, tmp_path / "copy")
+    rows = [row | change for row in read_jsonl(run / "results.jsonl")]
+    write_jsonl(copy / file, rows)
+    assert long_streams.main([str(copy), "--solved=0", "--length=40", "--sequences=4"]) == 2
+    assert words in capsys.readouterr().err

@@ -103,6 +103,41 @@ def test_a_member_that_was_added_is_found(run, tmp_path):
         rnnbench.load(folder, seed=7)
 
 
+def test_a_run_that_is_growing(run, tmp_path):
+    """The better learning rate is at an earlier step than the other one; each has checkpoints of its own."""
+    config = tiny("lstm", {})
+    for key, value in (SETTINGS | {"population.learning_rates": (0.001,)}).items():
+        put(config, key, value)
+    train.run(config, tmp_path)
+    put(config, "population.learning_rates", (0.001, 0.03))
+    train.run(config, tmp_path)
+    rows = read_jsonl(tmp_path / "results.jsonl")
+    rows = [row for row in rows if row["learning_rate"] == 0.001 or row["step"] == 6]
+    for row in rows:
+        row[row["headline"]] = 0.9 if row["learning_rate"] == 0.03 else 0.1
+    write_jsonl(tmp_path / "results.jsonl", rows)
+    assert rnnbench.load(tmp_path).member["learning_rate"] == 0.03
+    shutil.rmtree(tmp_path / "checkpoints" / "6")
+    assert rnnbench.load(tmp_path, seed=0, learning_rate=0.03, step=6).step == 6
+    shutil.rmtree(tmp_path / "grown")
+    assert rnnbench.load(tmp_path).member["learning_rate"] == 0.001
+
+
+@pytest.mark.parametrize(
+    "file, text, words",
+    [
+        ("config.json", "{", "config.json is damaged"),
+        ("config.json", "{}", "config.json is not the config of a run"),
+        ("results.jsonl", '{"step": 12}\n', "results.jsonl:1: not a row of such a file"),
+    ],
+)
+def test_damaged_files(run, tmp_path, file, text, words):
+    copy = shutil.copytree(run, tmp_path / "copy")
+    (copy / file).write_text(text)
+    with pytest.raises(InputError, match=words):
+        rnnbench.load(copy)
+
+
 def test_streaming_equals_the_whole_sequence_and_compiles_once(run):
     model = rnnbench.load(run).model
     tokens = jax.random.randint(jax.random.key(0), (3, 20), 0, 2)
@@ -142,6 +177,8 @@ def test_what_is_not_there(run, wanted, message):
 def test_a_folder_without_a_run(run, tmp_path):
     with pytest.raises(InputError, match="no run here"):
         rnnbench.load(tmp_path)
+    with pytest.raises(InputError, match="cannot be reached"):
+        rnnbench.load(tmp_path / ("x" * 300))
     (tmp_path / "cells").mkdir()
     (tmp_path / "cells" / "mine").symlink_to(run)
     with pytest.raises(InputError, match=r"it is a study, name one of its cells in .*/cells: mine"):
