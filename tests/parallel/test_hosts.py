@@ -218,9 +218,10 @@ def test_a_sigterm_to_one_stops_all_with_a_checkpoint_and_the_same_command_goes_
 def test_one_process_goes_on_where_two_were_stopped(two):
     base, _ = two
     cache = f"--compilation_cache={base / 'cache'}"
-    alone = Processes(base / "log", 1, 4, *TINY, cache, f"--workdir={base / 'elsewhere'}").ended()
+    shutil.copytree(base / "elsewhere", base / "alone")
+    alone = Processes(base / "log", 1, 4, *TINY, cache, f"--workdir={base / 'alone'}").ended()
     assert alone[0].code == 0 and "resumed at" in alone[0].out, alone[0].err
-    assert_rows_close(base / "elsewhere", base / "whole")
+    assert_rows_close(base / "alone", base / "whole")
 
 
 def test_one_process_alone_stops_at_a_sigterm_too(tmp_path):
