@@ -1,4 +1,4 @@
-"""Pairs held against the size of the state: `python results/remake.py results/capacity`."""
+"""Recall against pairs, and pairs against state size: `python results/remake.py results/capacity`."""
 
 from pathlib import Path
 
@@ -25,8 +25,8 @@ def pages(rows):
         "added to": [model for model in models if model in ADDING],
         "whose values are replaced": [model for model in models if model not in ADDING],
     }
-    looks = [{"model": model, "label": model} for model in MODELS]
-    looks = {look["model"]: style(look, looks) for look in looks}
+    labelled = [{"model": model, "label": model} for model in MODELS]
+    looks = {each["model"]: style(each, labelled) for each in labelled}
     of_heads = [(heads, group) for heads in HEADS for group in groups.items()]
     recalls = [recall(*each, entries, looks) for each in of_heads]
     return {
