@@ -26,8 +26,8 @@ from rnnbench.report.spread import spreads
 from rnnbench.report.style import style
 from rnnbench.report.summary import labels, title
 from rnnbench.store import workdir
-from rnnbench.store.paths import Place, absolute, check, place, write_bytes
-from rnnbench.store.rows import Member, Row, case_name, write_jsonl
+from rnnbench.store.paths import Place, absolute, check, write_bytes
+from rnnbench.store.rows import Member, Row, case_name, read_rows, write_jsonl
 from rnnbench.tasks.contract import Batch, Case, Task, bounds
 from rnnbench.train import evaluate
 
@@ -201,17 +201,13 @@ def command(arguments: Sequence[str] | None) -> int:
     )
     parser.add_argument("--out", metavar="FOLDER", help="where to write; by default the first workdir")
     options = parser.parse_args(arguments)
-    folder = place(options.out or options.workdirs[0])
     for name in ("length", "sequences", "piece"):
         if getattr(options, name) < 1:
             raise InputError(f"--{name}: must be at least 1; it is {getattr(options, name)}")
+    folder = workdir.writable(options.out or options.workdirs[0], "--out")
     try:
-        workdir.check_writable(folder)
-    except workdir.WorkdirError as error:
-        raise InputError(str(error).replace("--workdir:", "--out:")) from None
-    try:
-        rows = notebook.read_rows(folder / ROWS, Streamed)
-        runs = {run: notebook.read_rows(run / "results.jsonl", Row) for run in _runs(options.workdirs)}
+        rows = read_rows(folder / ROWS, Streamed)
+        runs = {run: read_rows(run / "results.jsonl", Row) for run in _runs(options.workdirs)}
         if not any(row["final"] for mine in runs.values() for row in mine):
             raise InputError(f"{' '.join(options.workdirs)}: nothing is trained to its end; finish it first")
         solvers = {run: found for run, mine in runs.items() if (found := solved(mine, options.solved))}

@@ -13,14 +13,14 @@ import pandas
 from flax import nnx
 from ml_collections import ConfigDict
 
-from rnnbench.config import InputError, saved
+from rnnbench.config import InputError, saved, told
 from rnnbench.model import SequenceModel
 from rnnbench.report.read import frame, read
 from rnnbench.report.summary import last_rows, summarise
 from rnnbench.sizes import num_params
 from rnnbench.store import workdir as folders
 from rnnbench.store.paths import Place, absolute, check
-from rnnbench.store.rows import Row, member_name, read_jsonl, unlike
+from rnnbench.store.rows import Row, member_name, pair, read_rows
 from rnnbench.tasks.contract import Task
 from rnnbench.train import grow
 from rnnbench.train.checkpoint import Checkpoints
@@ -69,7 +69,7 @@ def load(
     where = {
         (rate, one): part for part, config in parts.items() for rate, one in saved.pairs(config.population)
     }
-    place = lambda member: where[member["learning_rate"], member["seed"]]
+    place = lambda member: where[pair(member)]
     asked = {"seed": seed, "learning_rate": learning_rate}
     asked = {key: value for key, value in asked.items() if value is not None}
     members = [{"seed": one, "learning_rate": rate} for rate, one in where]
@@ -81,7 +81,7 @@ def load(
     if len(left) > 1:
         rows = [row for row in read_rows(folder / "results.jsonl", Row) if row["step"] <= found]
         # Without those of a part whose folder is gone.
-        member = _best([row for row in rows if (row["learning_rate"], row["seed"]) in where], asked)
+        member = _best([row for row in rows if pair(row) in where], asked)
     if place(member) != part:
         part = place(member)
         setup, state, found = _restored(part, parts[part], step)
@@ -91,21 +91,12 @@ def load(
     return Loaded(nnx.merge(setup.graphdef, params), params, parts[part], setup.task, member, found)
 
 
-def read_rows(file: Place, kind: type) -> list[dict]:
-    """The rows of a file; none if there is no such file. InputError for a line that is not of this kind."""
-    rows = read_jsonl(file)
-    for number, row in enumerate(rows, start=1):
-        if wrong := unlike(row, kind):
-            raise InputError(f"{file}:{number}: not a row of such a file ({wrong})")
-    return rows
-
-
 def _config(run: Place) -> ConfigDict:
     file = run / "config.json"
     try:
         return saved.from_saved(folders.read_config(file))
     except (AttributeError, KeyError, TypeError) as error:
-        raise InputError(f"{file} is not the config of a run ({type(error).__name__}: {error})") from None
+        raise InputError(f"{file} is not the config of a run ({told(error)})") from None
 
 
 def _restored(run: Place, config: ConfigDict, step: int | None) -> tuple[Setup, Any, int]:

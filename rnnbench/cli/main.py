@@ -79,7 +79,7 @@ def start(line: CommandLine, cells: dict[str, ConfigDict]) -> int:
 
     from rnnbench.parallel import cores, hosts, signals
     from rnnbench.parallel import mesh as meshes
-    from rnnbench.store import paths, workdir
+    from rnnbench.store import workdir
     from rnnbench.train import profile as profiling
     from rnnbench.train import run as train
 
@@ -87,10 +87,7 @@ def start(line: CommandLine, cells: dict[str, ConfigDict]) -> int:
     if given.profile_steps is not None:
         profile = profiling.steps(given.profile_steps, config.train.steps)
     if given.compilation_cache not in (None, "off"):
-        try:
-            workdir.check_writable(paths.place(given.compilation_cache))
-        except InputError as error:
-            raise UsageError(str(error).replace("--workdir", "--compilation_cache", 1)) from None
+        workdir.writable(given.compilation_cache, "--compilation_cache")
     try:  # before anything touches a device
         hosts.initialize(given.distributed, given.coordinator, given.num_processes, given.process_id)
     except InputError:

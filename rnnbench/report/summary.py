@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from rnnbench.report.spread import WORST, number, spreads
 from rnnbench.report.style import style
-from rnnbench.store.rows import case_name, longest, seconds_of
+from rnnbench.store.rows import case_name, longest, pair, seconds_of
 
 TITLES = {"mqar": "MQAR"}
 
@@ -175,20 +175,14 @@ def _run(row: dict) -> tuple:
     return row.get("workdir"), row["cell"]
 
 
-def _member(row: dict) -> tuple:
-    return row["learning_rate"], row["seed"]
-
-
 def last_rows(rows: list[dict]) -> list[dict]:
     """Each member's last evaluation that includes the selection case."""
     last_step: dict[tuple, int] = {}
     for row in rows:
         if row["selection"]:
-            last_step[_member(row)] = max(row["step"], last_step.get(_member(row), 0))
+            last_step[pair(row)] = max(row["step"], last_step.get(pair(row), 0))
     newest = {
-        (_member(row), case_name(row["case"])): row
-        for row in rows
-        if row["step"] == last_step.get(_member(row))
+        (pair(row), case_name(row["case"])): row for row in rows if row["step"] == last_step.get(pair(row))
     }
     return list(newest.values())
 
@@ -208,8 +202,8 @@ def _entry(rows: list[dict]) -> dict:
     at_selection = next(row for row in kept if row["selection"])
     copied = ("task", "protocol", "model", "overrides", "headline", "params", "state_size")
     took = seconds_of(rows)
-    members = len({_member(row) for row in rows})
-    diverged = {_member(row) for row in rows if row["diverged"]}
+    members = len({pair(row) for row in rows})
+    diverged = {pair(row) for row in rows if row["diverged"]}
     finite = rates[chosen]["median"] is not None
     return {
         **{name: at_selection[name] for name in copied},

@@ -134,6 +134,11 @@ def member_name(member: Mapping) -> str:
     return f"lr={member['learning_rate']:g},seed={member['seed']}"
 
 
+def pair(row: Mapping) -> tuple[float, int]:
+    """The member of a row within its cell: its learning rate and its seed."""
+    return row["learning_rate"], row["seed"]
+
+
 def read_jsonl(path) -> list[dict]:
     """The rows of a JSONL file; none if there is no such file.
 
@@ -144,6 +149,15 @@ def read_jsonl(path) -> list[dict]:
         if row is None:
             raise InputError(f"{path}:{number}: {wrong}")
         rows.append(row)
+    return rows
+
+
+def read_rows(file, kind: type) -> list[dict]:
+    """`read_jsonl` of a file whose lines are all of this kind; InputError for one that is not."""
+    rows = read_jsonl(file)
+    for number, row in enumerate(rows, start=1):
+        if wrong := unlike(row, kind):
+            raise InputError(f"{file}:{number}: not a row of such a file ({wrong})")
     return rows
 
 

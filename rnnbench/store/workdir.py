@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -88,6 +89,15 @@ def check_writable(folder: Place) -> None:
         raise WorkdirError(f"{existing} is a file; choose another folder")
     if not os.access(existing, os.W_OK | os.X_OK):
         raise WorkdirError(f"{existing} cannot be written to; choose another folder")
+
+
+def writable(folder: Any, flag: str) -> Place:
+    """The place of a folder; an InputError that names its flag if it cannot be written to."""
+    try:
+        check_writable(found := paths.place(folder))
+    except InputError as error:
+        raise InputError(str(error).replace("--workdir", flag, 1)) from None
+    return found
 
 
 def claim(folder: Place, name: str, content: Callable[[dict], dict]) -> None:

@@ -10,7 +10,7 @@ import jax
 from rnnbench import sizes
 from rnnbench.config.saved import Pair, pairs, united
 from rnnbench.parallel.cores import cores
-from rnnbench.store.rows import seconds_of
+from rnnbench.store.rows import pair, seconds_of
 from rnnbench.tasks.contract import bounds
 from rnnbench.train.progress import duration
 from rnnbench.train.step import Setup
@@ -84,15 +84,12 @@ def measured(finished: dict[str, list[dict[str, Any]]]) -> dict[str, Seconds]:
     took = {name: seconds_of(rows) for name, rows in finished.items()}
     return {
         name: Seconds(
-            of["train_seconds"] + of["eval_seconds"], of["compile_seconds"], len(members(finished[name]))
+            of["train_seconds"] + of["eval_seconds"],
+            of["compile_seconds"],
+            len(set(map(pair, finished[name]))),
         )
         for name, of in took.items()
     }
-
-
-def members(rows: Iterable[dict[str, Any]]) -> set[Pair]:
-    """The members of rows."""
-    return {(row["learning_rate"], row["seed"]) for row in rows}
 
 
 def predict(name: str, sizes: dict[str, Size], known: dict[str, Seconds]) -> tuple[float, str]:

@@ -19,6 +19,7 @@ from rnnbench.report import console
 from rnnbench.report.write import write
 from rnnbench.store import workdir
 from rnnbench.store.paths import absolute, write_text
+from rnnbench.store.rows import pair
 from rnnbench.study import forecast
 from rnnbench.study import table as tables
 from rnnbench.study.cells import settings
@@ -103,7 +104,7 @@ def finished(
         here = tables.by_cell(workdir.read_rows(folder / "cells" / name / "results.jsonl"))
         if rows := tables.final(in_table, setup) + tables.final(here, setup):
             known[name] = rows
-        found[name] = forecast.size(setup, forecast.members(rows))
+        found[name] = forecast.size(setup, set(map(pair, rows)))
     return known, found
 
 

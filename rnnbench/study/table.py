@@ -15,7 +15,7 @@ from rnnbench.config import ConfigError, InputError
 from rnnbench.config.saved import Pair, differences, pairs, united
 from rnnbench.config.values import plain
 from rnnbench.store.paths import write_text
-from rnnbench.store.rows import case_name, read_jsonl, write_jsonl
+from rnnbench.store.rows import case_name, pair, read_jsonl, write_jsonl
 from rnnbench.store.workdir import check_writable, locked, read_config
 from rnnbench.train.run import cell_name
 from rnnbench.train.step import Setup
@@ -61,7 +61,7 @@ def members(rows: dict[str, Rows], setup: Setup) -> set[Pair]:
     found: dict[Pair, set[str]] = {}
     for row in rows.get(name, []):
         if row["final"]:
-            found.setdefault(_member(row), set()).add(case_name(row["case"]))
+            found.setdefault(pair(row), set()).add(case_name(row["case"]))
     return {member for member, its in found.items() if cases <= its}
 
 
@@ -75,7 +75,7 @@ def final(rows: dict[str, Rows], setup: Setup) -> Rows:
     """The final rows of those members of a cell that have one for every case."""
     there = members(rows, setup)
     own = rows.get(cell_name(setup.config), [])
-    return [row for row in own if row["final"] and _member(row) in there]
+    return [row for row in own if row["final"] and pair(row) in there]
 
 
 def add(folder: Path, order: list[str], config: ConfigDict, final: Rows, run: Path | None) -> None:
@@ -87,14 +87,14 @@ def add(folder: Path, order: list[str], config: ConfigDict, final: Rows, run: Pa
     come in the order of `config`, those that it lacks at the end.
     """
     name = final[0]["cell"]
-    step = {_member(row): row["step"] for row in final}
+    step = {pair(row): row["step"] for row in final}
     every = read_jsonl(run / "positions.jsonl") if run else []
-    at_end = [row for row in every if row["step"] == step[_member(row)]]
+    at_end = [row for row in every if row["step"] == step[pair(row)]]
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / ".lock"):
         old = {file: read_jsonl(folder / file) for file in FILES}
         # Of both files: after a kill between them, one has members that the other lacks.
-        there = [_member(row) for file in FILES for row in old[file] if row["cell"] == name]
+        there = [pair(row) for file in FILES for row in old[file] if row["cell"] == name]
         config = united(config, [*there, *step])
         saved = _configs(folder) | {name: plain(config.to_dict())}
         sequence = _sequence(list(saved), order)
@@ -105,18 +105,14 @@ def add(folder: Path, order: list[str], config: ConfigDict, final: Rows, run: Pa
             """Sorting is stable: the rows of another cell stay in their order."""
             if row["cell"] != name:
                 return (sequence.index(row["cell"]),)
-            return sequence.index(name), cases.index(case_name(row["case"])), inner[_member(row)]
+            return sequence.index(name), cases.index(case_name(row["case"])), inner[pair(row)]
 
         # The configs first: rows whose config is not known would be refused after a kill in between.
         lines = [f"{json.dumps(cell)}: {json.dumps(saved[cell])}" for cell in sequence]
         write_text(folder / "configs.json", "{\n" + ",\n".join(lines) + "\n}\n")
         for file, new in zip(FILES, ([_rounded(row) for row in at_end], final)):
-            kept = [row for row in old[file] if row["cell"] != name or _member(row) not in step]
+            kept = [row for row in old[file] if row["cell"] != name or pair(row) not in step]
             write_jsonl(folder / file, sorted([*kept, *new], key=place))
-
-
-def _member(row: dict[str, Any]) -> Pair:
-    return row["learning_rate"], row["seed"]
 
 
 def _configs(folder: Path) -> dict[str, Any]:

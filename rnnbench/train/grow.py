@@ -19,7 +19,7 @@ from rnnbench.config.saved import Pair, pairs, united, with_population
 from rnnbench.parallel.hosts import is_main, together
 from rnnbench.store import workdir
 from rnnbench.store.paths import Place
-from rnnbench.store.rows import FILES, Row, case_name, write_jsonl
+from rnnbench.store.rows import FILES, Row, case_name, pair, write_jsonl
 from rnnbench.train import profile as profiling
 from rnnbench.train.checkpoint import Checkpoints
 from rnnbench.train.population import prepare
@@ -100,7 +100,7 @@ def merge(config: ConfigDict, folder: Place, parts: dict[Place, Part], done: lis
     def place(row: dict[str, Any]) -> tuple[int, int, int]:
         """The row's place in the file of a single run of all members."""
         case = cases[case_name(row["case"])] if "case" in row else 0
-        return row["step"], case, members[row["learning_rate"], row["seed"]]
+        return row["step"], case, members[pair(row)]
 
     def write() -> None:
         others = [part for part in done if part != folder]
