@@ -183,6 +183,10 @@ def check_split(config: ConfigDict, task: Task) -> None:
             raise ConfigError("mesh.time", advice)
 
 
+# Checking a mixer takes half a second, and the cells of a study share few of them.
+_checked: set[nnx.Module] = set()
+
+
 def check_form(config: ConfigDict, layer: int, name: str) -> None:
     """ConfigError unless the mixer `name` of a layer of `config`, that of the model, has the form of one."""
     key = "model.mixer" if config.mixer else "model.pattern"
@@ -204,9 +208,10 @@ def build(config: ConfigDict, task: Task) -> Any:
     if config.model.head == "tied" and class_tokens is None:
         raise ConfigError("model.head", f"{config.task.name} has no tokens for its classes; set it to linear")
     for layer, (preset, _) in enumerate(mixers.of_layers(config.model)):
-        mixer_shapes(config.model, layer, config.train.dtype)
-        if preset not in mixers.PRESETS.values():
+        shapes = mixer_shapes(config.model, layer, config.train.dtype)
+        if preset not in mixers.PRESETS.values() and shapes not in _checked:
             check_form(config.model, layer, preset.mixer.__name__)
+            _checked.add(shapes)
 
     def make(key: jax.Array) -> SequenceModel:
         return SequenceModel(
