@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from rnnbench.ops import over_time
-from rnnbench.ops.chunks import accumulator_dtype, choose, chunk_length, cleared, matmul
+from rnnbench.ops.chunks import accumulator_dtype, choose, chunk_length, cleared
+from rnnbench.ops.products import matmul
 
 IMPLS = ("chunked", "sequential")
 # impl, names, chunk. On a CPU the K³ of a product of transitions costs more than it saves: 3.8 ms sequential,

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnbench.ops import over_time
+from rnnbench.ops.products import transpose
 
 # Least and most tokens of a block, which is else a 16th (a 4th) of all: small ones waste less on the diagonal
 # and at the edge of a window, and stay in a CPU's cache; large ones spend less on the loop.
@@ -114,13 +115,16 @@ def _attend_backward(axis_name, residuals, dy):
     Of the sums of gates, that of a query moves all its scores alike, which leaves the softmax as it is.
     """
     queries, keys, pairs, y, log_total = residuals
-    scale, rows = (
-        queries["q"].shape[-1] ** -0.5,
-        {"dy": dy, "inner": jnp.sum(dy * y, -1), "log_total": log_total},
-    )
-    zeros = lambda x: _of_device(jnp.zeros_like(x, jnp.float32), axis_name)
+    scale = queries["q"].shape[-1] ** -0.5
+    inner, dy = jnp.sum(dy * y, axis=-1), dy.astype(keys["v"].dtype)
+    rows = {"dy": dy, "inner": inner, "log_total": log_total}
+    # What is summed over queries has them last, for the sake of CPUs (see `products.matmul_rows`).
+    rows |= {"dy_last": transpose(dy), "q_last": transpose(queries["q"])}
+    zeros = lambda x: _of_device(jnp.zeros(x.shape, jnp.float32), axis_name)
     dq = zeros(queries["q"])
-    dkeys = {name: zeros(keys[name]) for name in ("k", "v", "rest") if name in keys}
+    dkeys = {name: zeros(transpose(keys[name])) for name in ("k", "v")}
+    if "rest" in keys:
+        dkeys["rest"] = zeros(keys["rest"])
 
     def visit(carry, _):
         keys, dkeys, dq = carry
@@ -129,13 +133,13 @@ def _attend_backward(axis_name, residuals, dy):
             dq, dkeys = carry
             query, key, row = _at(queries, pair[0]), _at(keys, pair[1]), _at(rows, pair[0])
             weights = jnp.exp(_scores(query, key) - row["log_total"][..., None])
-            dy = row["dy"].astype(key["v"].dtype)
-            dscores = weights * (_product("bhtv,bhsv->bhts", dy, key["v"]) - row["inner"][..., None])
-            added = {"v": _product("bhts,bhtv->bhsv", weights.astype(dy.dtype), dy)}
+            dweights = _product("bhtv,bhsv->bhts", row["dy"], key["v"])
+            dscores = weights * (dweights - row["inner"][..., None])
+            added = {"v": _product("bhvt,bhts->bhvs", row["dy_last"], weights.astype(dy.dtype))}
             if "rest" in key:
                 added["rest"] = -dscores.sum(axis=-2)
             dscores = (dscores * scale).astype(query["q"].dtype)
-            added["k"] = _product("bhts,bhtk->bhsk", dscores, query["q"])
+            added["k"] = _product("bhkt,bhts->bhks", row["q_last"], dscores)
             dq = _put(dq, pair[0], _at(dq, pair[0]) + _product("bhts,bhsk->bhtk", dscores, key["k"]))
             dkeys = _put(dkeys, pair[1], jax.tree.map(jnp.add, _at(dkeys, pair[1]), added))
             return (dq, dkeys), None
@@ -144,6 +148,7 @@ def _attend_backward(axis_name, residuals, dy):
         return (*_pass_on((keys, dkeys), axis_name), dq), None
 
     (_, dkeys, dq), _ = jax.lax.scan(visit, (keys, dkeys, dq), length=_stops(axis_name))
+    dkeys |= {name: transpose(dkeys[name]) for name in ("k", "v")}
     gradient = lambda given, found: {
         name: found[name].astype(x.dtype) if name in found else None for name, x in given.items()
     }

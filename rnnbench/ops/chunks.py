@@ -1,14 +1,10 @@
 """Shared by the chunked ops: choosing an implementation, cutting time into chunks, decays inside a chunk."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 from jax.sharding import AxisType
 
-# The inverse of a unit lower triangular matrix with |β| near 2 is inaccurate with TF32 or bfloat16.
-matmul = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
-
+from rnnbench.ops.products import matmul, matmul_columns
 
 # A log-decay whose exp is exactly 0, in sums too, while every difference and gradient stays finite.
 LOG_ZERO = -1e4
@@ -151,10 +147,10 @@ def causal_scores(q, k, log_decay=None):
     blocks of 8. So nothing overflows for any decay, and no [C, C, K] array is formed.
     """
     if log_decay is None:
-        return jnp.tril(matmul(q, jnp.swapaxes(k, -1, -2)))
+        return jnp.tril(matmul_columns(q, k))
     if log_decay.shape[-1] == 1:
         decay = _decay_between(log_decay)[..., 0]
-        return jnp.tril(matmul(q, jnp.swapaxes(k, -1, -2)) * decay)
+        return jnp.tril(matmul_columns(q, k) * decay)
     if (size := q.shape[-2]) <= 8:
         decay = _decay_between(log_decay)
         return jnp.tril(jnp.sum(q[..., :, None, :] * k[..., None, :, :] * decay, axis=-1))
@@ -167,7 +163,7 @@ def causal_scores(q, k, log_decay=None):
     first, second = jnp.split(both, 2)
     q_since_middle = q_halves[1] * decay_since_start(g_halves[1])
     k_until_middle = k_halves[0] * decay_until_end(g_halves[0])
-    return join_blocks(first, matmul(q_since_middle, jnp.swapaxes(k_until_middle, -1, -2)), second)
+    return join_blocks(first, matmul_columns(q_since_middle, k_until_middle), second)
 
 
 def _decay_between(log_decay):

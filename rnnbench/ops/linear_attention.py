@@ -12,10 +12,10 @@ from rnnbench.ops.chunks import (
     chunk_length,
     decay_since_start,
     decay_until_end,
-    matmul,
     prepare_heads,
     scan_heads,
 )
+from rnnbench.ops.products import matmul, matmul_rows
 from rnnbench.ops.steps import scan_steps
 
 IMPLS = ("chunked", "sequential")
@@ -61,7 +61,7 @@ def _chunks(state, inputs):
         q = q * decay_since_start(log_decay)
         k = k * decay_until_end(log_decay)
         decay = jnp.exp(jnp.sum(log_decay, axis=-2))[..., None]
-    added = matmul(jnp.swapaxes(k, -1, -2), v)
+    added = matmul_rows(k, v)
 
     def next_chunk(state, inputs):
         decay, added = inputs

@@ -9,7 +9,7 @@ Forward and gradient are those of the op and of `ppermute`: no other code deals 
 import jax
 import jax.numpy as jnp
 
-from rnnbench.ops.chunks import matmul
+from rnnbench.ops.products import matmul
 
 
 def shift(tree, axis_name, by=1):

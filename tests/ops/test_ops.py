@@ -20,6 +20,7 @@ from rnnbench.ops.delta_rule import delta_rule, generalised_delta_rule
 from rnnbench.ops.linear_attention import linear_attention
 from rnnbench.ops.linear_scan import linear_scan
 from rnnbench.ops.max_plus import max_plus
+from rnnbench.ops.products import matmul, matmul_columns, matmul_rows
 from rnnbench.ops.recurrent import recurrent
 from rnnbench.ops.selective_scan import selective_scan
 
@@ -478,6 +479,28 @@ def test_small_states_go_step_by_step_on_a_cpu(op, decay, small, large):
     assert program(small) == program(small, impl="sequential") != program(small, impl="chunked")
     assert program(large) == program(large, impl="chunked") != program(large, impl="sequential")
     assert program(small, chunk=8) == program(small, impl="chunked", chunk=8)
+
+
+@pytest.mark.parametrize("rows, columns", [(3, 5), (5, 3)])
+@pytest.mark.parametrize(
+    "product, equation, left, right",
+    [(matmul, "bmk,bkn->bmn", "mk", "kn"), (matmul_columns, "bmk,bnk->bmn", "mk", "nk"),
+     (matmul_rows, "bkm,bkn->bmn", "km", "kn")],
+)  # fmt: skip
+def test_products_and_their_gradients_are_those_of_the_equation(
+    product, equation, left, right, rows, columns
+):
+    """Gradients of gradients, too."""
+    rng, sizes = np.random.default_rng(0), {"m": rows, "n": columns, "k": 4}
+    x, y = (normal(rng, 2, *(sizes[axis] for axis in axes)) for axes in (left, right))
+
+    def derivatives(f):
+        loss = lambda x, y: jnp.sum(jnp.sin(f(x, y)))
+        slope = lambda x, y: sum(jnp.sum(g**2) for g in jax.grad(loss, (0, 1))(x, y))
+        return f(x, y), jax.grad(loss, (0, 1))(x, y), jax.grad(slope, (0, 1))(x, y)
+
+    expected = derivatives(lambda x, y: jnp.einsum(equation, x, y, precision="highest"))
+    assert_trees_close(derivatives(product), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", OPS)
