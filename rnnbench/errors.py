@@ -1,5 +1,6 @@
 """Errors of user input: each is one line that names what to change."""
 
+import errno
 import functools
 import sys
 
@@ -23,6 +24,20 @@ class ContractError(Exception):
 def first_line(error: BaseException | str) -> str:
     """The first line of a text, or of an error that a library raised."""
     return next(iter(str(error).splitlines()), "")
+
+
+def exhausted(error: BaseException) -> str:
+    """What to do if a disk is full or the memory does not suffice, in one line; "" for another error.
+
+    Libraries pass both on as errors of their own, with the system's or XLA's text in them.
+    """
+    text, number = str(error), getattr(error, "errno", None)
+    if number in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in text:
+        return "the disk is full; once there is space, the same command resumes at the newest checkpoint"
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text:
+        less = "--config.train.batch_size, --config.model.dim or fewer --config.population.seeds"
+        return f"out of memory: {first_line(error)[:200]}; less is needed with a smaller {less}"
+    return ""
 
 
 def told(error: BaseException) -> str:

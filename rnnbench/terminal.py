@@ -5,11 +5,12 @@ import sys
 from collections.abc import Callable
 from typing import TextIO
 
-from rnnbench.config import InputError
+from rnnbench.errors import InputError, exhausted
 
 
 def run(command: Callable[[list[str]], int], argv: list[str]) -> int:
-    """The exit code of `command(argv)`; an InputError becomes one line on stderr and code 2.
+    """The exit code of `command(argv)`; an InputError becomes one line on stderr and code 2, a full disk or
+    too little memory one line and code 1.
 
     Characters that the output's encoding lacks are shown as "?". If the reader of the output leaves, such as
     `head`, the command ends with the exit code of a process that SIGPIPE killed.
@@ -27,6 +28,11 @@ def run(command: Callable[[list[str]], int], argv: list[str]) -> int:
         for stream in (sys.stdout, sys.stderr):
             drop(stream)
         return 141
+    except Exception as error:
+        if not (text := exhausted(error)):
+            raise
+        print(f"rnnbench: {text}", file=sys.stderr)
+        return 1
 
 
 def refuse(error: InputError) -> int:
