@@ -13,10 +13,9 @@ LIMITS |= dict.fromkeys(("small_matmul_flops_per_second", "exponentials_per_seco
 
 
 def quick(monkeypatch):
-    """The shortest samples; the memory of the test's own process is left as it is."""
+    """The shortest samples."""
     monkeypatch.setattr(timing, "SAMPLE_SECONDS", 0.0)
     monkeypatch.setattr(run, "ceilings", lambda dtype, repeats: LIMITS)
-    monkeypatch.setattr(run, "keep_memory_mapped", lambda: None)
 
 
 def results(main, tmp_path, *arguments):

@@ -24,14 +24,30 @@ from rnnbench.bench.rows import IDENTITY
 
 GPU = "python results/bench/targets.py gpu --json=results/bench/gpu.json"
 ABOUT = """\
-The PyTorch original's milliseconds are those measured once on two idle CPU cores of this class (batch 32,
-width 64, 4 heads, 2 layers, MLP 128; LRU without), not in this run. All other ratios are of samples taken in
-turn; a time is a median. The limits above are the best of all calls; a share in % is of those that the row's
-own call measured."""
+All ratios are of samples taken in turn; a time is a median. The limits above are the best of all calls; a
+share in % is of those that the row's own call measured."""
 
-IN_TURN = """\
-Measured once more, on two other CPU cores, the original and ours of that time in turn in one run
-(milliseconds of each). The original is not in this repository, so no command here repeats it:"""
+ORIGINAL = """\
+The original's step is that of its own trainer on bit parity (batch 32, width 64, 4 heads, 2 layers, MLP 128;
+LRU without), in turn with ours: how many times as fast ours is, and the milliseconds of both. Below are two
+measurements on other machines with two CPU cores, which no command here repeats; the first lacks ours."""
+# Milliseconds of the original's step, and of ours then.
+EARLIER = {
+    "first": {
+        256: dict(gpt=376, lstm=548, qlstm=352, linear_transformer=277, lru=183, deltanet=467),
+        1024: dict(gpt=8240, lstm=6502, qlstm=2095, linear_transformer=2158, lru=6635, deltanet=5660),
+    },
+    "second": {
+        256: dict(
+            gpt=(204, 44), lstm=(266, 36), qlstm=(145, 32), linear_transformer=(284, 43), lru=(109, 19),
+            deltanet=(245, 67),
+        ),
+        1024: dict(
+            gpt=(3659, 643), lstm=(3172, 159), qlstm=(812, 132), linear_transformer=(1282, 192),
+            lru=(1583, 95), deltanet=(2783, 297),
+        ),
+    },
+}  # fmt: skip
 STEPS_AGAIN = """\
 Milliseconds, and the larger share of the two limits of its own call, with the code of each call. Calls are
 numbered as their files are in the command of this page; the first of a row counts elsewhere on it."""
@@ -71,9 +87,8 @@ def markdown(calls: Sequence[dict[str, Any]], command: str) -> str:
         ]
     lines += [f"This page is the output of `{command}`.", ""]
     lines += ["## Targets", "", render(_verdicts(found))]
-    if ratios := targets.speedups([row for row in rows["steps"] if not row.get("note")]):
-        lines += ["## Times faster than the PyTorch original", "", render(_speedups(ratios)), IN_TURN, ""]
-        lines += [render(_in_turn())]
+    if found := targets.speedups([row for row in rows["peers"] if not row.get("note")]):
+        lines += ["## Times faster than the PyTorch original", "", ORIGINAL, "", render(_speedups(found))]
     if again := _steps_again(calls):
         lines += ["## Train steps measured again", "", STEPS_AGAIN, "", render(again)]
     for what, title in table.TITLES.items():
@@ -158,22 +173,21 @@ def _verdicts(found: Sequence[targets.Verdict]) -> Table:
     return drawn
 
 
-def _speedups(ratios: dict[int, dict[str, float]]) -> Table:
-    presets = list(targets.PYTORCH[256])
-    drawn = Table("T", *presets)
-    for length, of in sorted(ratios.items()):
-        theirs = targets.PYTORCH[length]
-        cells = [f"{of[name]:.1f}× of {theirs[name]} ms" if name in of else "–" for name in presets]
-        drawn.add_row(str(length), *cells)
-    return drawn
-
-
-def _in_turn() -> Table:
-    """The original's steps and ours, as measured elsewhere."""
-    drawn = Table("T", *targets.IN_TURN[256])
-    for length, of in targets.IN_TURN.items():
-        cells = [f"{theirs / ours:.1f}× ({theirs} / {ours})" for theirs, ours in of.values()]
-        drawn.add_row(str(length), *cells)
+def _speedups(found: dict[int, dict[str, dict[str, Any]]]) -> Table:
+    drawn = Table("T", "measured", *targets.ORIGINAL)
+    both = lambda theirs, ours: f"{theirs / ours:.1f}× ({theirs:.4g} / {ours:.3g})"
+    for length, rows in sorted(found.items()):
+        here = {
+            name: f"{row['ratio']:.1f}× ({1000 * row['seconds_a']:.4g} / {1000 * row['seconds_b']:.3g})"
+            for name, row in rows.items()
+        }
+        cells = {"here": here}
+        for when, lengths in EARLIER.items():
+            of = lengths.get(length, {})
+            cells[when] = {name: both(*ms) if isinstance(ms, tuple) else f"{ms}" for name, ms in of.items()}
+        for when, of in cells.items():
+            if of:
+                drawn.add_row(str(length), when, *(of.get(name, "–") for name in targets.ORIGINAL))
     return drawn
 
 

@@ -1,9 +1,12 @@
-"""Other packages' implementations as programs that the bench can time: of PyTorch, of memax, of jla."""
+"""Other packages' implementations as programs that the bench can time: of PyTorch, of memax, of jla; and the
+train steps of the PyTorch original.
+"""
 
 import importlib
 import os
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -59,6 +62,37 @@ def torch_layer(name: str) -> Prepare:
         layer = getattr(torch.nn, name)(shape.dim, shape.dim, batch_first=True, **_place(shape))
         x = torch.randn(shape.batch, shape.length, shape.dim, **_place(shape)).requires_grad_()
         return _run_torch(lambda x: layer(x)[0], (x,), kind, tuple(layer.parameters()))[0]
+
+    return prepare
+
+
+def original_step(module: str, name: str) -> Prepare:
+    """The training step of the PyTorch original on bit parity, as its trainer makes it, data included.
+
+    Attention goes without its flash option and quasi-LSTM in blocks of 8, as in its configurations.
+    """
+
+    def prepare(kind: str, shape: Shape) -> Prepared:
+        start = time.perf_counter()
+        torch = _torch()
+        width = {"h_dim": shape.dim, "d_model": shape.dim, "mlp_dim": shape.mlp_dim}
+        heads = {"n_heads": shape.heads, "head_dim": shape.dim // shape.heads, "use_flash": False}
+        rest = {"n_layers": shape.layers, "block_length": 8, "max_seq_len": shape.length, "device": "cpu"}
+        config = SimpleNamespace(num_input_classes=2, output_size=2, **width, **heads, **rest)
+        model = getattr(importlib.import_module(f"projects.{module}"), name)(config)
+        parity = importlib.import_module("datasets.bit_parity_dataset").BitParityDatasetIterator
+        data = parity(shape.batch, f"{shape.length},{shape.length}")
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, betas=(0.9, 0.95))
+
+        def step() -> None:
+            tokens, targets = next(data)
+            logits, _ = model(tokens, model.get_init_state(shape.batch, "cpu"))
+            loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.argmax(2).flatten())
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+        return _prepared(step, start, on_gpu=False)
 
     return prepare
 
@@ -141,6 +175,13 @@ def _run_torch(
         else:
             torch.autograd.grad(first(function(*inputs)), (*inputs, *parameters), dy)
 
+    return _prepared(once, start, on_gpu), y
+
+
+def _prepared(once: Callable[[], None], start: float, on_gpu: bool) -> Prepared:
+    """A call of PyTorch, repeated. All between `start` and the end of the first run counts as compilation."""
+    torch = _torch()
+
     def run(n: int) -> None:
         torch.set_num_threads(threads)
         for _ in range(n):
@@ -158,4 +199,4 @@ def _run_torch(
             run(1)
             seconds[threads] = sample(Prepared(run), 1)
         threads = min(seconds, key=seconds.get)
-    return Prepared(run, compile_seconds=seconds_until_run), y
+    return Prepared(run, compile_seconds=seconds_until_run)

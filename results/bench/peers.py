@@ -1,13 +1,15 @@
 """Other people's implementations of the same maths, timed beside ours where they happen to be installed.
 
     python results/bench/peers.py --lengths=256,1024 --names=delta_rule,lstm --json=peers.json
+    python results/bench/peers.py --original=../modern_rnns --names=lstm
 
 PyTorch, flash-linear-attention (fla), mamba_ssm, memax and jax-linear-attention (jla); none is a dependency.
 What a peer raises becomes a note, and so do values of a function of PyTorch that are not those of our op.
 On a CPU the functions of fla are its definitions in PyTorch, step by step (naive) or in chunks; on a GPU they
 are its Triton kernels. memax has one layer per recurrence, without our short convolutions and gates on the
 output. A Triton kernel tries its tilings in its first call, which may take minutes: that call counts as
-compilation.
+compilation. `--original` names a clone of the PyTorch project that this benchmark began as
+(https://github.com/swiss-ai/modern_rnns), whose train steps are timed beside ours.
 """
 
 import argparse
@@ -15,19 +17,22 @@ import importlib.util
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from peer_programs import Prepare, jla, memax_layer, torch_function, torch_layer
+from peer_programs import Prepare, jla, memax_layer, original_step, torch_function, torch_layer
 
 from rnnbench.bench import run
 from rnnbench.bench.plan import Couple, Section, comparisons
 from rnnbench.bench.subjects import STEPS, Subject, parse
 from rnnbench.bench.timing import Prepared, Skip
 from rnnbench.bench.trainer import Shape
+from rnnbench.config import InputError
 
+KINDS = ("forward", "gradient", "step")
 ANYWHERE, ON_CPU, ON_GPU, BY_JAX = ("cpu", "gpu"), ("cpu",), ("gpu",), ("cpu", "gpu", "tpu")
 
 
@@ -39,6 +44,7 @@ class Peer:
     module: str
     on: tuple[str, ...]
     prepare: Prepare
+    kinds: tuple[str, ...] = ("forward", "gradient")
 
 
 def fla(
@@ -49,6 +55,12 @@ def fla(
     return {
         f"fla-{form}:{ours}": Peer(ours, "fla", on, torch_function(ours, module, name, arrange, **options))
     }
+
+
+def original(preset: str, module: str, name: str) -> dict[str, Peer]:
+    """The train step of a model of the PyTorch original."""
+    prepare = original_step(module, name)
+    return {f"original:{preset}": Peer(f"step:{preset}", "projects", ON_CPU, prepare, ("step",))}
 
 
 # From our inputs (q, k, v, beta, log_decay), time before heads, to theirs.
@@ -120,6 +132,12 @@ PEERS: dict[str, Peer] = {
         "linear_attention", "jla", BY_JAX, jla("linear_attention", jla_linear_attention)
     ),
     "jla:selective_scan": Peer("selective_scan", "jla", BY_JAX, jla("selective_scan", jla_selective_scan)),
+    **original("gpt", "gpt.modelgpt", "ModelGPT"),
+    **original("linear_transformer", "linearTransformer.modelLinTransformer", "ModelLinTransformer"),
+    **original("lstm", "lstm.modellstm", "ModelLSTM"),
+    **original("qlstm", "qlstm.modelqlstm", "ModelQLSTM"),
+    **original("lru", "lru.modellru", "ModelLRU"),
+    **original("deltanet", "deltanet.modelDeltanet", "ModelDeltaNet"),
 }
 
 
@@ -130,7 +148,8 @@ def missing() -> dict[str, str]:
         if jax.default_backend() not in peer.on:
             reasons[name] = f"runs on {' or '.join(peer.on)} only"
         elif importlib.util.find_spec(peer.module) is None:
-            reasons[name] = f"{peer.module} is not installed"
+            given = peer.module != "projects"  # the original's folder, which is not a package
+            reasons[name] = f"{peer.module} is not installed" if given else "--original is not given"
     return reasons
 
 
@@ -143,7 +162,7 @@ def not_timed() -> str:
     return f"not timed: {absent}" if absent else ""
 
 
-def subject(name: str, kinds: tuple[str, ...]) -> Subject:
+def subject(name: str, kinds: Sequence[str]) -> Subject:
     """A peer as something to time; whatever goes wrong in its package becomes a Skip."""
 
     def prepare(kind: str, shape: Shape) -> Prepared:
@@ -155,27 +174,42 @@ def subject(name: str, kinds: tuple[str, ...]) -> Subject:
             reason = (str(error) or "no message").splitlines()[0]
             raise Skip(f"{name} failed: {type(error).__name__}: {reason}") from error
 
-    return Subject(name, kinds, prepare)
+    return Subject(name, tuple(kind for kind in PEERS[name].kinds if kind in kinds), prepare)
 
 
-def couples(
-    names: Sequence[str], shape: Shape, kinds: tuple[str, ...] = ("forward", "gradient")
-) -> list[Couple]:
+def couples(names: Sequence[str], shape: Shape, kinds: Sequence[str] = KINDS) -> list[Couple]:
     """What can run here with ours; `names`: only against these ops and presets (none: all)."""
     absent = missing()
-    there = {name: peer.ours for name, peer in PEERS.items() if name not in absent}
+    there = {name: PEERS[name].ours for name in PEERS if name not in absent}
     wanted = {name: ours for name, ours in there.items() if not names or ours.split(":")[-1] in names}
-    return [(subject(name, kinds), parse(ours, shape)) for name, ours in wanted.items()]
+    found = [(subject(name, kinds), parse(ours, shape)) for name, ours in wanted.items()]
+    return [(theirs, ours) for theirs, ours in found if theirs.kinds]
 
 
 def plan(args: argparse.Namespace) -> list[Section]:
+    find_original(args.original)
     shapes = args.shapes(256, 1024)
     jobs = comparisons(couples(args.names, shapes[0]), shapes, args.budget)
     return [Section("peers", jobs, not_timed())]
 
 
+def add_original(parser: argparse.ArgumentParser) -> None:
+    help = "a clone of https://github.com/swiss-ai/modern_rnns, to time its train steps too"
+    parser.add_argument("--original", metavar="FOLDER", help=help)
+
+
+def find_original(folder: str | None) -> None:
+    """Lets Python import from the original's folder."""
+    if folder is None:
+        return
+    if not (Path(folder) / "projects/lstm/modellstm.py").is_file():
+        raise InputError(f"--original: {folder} is no clone of https://github.com/swiss-ai/modern_rnns")
+    sys.path.insert(0, str(Path(folder).resolve()))
+
+
 def parser() -> argparse.ArgumentParser:
     parser = run.parser("python results/bench/peers.py", __doc__)
+    add_original(parser)
     ours = dict.fromkeys(peer.ours.split(":")[-1] for peer in PEERS.values())
     parser.add_argument("--names", type=run.words(*ours), default=(), help=f"of {','.join(ours)}")
     return parser

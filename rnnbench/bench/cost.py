@@ -10,7 +10,7 @@ MOVES = {
     *("broadcast_in_dim", "concatenate", "convert_element_type", "bitcast_convert_type", "copy", "pad"),
     *("dynamic_slice", "dynamic_update_slice", "gather", "slice", "split", "select_n", "stop_gradient"),
     *("reshape", "rev", "squeeze", "transpose", "real", "imag", "complex"),
-    *("get", "swap", "masked_load", "masked_swap"),
+    *("get", "swap", "masked_load", "masked_swap", "optimization_barrier"),
 }
 # Operations that a compiler does not fuse: operands are read from memory and results written to it.
 UNFUSED = (

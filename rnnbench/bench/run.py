@@ -16,7 +16,7 @@ from rich.text import Text
 from rnnbench.bench import table
 from rnnbench.bench.plan import Section, in_flags
 from rnnbench.bench.rows import with_shares
-from rnnbench.bench.timing import Budget, ceilings, keep_memory_mapped, machine
+from rnnbench.bench.timing import Budget, ceilings, machine
 from rnnbench.bench.trainer import Shape
 from rnnbench.config import ConfigError, InputError
 from rnnbench.store.paths import write_text
@@ -103,7 +103,6 @@ def main(
     given = sys.argv[1:] if given is None else given
     args = parse(parser, given)
     sys.stdout.reconfigure(errors="replace")
-    keep_memory_mapped()
     try:
         sections = plan(args)
     except ConfigError as error:

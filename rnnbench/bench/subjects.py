@@ -1,5 +1,6 @@
 """The subjects of the bench: ops, mixers and whole train steps, by their names on the command line."""
 
+import dataclasses
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,11 +8,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from rnnbench import mixers
 from rnnbench.bench import trainer
-from rnnbench.bench.timing import Prepared, prepare, repeat
+from rnnbench.bench.timing import OPS_LONGER, Prepared, prepare, repeat, repeated
 from rnnbench.bench.trainer import Shape
 from rnnbench.config import InputError
 from rnnbench.mixers import PRESETS
@@ -201,5 +203,6 @@ def run_jax(fn: Any, inputs: Any, kind: str, shape: Shape) -> Prepared:
         return y, pull(inputs[-1])
 
     shapes = jax.eval_shape(make_inputs, jax.random.key(0))
+    program = repeated(fn if kind == "forward" else with_gradient)
     run = lambda compiled: repeat(compiled, jax.jit(make_inputs)(jax.random.key(0)))
-    return prepare(jax.jit(fn if kind == "forward" else with_gradient), shapes, run)
+    return dataclasses.replace(prepare(program, (np.int32(1), *shapes), run), longer=OPS_LONGER)

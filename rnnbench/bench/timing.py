@@ -1,11 +1,9 @@
 """The time that a program takes, and the compute and copy rates that this machine reaches."""
 
-import ctypes
 import math
 import os
 import re
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,13 +12,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from rnnbench.bench.cost import count
 
 SAMPLE_SECONDS = 0.1  # a sample repeats a short program until it lasts this long
-# … and a dispatch of train steps this many times longer: its first step includes mapping the memory (up to
-# half of its time at T = 1024 on a CPU), and the trainer takes a hundred steps per dispatch.
-STEPS_LONGER = 10
+# … and an op or train steps this many times longer: the first of a dispatch maps the memory (up to half of
+# its time at T = 1024 on a CPU), and the trainer takes a hundred steps per dispatch.
+OPS_LONGER, STEPS_LONGER = 3, 10
 MEMINFO = Path("/proc/meminfo")
 
 
@@ -67,15 +66,25 @@ def prepare(fn: Any, shapes: tuple, make_run: Callable[[Any], Callable[[int], No
     return Prepared(make_run(compiled), seconds, flops, moved, *xla_cost, peak)
 
 
+def repeated(fn: Any) -> Any:
+    """A jitted `(n, *inputs) -> fn(*inputs)` that computes n times, in memory that it maps once.
+
+    On a CPU every call of a program begins with fresh pages, which the system clears. That takes up to half
+    of the time of a single op, and is no part of the op: within a train step its memory is there.
+    """
+
+    def run(n: jax.Array, *inputs: Any) -> Any:
+        # The counter keeps the compiler from computing once, before the loop.
+        again = lambda i, _: fn(*jax.lax.optimization_barrier((inputs, i))[0])
+        nothing = lambda x: jnp.zeros(x.shape, x.dtype)
+        return jax.lax.fori_loop(0, n, again, jax.tree.map(nothing, jax.eval_shape(fn, *inputs)))
+
+    return jax.jit(run)
+
+
 def repeat(compiled: Any, inputs: tuple) -> Callable[[int], None]:
-    """`run` of a program that is called n times with the same inputs."""
-
-    def run(n: int) -> None:
-        for _ in range(n):
-            result = compiled(*inputs)
-        jax.block_until_ready(result)
-
-    return run
+    """`run` of a compiled `repeated`."""
+    return lambda n: jax.block_until_ready(compiled(np.int32(n), *inputs))
 
 
 def available_memory() -> int:
@@ -83,8 +92,6 @@ def available_memory() -> int:
     stats = jax.local_devices()[0].memory_stats() or {}
     if "bytes_limit" in stats:
         return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
-    if glibc := _glibc():
-        glibc.malloc_trim(0)  # releases what keep_memory_mapped kept
     if MEMINFO.exists() and (found := re.search(r"MemAvailable: +(\d+) kB", MEMINFO.read_text())):
         return 1024 * int(found[1])  # with the cache of files, which the system gives up
     try:
@@ -167,24 +174,6 @@ def interleave(programs: Sequence[Prepared], budget: Budget) -> list[list[float]
     return [list(samples) for samples in zip(*rounds)]
 
 
-def keep_memory_mapped() -> None:
-    """Makes glibc keep freed memory.
-
-    By default glibc maps every large buffer anew and the system clears its pages. That takes up to half of
-    the time of a single op on a CPU, and is not part of the op.
-    """
-    if glibc := _glibc():
-        # From malloc.h: M_ARENA_MAX, M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD. A second arena would map anew.
-        for option, value in ((-8, 1), (-4, 0), (-1, -1), (-2, 2**28)):
-            glibc.mallopt(option, value)
-
-
-def _glibc() -> Any:
-    """The C library if it is glibc, else None."""
-    library = ctypes.CDLL(None) if sys.platform == "linux" else None
-    return library if hasattr(library, "gnu_get_libc_version") else None
-
-
 def ceilings(dtype: str, repeats: int) -> dict[str, float]:
     """The best of several tries: FLOP/s of a square matmul in `dtype`, bytes/s of a pass over memory.
 
@@ -193,7 +182,7 @@ def ceilings(dtype: str, repeats: int) -> dict[str, float]:
     """
     size = 1024 if jax.default_backend() == "cpu" else 8192
     square, small = jnp.ones((size, size), dtype), jnp.ones((size, 32, 16), dtype)
-    compiled = lambda function, x: repeat(jax.jit(function).lower(x).compile(), (x,))
+    compiled = lambda function, x: repeat(repeated(function).lower(np.int32(1), x).compile(), (x,))
     matmul = compiled(lambda x: x @ x, square)
     products = compiled(lambda x: x @ jnp.swapaxes(x, 1, 2), small)
     exponentials = compiled(jnp.exp, jnp.ones(size**2, dtype))

@@ -33,18 +33,48 @@ PEER = dict(
 )  # fmt: skip
 
 
+MODEL = """
+import torch
+
+class ModelLSTM(torch.nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        self.embedding = torch.nn.Embedding(config.num_input_classes, config.output_size)
+
+    def get_init_state(self, batch_size, device):
+        return None
+
+    def forward(self, x, state):
+        return self.embedding(x), state
+"""
+DATA = """
+import torch
+
+class BitParityDatasetIterator:
+    def __init__(self, batch_size, sequence_length):
+        self.shape = batch_size, int(sequence_length.split(",")[0])
+
+    def __next__(self):
+        x = torch.randint(0, 2, self.shape)
+        return x, torch.nn.functional.one_hot(x.cumsum(1) % 2, 2)
+"""
+
+
 @pytest.fixture(autouse=True)
 def short_samples(monkeypatch):
     benched.quick(monkeypatch)
 
 
 def test_targets_of_a_cpu_as_a_page(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(targets, "DISTINCT", ("lru",))
-    monkeypatch.setattr(targets, "RECURRENT", ("lru",))
     monkeypatch.setattr(targets, "POPULATIONS", ("lru",))
     monkeypatch.setattr(plan, "TASKS", ("bit_parity",))
-    found = of_targets(tmp_path, "cpu", "--lengths=2", "--what=long,population", "--note=a busy machine")
-    planned = benched.planned(targets.parser(), targets.plan, "cpu")
+    only = "--names=lru"
+    found = of_targets(
+        tmp_path, "cpu", only, "--lengths=2", "--what=long,population", "--note=a busy machine"
+    )
+    planned = benched.planned(targets.parser(), targets.plan, "cpu", only)
+    all_presets = benched.planned(targets.parser(), targets.plan, "cpu")
+    assert (len(planned[0].jobs), len(all_presets[0].jobs)) == (2, 2 * len(plan.DISTINCT))
     assert [section.what for section in planned] == ["steps", "peers", "long", "population", "sampling"]
     assert planned[0].jobs[0].label == "step:lru step, T = 256"
     (long,), (members,) = found["long"], found["population"]
@@ -149,12 +179,14 @@ def test_verdicts():
     sizes = dict(
         batch=32, dim=64, heads=4, layers=2, mlp_dim=128, dtype="float32", length=256, platform="cpu"
     )
-    seconds = {name: ms / 4000 for name, ms in targets.PYTORCH[256].items()} | {"lru": 0.2}
-    steps = [dict(sizes, name=f"step:{name}", seconds=s) for name, s in seconds.items()]
+    ratios = dict.fromkeys(targets.ORIGINAL, 10.0) | {"lru": 4.0}
+    steps = [
+        dict(sizes, a=f"original:{name}", b=f"step:{name}", kind="step", ratio=ratio)
+        for name, ratio in ratios.items()
+    ]
     torch = dict(sizes, a="torch:lstm", b="mixer:lstm", kind="gradient", ratio=0.8)
     found = {
-        "steps": steps,
-        "peers": [torch, dict(torch, length=1024), dict(torch, length=1024, platform="gpu")],
+        "peers": [*steps, torch, dict(torch, length=1024), dict(torch, length=1024, platform="gpu")],
         "long": [dict(sizes, a="step:lru", ratio=1.2, peak_bytes_a=16**1.1, peak_bytes_b=1.0)],
         "population": [
             dict(sizes, a="8 members:lru", b="8 runs:lru", ratio=1.06),
@@ -164,10 +196,9 @@ def test_verdicts():
         "sampling": [dict(sizes, kind="mqar", b="step:lru", ratio=0.049)],
     }
     verdicts = [(verdict["measured"], verdict["met"]) for verdict in targets.verdicts(found)]
-    mean = 4 ** (5 / 6) * (0.183 / 0.2) ** (1 / 6)
     assert verdicts == [
-        (f"{mean:.1f}×", True),
-        ("0.9× (lru)", False),
+        (f"{10 ** (5 / 6) * 4 ** (1 / 6):.1f}×", True),
+        ("4.0× (lru)", False),
         ("0.80×", True),
         ("0.80×", False),
         ("0.80×", True),
@@ -179,7 +210,7 @@ def test_verdicts():
         ("4.9 %", True),
     ]
     larger = [dict(row, batch=64) for row in steps]
-    assert targets.verdicts({"steps": larger}) == targets.verdicts({"steps": steps[1:]}) == []
+    assert targets.verdicts({"peers": larger}) == targets.verdicts({"peers": steps[1:]}) == []
 
 
 def installed(monkeypatch, *names):
@@ -253,6 +284,23 @@ def test_torch_where_it_is_installed(tmp_path):
         assert_sane(row, optional=("peak_bytes_a",))
 
 
+def test_a_clone_of_the_original_adds_its_steps(tmp_path, monkeypatch):
+    """With a model that stands in for the original's."""
+    pytest.importorskip("torch")
+    model = tmp_path / "projects" / "lstm" / "modellstm.py"
+    data = tmp_path / "datasets" / "bit_parity_dataset.py"
+    for file, text in ((model, MODEL), (data, DATA)):
+        file.parent.mkdir(parents=True)
+        file.write_text(text)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    found = of_peers(tmp_path, f"--original={tmp_path}", "--names=lstm", "--lengths=4")
+    (row,) = (row for row in found["peers"] if row["a"] == "original:lstm")
+    assert (row["b"], row["kind"]) == ("step:lstm", "step")
+    assert_sane(row, optional=("peak_bytes_a",))
+    targets_rows = benched.planned(targets.parser(), targets.plan, "cpu", f"--original={tmp_path}")[1].jobs
+    assert "original:lstm and step:lstm, T = 1024" in [job.label for job in targets_rows]
+
+
 def test_the_committed_page_is_that_of_its_files():
     """Its own command gives the page again, and the commands that measured are parsed."""
     text = (ROOT / "results" / "bench" / "README.md").read_text()
@@ -272,11 +320,13 @@ def test_the_committed_page_is_that_of_its_files():
     "main,arguments,hint",
     [
         (targets.main, ["tpu"], "machine"),
-        (targets.main, ["cpu", "--names=gpt"], "--names"),
+        (targets.main, ["cpu", "--names=lstn"], "--names"),
         (targets.main, ["cpu", "--what=everything"], "--what"),
         (targets.main, ["cpu", "--lengths=5"], "--lengths"),
         (targets.main, ["gpu", "--what=steps"], "--what"),
-        (peers.main, ["--names=gpt"], "--names"),
+        (peers.main, ["--names=mamba"], "--names"),
+        (peers.main, ["--original=results"], "--original"),
+        (targets.main, ["cpu", "--original=/no/such/folder"], "--original"),
         (page.main, ["/no/such/file.json"], "/no/such/file.json"),
         (page.main, [__file__], "FILE"),
     ],
