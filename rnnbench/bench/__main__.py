@@ -1,6 +1,6 @@
 """Times the recurrences on this machine: ops, mixers and train steps, also as shares of its limits.
 
-    python -m rnnbench.bench                                          all, T = 64 … 16384: half an hour
+    python -m rnnbench.bench                                          all, T = 64 … 16384: over an hour
     python -m rnnbench.bench --what=steps --names=gpt,lstm --lengths=256,1024
     python -m rnnbench.bench --compare delta_rule:sequential delta_rule:chunked:16 --lengths=1024
     python -m rnnbench.bench --compare step:gpt step:lstm             the ratio of two train steps
@@ -8,12 +8,12 @@
     python -m rnnbench.bench --devices=2,4 --names=lstm               members side by side on the cores
     python -m rnnbench.bench --json=bench.json                        the same for machines
 
-A time is the median of --repeats samples, without compilation; a sample repeats a short program for a tenth
-of a second (a train step: for a second, in one dispatch). FLOPs and bytes are counted in the traced program,
-because XLA's own analysis (xla_* in the JSON) counts a loop's body once. Shares are of the best matmul and
-copy that this machine reached in the same call; bytes served by a cache can exceed the rate of a copy through
-memory. A size that would not fit into --budget or into memory is left out with a note. Both sides of a ratio
-are sampled in turn.
+A time is the median of --repeats samples, without compilation; a sample repeats an op for 0.3 seconds and a
+train step for a second, in one dispatch. FLOPs and bytes are counted in the traced program, because XLA's own
+analysis (xla_* in the JSON) counts a loop's body once. Shares are of the best matmul and copy that this
+machine reached in the same call; bytes served by a cache can exceed the rate of a copy through memory. A size
+that would not fit into --budget or into memory is left out with a note. Both sides of a ratio are sampled in
+turn.
 """
 
 import argparse
