@@ -34,7 +34,7 @@ def exhausted(error: BaseException) -> str:
     text, number = str(error), getattr(error, "errno", None)
     if number in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in text:
         return "the disk is full; once there is space, the same command resumes at the newest checkpoint"
-    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text:
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text or "Out of memory" in text:
         less = "--config.train.batch_size, --config.model.dim or fewer --config.population.seeds"
         return f"out of memory: {first_line(error)[:200]}; less is needed with a smaller {less}"
     return ""

@@ -22,7 +22,8 @@ def raises(error):
         (OSError(errno.ENOSPC, "No space left on device", "runs/a"), 1, "the disk is full"),
         (ValueError("RESOURCE_EXHAUSTED: writing a/b: No space left on device"), 1, "the disk is full"),
         (MemoryError("Unable to allocate 1 TiB"), 1, "out of memory: Unable to allocate 1 TiB; less is"),
-        (RuntimeError("RESOURCE_EXHAUSTED: Out of memory\nmore lines"), 1, "--config.train.batch_size"),
+        (RuntimeError("RESOURCE_EXHAUSTED: no space\nmore lines"), 1, "--config.train.batch_size"),
+        (RuntimeError("INTERNAL: Out of memory allocating 480 bytes."), 1, "--config.train.batch_size"),
     ],
 )
 def test_what_a_user_can_mend_is_one_line(error, code, hint, capsys):
