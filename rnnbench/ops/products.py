@@ -40,14 +40,11 @@ def matmul_rows(x, y):
     """xᵀ y, of [..., K, M] and [..., K, N] with the same leading axes.
 
     XLA for CPUs leaves a sum over rows of the first factor to a routine that takes two to three times as long
-    as that for other products. So there the smaller factor is transposed first, apart from the product.
+    as that for other products. So there x is transposed first, apart from the product. (A result transposed
+    apart, where y is the smaller, makes XLA's compiler abort for some shapes.)
     """
-    if jax.default_backend() != "cpu":
-        return _product(transpose(x), y)
-    apart = jax.lax.optimization_barrier
-    if x.shape[-1] <= y.shape[-1]:
-        return _product(apart(transpose(x)), y)
-    return transpose(apart(_product(apart(transpose(y)), x)))
+    x = transpose(x)
+    return _product(jax.lax.optimization_barrier(x) if jax.default_backend() == "cpu" else x, y)
 
 
 _keep = lambda product: lambda x, y: (product(x, y), (x, y))
