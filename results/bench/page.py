@@ -87,8 +87,8 @@ def markdown(calls: Sequence[dict[str, Any]], command: str) -> str:
         ]
     lines += [f"This page is the output of `{command}`.", ""]
     lines += ["## Targets", "", render(_verdicts(found))]
-    if found := targets.speedups([row for row in rows["peers"] if not row.get("note")]):
-        lines += ["## Times faster than the PyTorch original", "", ORIGINAL, "", render(_speedups(found))]
+    if steps := targets.speedups([row for row in rows["peers"] if not row.get("note")]):
+        lines += ["## Times faster than the PyTorch original", "", ORIGINAL, "", render(_speedups(steps))]
     if again := _steps_again(calls):
         lines += ["## Train steps measured again", "", STEPS_AGAIN, "", render(again)]
     for what, title in table.TITLES.items():
@@ -174,17 +174,18 @@ def _verdicts(found: Sequence[targets.Verdict]) -> Table:
 
 
 def _speedups(found: dict[int, dict[str, dict[str, Any]]]) -> Table:
+    """The original's steps beside ours in these calls, and as measured elsewhere."""
     drawn = Table("T", "measured", *targets.ORIGINAL)
-    both = lambda theirs, ours: f"{theirs / ours:.1f}× ({theirs:.4g} / {ours:.3g})"
+    cell = lambda ratio, theirs, ours: f"{ratio:.1f}× ({theirs:.4g} / {ours:.3g})"
+    both = lambda ms: cell(ms[0] / ms[1], *ms) if isinstance(ms, tuple) else f"{ms}"
     for length, rows in sorted(found.items()):
         here = {
-            name: f"{row['ratio']:.1f}× ({1000 * row['seconds_a']:.4g} / {1000 * row['seconds_b']:.3g})"
+            name: cell(row["ratio"], 1000 * row["seconds_a"], 1000 * row["seconds_b"])
             for name, row in rows.items()
         }
         cells = {"here": here}
         for when, lengths in EARLIER.items():
-            of = lengths.get(length, {})
-            cells[when] = {name: both(*ms) if isinstance(ms, tuple) else f"{ms}" for name, ms in of.items()}
+            cells[when] = {name: both(ms) for name, ms in lengths.get(length, {}).items()}
         for when, of in cells.items():
             if of:
                 drawn.add_row(str(length), when, *(of.get(name, "–") for name in targets.ORIGINAL))

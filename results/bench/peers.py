@@ -148,8 +148,8 @@ def missing() -> dict[str, str]:
         if jax.default_backend() not in peer.on:
             reasons[name] = f"runs on {' or '.join(peer.on)} only"
         elif importlib.util.find_spec(peer.module) is None:
-            given = peer.module != "projects"  # the original's folder, which is not a package
-            reasons[name] = f"{peer.module} is not installed" if given else "--original is not given"
+            package = peer.module != "projects"  # a folder of the original
+            reasons[name] = f"{peer.module} is not installed" if package else "--original is not given"
     return reasons
 
 
